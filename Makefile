@@ -1,0 +1,43 @@
+# make run     create .venv if needed, run the demo experiment, print its summary
+# make test    create .venv if needed, run every check and test
+# make report  open the demo's report
+.DELETE_ON_ERROR:
+SHELL := bash
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+MEMORY_MB ?= $(shell awk '/MemTotal/ {print int($$2 / 1200)}' /proc/meminfo 2>/dev/null || echo 8000)
+EXPERIMENT ?= demo
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
+
+.PHONY: run test lint check clean
+
+run: .venv/.installed
+	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 6 minutes on 2 cores."
+	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
+	@$(BIN)/alignlab summary $(EXPERIMENT)
+
+test: .venv/.installed
+	@echo "Checking style and types, then testing: about 10 minutes on 2 cores."
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest
+
+lint: .venv/.installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakemake --lint --config experiment=smoke
+	@$(BIN)/alignlab check > /dev/null
+
+# torch first and alone: where a CPU build is at hand, nothing else may pull a CUDA build in.
+.venv/.installed: envs/requirements.lock pyproject.toml
+	@echo "Creating .venv with the pinned packages: about 3 minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet "$$(grep '^torch==' envs/requirements.lock)"
+	@$(BIN)/pip install --quiet --requirement envs/requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .snakemake

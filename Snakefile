@@ -1,0 +1,34 @@
+# Alignlab: one DAG that measures what alignment changes in a language model.
+#
+#   make run                                               the demo experiment
+#   snakemake --cores 2 --config experiment=smoke          another one, by name or by path
+#
+# Paths (digests make them unique, so a changed value gives a new file and an old one stays valid):
+#   results/store/models/<model>-<digest>/                 safetensors + tokenizer
+#   results/store/prompts/<dataset>-<digest>.parquet
+#   results/store/responses/<arm>-<digest>.parquet
+#   results/store/metrics/<arm>-<digest>.parquet
+#   results/<experiment>/{tables,figures,report}/…         manifest.json  wandb.json
+#   results/{logs,benchmarks}/<rule>/<key>.*
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/sources.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        report=REPORT / "index.html",
+        manifest=PLAN.folder / "manifest.json",
+        wandb=PLAN.folder / "wandb.json",

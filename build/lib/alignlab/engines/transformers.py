@@ -1,0 +1,153 @@
+"""Answer prompts with a transformers model, on CPU or CUDA, prefilling a shared prefix once.
+
+    python benchmarks/prefix_cache.py           # prefill work and throughput against `generate`
+
+Batches are sorted by length and padded on the left; a row leaves its batch when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerBase
+
+from alignlab.engines.base import Completion, Request
+from alignlab.engines.choosing import Chooser
+from alignlab.engines.ending import Ending
+from alignlab.engines.prefix_attention import NAME, Context, Prefix
+from alignlab.errors import AlignlabError
+from alignlab.experiment.decoding import Decoding
+from alignlab.prompting.stopping import Stopping
+
+
+class TransformersEngine:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        prefilled: tokens run through the model before decoding, paddings left out; for accounting.
+    """
+
+    def __init__(self, folder: Path, dtype: str, batch_size: int) -> None:
+        """Load a materialised model in `dtype`, on CUDA if there is one.
+
+        Raises:
+            AlignlabError: the folder holds no model that transformers can load.
+        """
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
+        self.model.to(self.device).eval()
+        self.batch_size = batch_size
+        self.context_window = int(self.model.config.max_position_embeddings)
+        self.end_ids = _end_ids(self.model, self.tokenizer)
+        self.prefilled = 0
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[Request],
+        prefix: Sequence[int],
+        decoding: Decoding,
+        stopping: Stopping,
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """See `Engine.generate`."""
+        shared = list(prefix)
+        fits = [_begins_with(request.prompt_ids, shared) for request in requests]
+        for chosen, start in ((True, shared), (False, [])):
+            indices = [i for i, fit in enumerate(fits) if fit == chosen]
+            if not indices:
+                continue
+            computed = self._prefill_prefix(start)
+            indices.sort(key=lambda i: len(requests[i].prompt_ids), reverse=True)
+            for at in range(0, len(indices), self.batch_size):
+                batch = indices[at : at + self.batch_size]
+                answers = self._answer([requests[i] for i in batch], computed, decoding, stopping)
+                yield list(zip(batch, answers, strict=True))
+
+    def _prefill_prefix(self, ids: list[int]) -> Prefix:
+        if not ids:
+            return Prefix(0)
+        positions = torch.arange(len(ids), device=self.device)[None]
+        cache = DynamicCache()
+        self._forward([ids], Context(Prefix(0), positions, positions), cache)
+        keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
+        return Prefix(len(ids), keys, values)
+
+    def _answer(
+        self, requests: list[Request], prefix: Prefix, decoding: Decoding, stopping: Stopping
+    ) -> list[Completion]:
+        """Decode one batch; rows that end leave it, so the last long answer runs alone."""
+        own = [request.prompt_ids[prefix.length :] for request in requests]
+        ending = Ending(self.tokenizer, self.end_ids, stopping, self._budgets(requests, decoding))
+        chooser = Chooser(requests, decoding, self.model.config.vocab_size, self.device)
+        context = Context(prefix, *(self._positions(own, prefix.length),) * 2)
+        cache = DynamicCache()
+        logits = self._forward(own, context, cache)
+        while True:
+            tokens = chooser.choose(logits)
+            staying = ending.accept(tokens.tolist())
+            if not staying:
+                return ending.completions
+            positions = context.query_positions[:, -1:] + 1
+            if len(staying) < len(tokens):
+                keep = torch.tensor(staying, device=self.device)
+                tokens, positions, context = tokens[keep], positions[keep], context.rows(keep)
+                cache.batch_select_indices(keep)
+                chooser.keep(keep)
+            context = context.extended(positions)
+            logits = self._forward(tokens[:, None].tolist(), context, cache)
+
+    def _forward(self, rows: list[list[int]], context: Context, cache: DynamicCache) -> Tensor:
+        """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
+        width = max(len(row) for row in rows)
+        ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
+        self.prefilled += sum(len(row) for row in rows) if width > 1 else 0
+        output = self.model(
+            input_ids=ids,
+            position_ids=context.query_positions.clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            context=context,
+        )
+        return output.logits[:, -1].float()
+
+    def _positions(self, rows: list[list[int]], start: int) -> Tensor:
+        """Positions of left-padded rows that continue after `start` tokens; padding is -1."""
+        width = max(len(row) for row in rows)
+        listed = [[-1] * (width - len(r)) + list(range(start, start + len(r))) for r in rows]
+        return torch.tensor(listed, device=self.device)
+
+    def _budgets(self, requests: list[Request], decoding: Decoding) -> list[int]:
+        """New tokens a row may have: what was asked for, as far as the context window goes."""
+        room = [self.context_window - len(request.prompt_ids) for request in requests]
+        return [min(decoding.max_new_tokens, tokens) for tokens in room]
+
+
+def _begins_with(ids: list[int], prefix: list[int]) -> bool:
+    return len(ids) > len(prefix) and ids[: len(prefix)] == prefix
+
+
+def _layers(cache: DynamicCache) -> tuple[list[Tensor], list[Tensor]]:
+    return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
+
+
+def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token that ends a turn, as the model's generation config and tokenizer name them."""
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
+
+
+def load(folder: Path, dtype: str, batch_size: int) -> TransformersEngine:
+    """Load a model; every engine module has this function."""
+    return TransformersEngine(folder, dtype, batch_size)

@@ -1,0 +1,1 @@
+"""YAML in, one validated and frozen `Experiment` out; digests; the plan of artefacts and paths."""

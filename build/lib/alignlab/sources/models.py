@@ -1,0 +1,108 @@
+"""Materialises a catalog model as one verified folder of the store.
+
+    snakemake --cores 2 fetch_model          # or, in Python: fetch_model(spec, output)
+
+Language models become bf16 safetensors with config, generation config and tokenizer; embedding
+models keep their own precision. `alignlab.json` says what the folder was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.experiment.catalog import RandomSource
+from alignlab.sources import files, weights
+
+TINY_TOKENIZER = Path("config/catalog/tiny-tokenizer")
+
+
+def fetch_model(spec: dict[str, Any], output: Path) -> None:
+    """Bring a model into the folder `output`; it appears whole or not at all.
+
+    `spec`: `id`, `role`, `source`, optionally `chat_template`, and `digest`; see
+    `alignlab.experiment.plan`.
+
+    Raises:
+        AlignlabError: the source is out of reach, damaged or unsafe, or the disk is full. The
+            message opens with the model's name.
+    """
+    try:
+        with _building(output) as folder:
+            _materialise(spec, folder)
+            if spec.get("chat_template"):
+                (folder / "chat_template.jinja").write_text(spec["chat_template"], encoding="utf-8")
+            _sign(spec, folder)
+    except AlignlabError as error:
+        raise AlignlabError(f"model {spec['id']}: {error}") from error
+
+
+def _materialise(spec: dict[str, Any], folder: Path) -> None:
+    source = files.parse(spec["source"])
+    if isinstance(source, RandomSource):
+        weights.from_seed(source.architecture, source.seed, TINY_TOKENIZER, folder)
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:
+        found = files.model_files(source, Path(scratch))
+        if spec["role"] == "embedder":
+            weights.copy_embedder(found, folder)
+        elif gguf := _gguf(found):
+            weights.from_gguf(gguf, folder)
+        else:
+            weights.from_safetensors(found, folder)
+
+
+def _gguf(found: Path) -> Path | None:
+    """The one GGUF file of a source that has no safetensors."""
+    if found.is_file():
+        return found
+    candidates = sorted(found.glob("*.gguf"))
+    if any(found.glob("*.safetensors")) or not candidates:
+        return None
+    if len(candidates) > 1:
+        names = ", ".join(path.name for path in candidates)
+        raise AlignlabError(f"{found}: several GGUF files ({names}); name one as `path`")
+    return candidates[0]
+
+
+def _sign(spec: dict[str, Any], folder: Path) -> None:
+    """Write `alignlab.json`, and give the weights the permissions of every other file."""
+    mode = (folder / "config.json").stat().st_mode
+    checksums = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        path.chmod(mode)  # safetensors writes 0600, which a shared store cannot use
+        with path.open("rb") as file:
+            checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    note = {"spec": spec, "sha256": checksums, "versions": tables.versions()}
+    (folder / "alignlab.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _building(output: Path) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes `output` when the block ends well.
+
+    Raises:
+        AlignlabError: the disk is full or the folder cannot be written.
+    """
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        shutil.rmtree(output, ignore_errors=True)
+        temporary.rename(output)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AlignlabError(f"{output}: cannot be written: {reason}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,96 @@
+"""Paired tests of two arms on the same prompts, and how small a difference they can see.
+
+Used by `alignlab.statistics.summarise`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from alignlab.statistics.values import Array
+
+FLIPS = 9999
+ALPHA, POWER = 0.05, 0.80
+
+SIGN_FLIP, MCNEMAR = "sign-flip permutation", "exact McNemar"
+
+
+def sign_flip(differences: Array, seed: int) -> Array:
+    """Two-sided p-values of the hypothesis that differences are symmetric about zero.
+
+    Every prompt's difference keeps or loses its sign at random: all 2^n ways where there are at
+    most 9,999 of them, else as many random ones (Fisher 1935, The Design of Experiments, §21).
+
+    Args:
+        differences: shape (comparisons, prompts); NaN where an arm has no value.
+        seed: of the random signs, which all comparisons share: none depends on the others.
+
+    Returns:
+        Shape (comparisons,); NaN where there is no difference at all.
+    """
+
+    def sums(signs: Array, axis: int) -> Array:
+        return np.einsum("...p,rp->...r", signs, present)
+
+    # scipy flips the signs of the one sample it is given. Given ones, it yields the flips
+    # themselves, and one product applies them to every comparison; a missing difference adds zero.
+    present = np.nan_to_num(differences)
+    result = stats.permutation_test(
+        (np.ones(differences.shape[1]),),
+        sums,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=FLIPS,
+        batch=500,
+        rng=np.random.default_rng(seed),
+    )
+    return np.where(np.isnan(differences).all(axis=1), np.nan, result.pvalue)
+
+
+def mcnemar(differences: Array) -> Array:
+    """Two-sided p-values for 0/1 values: is a win as likely as a loss where the arms differ?
+
+    The exact form of McNemar (1947). It is what `sign_flip` converges to on such differences,
+    without the sampling error. Shapes as there; 1 where the arms never differ.
+    """
+    wins, losses = (differences > 0).sum(axis=1), (differences < 0).sum(axis=1)
+    found = [
+        stats.binomtest(int(won), int(won + lost)).pvalue if won + lost else 1.0
+        for won, lost in zip(wins, losses, strict=True)
+    ]
+    return np.where(np.isnan(differences).all(axis=1), np.nan, found)
+
+
+def holm(p_values: Array) -> Array:
+    """Holm's (1979) adjustment of a family of p-values, shape (family,); NaN is no member."""
+    adjusted = np.full_like(p_values, np.nan)
+    members = ~np.isnan(p_values)
+    if members.any():
+        adjusted[members] = multipletests(p_values[members], alpha=ALPHA, method="holm")[1]
+    return adjusted
+
+
+def minimum_detectable_effect(count: int, deviation: float) -> float:
+    """Smallest mean difference that a paired t-test finds with 80% power at alpha 0.05.
+
+    Args:
+        count: prompts with a difference.
+        deviation: standard deviation of the differences, in the metric's unit.
+
+    Returns:
+        In the metric's unit; NaN where the deviation is zero or unknown, so nothing says how much
+        differences would vary.
+    """
+    return _detectable(count) * deviation if count > 1 and deviation > 0 else np.nan
+
+
+@cache
+def _detectable(count: int) -> float:
+    """The same in standard deviations."""
+    power = TTestPower()
+    return float(power.solve_power(nobs=count, alpha=ALPHA, power=POWER, alternative="two-sided"))

@@ -1,0 +1,156 @@
+"""Means with intervals for every arm, and every arm against the baseline, prompt by prompt.
+
+snakemake results/demo/tables/statistics.parquet results/demo/tables/comparisons.parquet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import csv
+
+from alignlab import tables
+from alignlab.statistics import paired
+from alignlab.statistics.bootstrap import mean_intervals
+from alignlab.statistics.values import ALL, Array, Values, load
+
+
+def summarise(
+    spec: Mapping[str, Any],
+    metrics: Mapping[str, Path],
+    prompts: Sequence[Path],
+    statistics: Path,
+    comparisons: Path,
+) -> None:
+    """Write the tables `statistics` and `comparisons`, each also as CSV beside the Parquet file.
+
+    Args:
+        spec: `arms` (names, in order of display), `baseline` (one of them), `seed` (of every
+            resample), `digest`.
+        metrics: arm → its metrics table.
+        prompts: the tables of prompts that every arm should have answered.
+        statistics: one row per arm, slice and metric. `coverage` is the share of the slice's
+            prompts that have a value.
+        comparisons: one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
+            the prompts where both have a value.
+
+    Raises:
+        AlignlabError: a table is damaged, or names a prompt that is in none of `prompts`.
+    """
+    values = load(spec["arms"], metrics, prompts)
+    _save("statistics", statistics, _statistics(values, spec["seed"]), spec)
+    _save("comparisons", comparisons, _comparisons(values, spec["baseline"], spec["seed"]), spec)
+
+
+def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
+    for dataset, category, mask in values.slices():
+        cube = values.cube[:, :, mask]
+        flat = cube.reshape(-1, cube.shape[-1])
+        bounds = mean_intervals(flat, seed).reshape(*cube.shape[:2], 2)
+        for (a, m), n in np.ndenumerate((~np.isnan(cube)).sum(axis=2)):
+            yield {
+                "arm": values.arms[a],
+                "dataset": dataset,
+                "category": category,
+                "metric": values.metrics[m],
+                "n": int(n),
+                "mean": _mean(cube[a, m]),
+                "ci_low": _number(bounds[a, m, 0]),
+                "ci_high": _number(bounds[a, m, 1]),
+                "coverage": n / cube.shape[-1],
+            }
+
+
+def _comparisons(values: Values, baseline: str, seed: int) -> Iterator[tables.Row]:
+    base = values.arms.index(baseline)
+    others = [number for number in range(len(values.arms)) if number != base]
+    for dataset, category, mask in values.slices():
+        if category == ALL and others:
+            cube = values.cube[:, :, mask]
+            shape = (len(others), len(values.metrics))
+            rows = _compare(cube[others], cube[[base]], seed)
+            adjusted = _holm_by_metric(rows, shape)
+            for (a, m), row, p_adjusted in zip(np.ndindex(shape), rows, adjusted, strict=True):
+                yield {
+                    "arm_a": values.arms[others[a]],
+                    "arm_b": baseline,
+                    "dataset": dataset,
+                    "metric": values.metrics[m],
+                    "p_adjusted": _number(p_adjusted),
+                    **row,
+                }
+
+
+def _compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
+    """Compare arms with the baseline on the prompts of one slice.
+
+    Args:
+        others: shape (arms, metrics, prompts).
+        base: shape (1, metrics, prompts).
+        seed: of resamples and random signs.
+
+    Returns:
+        A row per arm and metric, arm by arm; p-values are not adjusted.
+    """
+    differences = (others - base).reshape(-1, base.shape[-1])
+    binary = _is_binary(others) & _is_binary(base)
+    exact = binary.all(axis=2).ravel()
+    p_values = np.full(len(differences), np.nan)
+    p_values[exact] = paired.mcnemar(differences[exact])
+    p_values[~exact] = paired.sign_flip(differences[~exact], seed)
+    bounds = mean_intervals(differences, seed)
+    return [
+        {
+            **_size(differences[number]),
+            "ci_low": _number(bounds[number, 0]),
+            "ci_high": _number(bounds[number, 1]),
+            "test": None if np.isnan(p) else paired.MCNEMAR if exact[number] else paired.SIGN_FLIP,
+            "p_value": _number(p),
+        }
+        for number, p in enumerate(p_values)
+    ]
+
+
+def _is_binary(values: Array) -> npt.NDArray[np.bool_]:
+    return np.isin(values, (0, 1)) | np.isnan(values)
+
+
+def _holm_by_metric(rows: Sequence[tables.Row], shape: tuple[int, int]) -> Array:
+    """Adjusted p-values in the order of the rows: a family is all arms on one metric and slice."""
+    p_values = np.array([row["p_value"] for row in rows], dtype=float).reshape(shape)
+    return np.apply_along_axis(paired.holm, 0, p_values).ravel()
+
+
+def _size(differences: Array) -> tables.Row:
+    """How large a difference is, and how small a one could have been found."""
+    present = differences[~np.isnan(differences)]
+    deviation = float(present.std(ddof=1)) if len(present) > 1 else 0.0
+    mean = _mean(present)
+    return {
+        "n": len(present),
+        "mean_difference": mean,
+        "effect_size": mean / deviation if mean is not None and deviation > 0 else None,
+        "minimum_detectable_effect": _number(
+            paired.minimum_detectable_effect(len(present), deviation)
+        ),
+    }
+
+
+def _mean(values: Array) -> float | None:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else None
+
+
+def _number(value: float) -> float | None:
+    """NaN is how numpy says missing; a table says null."""
+    return None if np.isnan(value) else float(value)
+
+
+def _save(table: str, path: Path, rows: Iterable[tables.Row], spec: Mapping[str, Any]) -> None:
+    tables.write(table, path, rows, spec)
+    with tables.replacing(path.with_suffix(".csv")) as temporary:
+        csv.write_csv(tables.read(table, path), temporary)

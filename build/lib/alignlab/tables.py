@@ -1,0 +1,223 @@
+"""Every Parquet schema, and the only code that reads or writes one.
+
+    python -m alignlab.tables results/store/responses/<arm>-<digest>.parquet     # what is in it
+
+A table carries, in its file metadata, `alignlab.table`, `alignlab.digest`, `alignlab.spec` (JSON)
+and `alignlab.versions` (JSON). Writing is atomic; reading checks the schema.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alignlab.errors import AlignlabError
+
+Row = dict[str, Any]
+
+TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+IDS = pa.list_(pa.int32())
+
+# Column → (type, description). A name is a contract between rooms: add columns, never rename.
+COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
+    "prompts": {
+        "prompt_id": (TEXT, "Unique in the dataset: `<dataset>/<id>`"),
+        "dataset": (TEXT, "Catalog name"),
+        "category": (TEXT, "`regular` or `safety`"),
+        "source": (TEXT, "Where the dataset took the row from"),
+        "turns": (pa.list_(TEXT), "The user's messages, in order"),
+        "tags": (pa.list_(TEXT), "Task, topic or category labels"),
+        "reference": (TEXT, "Reference answer, or null"),
+    },
+    "responses": {
+        "arm": (TEXT, "Arm name"),
+        "model": (TEXT, "Catalog name of the model"),
+        "prompt_id": (TEXT, "Row of the prompts table"),
+        "turn": (INT, "0-based turn of the conversation"),
+        "sample": (INT, "0-based sample; always 0 under greedy decoding"),
+        "prompt_ids": (IDS, "Token ids the model was given, BOS included"),
+        "raw_text": (TEXT, "Decoded answer as generated, special tokens skipped"),
+        "text": (TEXT, "Answer after cutting at the fence or stop string and stripping"),
+        "token_ids": (IDS, "Generated token ids, the stopping ones included"),
+        "finish_reason": (TEXT, "`stop`, `eos`, `length` or `error`"),
+        "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
+        "num_tokens": (INT, "Generated tokens"),
+        "num_words": (INT, "Whitespace-separated words of text"),
+        "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
+    },
+    "metrics": {
+        "arm": (TEXT, "Arm name"),
+        "prompt_id": (TEXT, "Row of the prompts table"),
+        "turn": (INT, "0-based turn"),
+        "metric": (TEXT, "Metric name; `alignlab.metrics` documents each"),
+        "value": (FLOAT, "Value, averaged over samples; null where the metric is undefined"),
+    },
+    "statistics": {
+        "arm": (TEXT, "Arm name"),
+        "dataset": (TEXT, "Dataset, or `all`"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
+        "metric": (TEXT, "Metric name"),
+        "n": (INT, "Prompts with a value"),
+        "mean": (FLOAT, "Mean over prompts, in the metric's unit"),
+        "ci_low": (FLOAT, "95% bootstrap interval over prompts"),
+        "ci_high": (FLOAT, "95% bootstrap interval over prompts"),
+        "coverage": (FLOAT, "Share of prompts with a value"),
+    },
+    "comparisons": {
+        "arm_a": (TEXT, "Arm"),
+        "arm_b": (TEXT, "The arm it is compared with"),
+        "dataset": (TEXT, "Dataset, or `all`"),
+        "metric": (TEXT, "Metric name"),
+        "n": (INT, "Prompts where both arms have a value"),
+        "mean_difference": (FLOAT, "Mean of a − b over those prompts"),
+        "ci_low": (FLOAT, "95% paired bootstrap interval"),
+        "ci_high": (FLOAT, "95% paired bootstrap interval"),
+        "test": (TEXT, "Name of the paired test"),
+        "p_value": (FLOAT, "Two-sided"),
+        "p_adjusted": (FLOAT, "Holm-adjusted over the comparisons of one metric"),
+        "effect_size": (FLOAT, "Mean difference over the standard deviation of differences"),
+        "minimum_detectable_effect": (FLOAT, "Smallest mean difference found with 80% power"),
+    },
+}
+
+
+def schema(table: str) -> pa.Schema:
+    """The pyarrow schema of a table, each field with its description."""
+    fields = [
+        pa.field(name, kind, metadata={"description": text})
+        for name, (kind, text) in COLUMNS[table].items()
+    ]
+    return pa.schema(fields)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change a value."""
+    packages = ("alignlab", "torch", "transformers", "tokenizers", "sentence-transformers")
+    found = {name: metadata.version(name) for name in packages if _installed(name)}
+    return {"python": platform.python_version(), **found}
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling that becomes `path` when the block ends well, else disappears.
+
+    Raises:
+        AlignlabError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise AlignlabError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(table: str, path: str | Path, spec: Mapping[str, Any]) -> Iterator[TableWriter]:
+    """Open a table for streaming; the file appears, whole, when the block ends without error.
+
+    `spec` is the artefact's semantic slice with its `digest`; it goes into the file's metadata.
+    """
+    note = {
+        "alignlab.table": table,
+        "alignlab.digest": str(spec.get("digest", "")),
+        "alignlab.spec": json.dumps(spec, sort_keys=True),
+        "alignlab.versions": json.dumps(versions(), sort_keys=True),
+    }
+    with replacing(Path(path)) as temporary:
+        layout = schema(table).with_metadata(note)
+        with pq.ParquetWriter(temporary, layout, compression="zstd") as writer:
+            yield TableWriter(writer, layout)
+
+
+class TableWriter:
+    """Appends rows to an open table, one row group a call."""
+
+    def __init__(self, writer: pq.ParquetWriter, layout: pa.Schema) -> None:
+        self._writer, self._layout = writer, layout
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Append rows; every key must be a column and every column a key."""
+        listed = list(rows)
+        names = set(self._layout.names)
+        for row in listed:
+            if row.keys() != names:
+                raise ValueError(f"row keys differ from the schema: {sorted(row.keys() ^ names)}")
+        self._writer.write_table(pa.Table.from_pylist(listed, schema=self._layout))
+
+
+def write(table: str, path: str | Path, rows: Iterable[Row], spec: Mapping[str, Any]) -> None:
+    """Write a whole table at once."""
+    with writing(table, path, spec) as writer:
+        writer.write(rows)
+
+
+def opened(table: str, path: str | Path) -> pq.ParquetFile:
+    """Open a table and check that it is one.
+
+    Raises:
+        AlignlabError: the file is missing, damaged, or lacks a column of the schema.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise AlignlabError(f"{path}: no such table") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise AlignlabError(
+            f"{path}: damaged or truncated Parquet file ({error}); delete it and run again"
+        ) from error
+    for field in schema(table):
+        if field.name not in file.schema_arrow.names:
+            raise AlignlabError(f"{path}: column {field.name!r} of table {table!r} is missing")
+        if file.schema_arrow.field(field.name).type != field.type:
+            raise AlignlabError(f"{path}: column {field.name!r} is not {field.type}")
+    return file
+
+
+def read(table: str, path: str | Path) -> pa.Table:
+    """Read and check a whole table."""
+    file = opened(table, path)
+    try:
+        return file.read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise AlignlabError(
+            f"{path}: damaged Parquet file ({error}); delete it and run again"
+        ) from error
+
+
+def rows(table: str, path: str | Path, batch_size: int = 1024) -> Iterator[Row]:
+    """Stream the rows of a table in constant memory."""
+    for batch in opened(table, path).iter_batches(batch_size=batch_size):
+        yield from batch.to_pylist()
+
+
+def spec_of(path: str | Path) -> dict[str, Any]:
+    """The semantic slice a table was made from, as stored in its metadata."""
+    raw = (pq.read_schema(path).metadata or {}).get(b"alignlab.spec", b"{}")
+    return json.loads(raw)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(name, pq.read_schema(name), json.dumps(spec_of(name), indent=1), sep="\n")

@@ -1,0 +1,198 @@
+"""Models end to end: random ones, converted ones, and everything refused."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.load import load_catalog
+from alignlab.sources.models import fetch_model
+
+TEXT = "Dear reader, 1 < 2 & “quotes”\n\tend"
+CHAT = [{"role": "user", "content": "Hi"}]
+
+
+def spec(source, role="base", **more):
+    return {"id": "mine", "role": role, "source": source, "digest": "0" * 12, **more}
+
+
+def local(path):
+    return {"kind": "local", "path": str(path)}
+
+
+def opened(folder):
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def logits(model, tokenizer):
+    with torch.no_grad():
+        return model(**tokenizer(TEXT, return_tensors="pt")).logits
+
+
+def refused(source, output, **more):
+    with pytest.raises(AlignlabError) as caught:
+        fetch_model(spec(source, **more), output)
+    assert not output.exists()
+    assert not output.parent.exists() or list(output.parent.glob(".*")) == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny-base", "tiny-aligned", "tiny-gemma"])
+def test_random_models_are_bf16_reproducible_and_of_the_size_stated(repository, tmp_path, name):
+    entry = load_catalog().models[name]
+    outputs = [tmp_path / "one", tmp_path / "two"]
+    for output in outputs:
+        fetch_model(spec(entry.source.model_dump(mode="json")), output)
+    model, tokenizer = opened(outputs[0])
+    assert model.dtype == torch.bfloat16
+    assert sum(weight.numel() for weight in model.parameters()) == entry.parameters
+    assert torch.equal(logits(model, tokenizer), logits(*opened(outputs[1])))
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+
+
+def test_seeds_differ(repository, tiny, tmp_path):
+    source = load_catalog().models["tiny-aligned"].source.model_dump(mode="json")
+    fetch_model(spec(source), tmp_path / "other")
+    assert not torch.equal(logits(*opened(tiny)), logits(*opened(tmp_path / "other")))
+
+
+def test_the_tiny_tokenizer_returns_any_text_and_opens_with_one_bos(tiny):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    ids = tokenizer(TEXT + "日本").input_ids
+    assert ids.count(tokenizer.bos_token_id) == 1
+    assert tokenizer.decode(ids[1:]) == TEXT + "日本"
+    chat = tokenizer.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
+    assert chat == "<bos><|user|>\nHi<eos>\n<|assistant|>\n"
+
+
+def test_a_vocabulary_too_small_for_the_tokenizer_is_refused(repository, tmp_path):
+    source = {"kind": "random", "architecture": {"model_type": "llama", "vocab_size": 10}}
+    assert "vocab_size is 10, expected at least 1024" in refused(source, tmp_path / "out")
+
+
+def test_the_note_says_what_the_folder_was_made_from(tiny):
+    note = json.loads((tiny / "alignlab.json").read_text())
+    assert note["spec"]["id"] == "tiny"
+    assert set(note["sha256"]) == {"model.safetensors"}
+    assert note["versions"]["transformers"]
+
+
+def test_weights_have_the_permissions_of_other_files(tiny):
+    assert (tiny / "model.safetensors").stat().st_mode == (tiny / "config.json").stat().st_mode
+
+
+def test_safetensors_become_bf16_shard_by_shard(tiny, tmp_path):
+    model, tokenizer = opened(tiny)
+    source = tmp_path / "float32"
+    model.float().save_pretrained(source, max_shard_size="100KB")
+    tokenizer.save_pretrained(source)
+    (source / "pytorch_model.bin").write_bytes(b"left behind")
+    fetch_model(spec(local(source)), tmp_path / "out")
+    shards = sorted((tmp_path / "out").glob("*.safetensors"))
+    assert len(shards) > 1
+    for shard in shards:
+        with safe_open(shard, "pt") as file:
+            assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert set(index["weight_map"].values()) == {shard.name for shard in shards}
+    assert not (tmp_path / "out" / "pytorch_model.bin").exists()
+    converted, _ = opened(tmp_path / "out")
+    assert converted.dtype == torch.bfloat16
+    assert torch.equal(logits(*opened(tiny)), logits(converted, tokenizer))
+
+
+def test_integers_are_not_converted(tiny, tmp_path):
+    with safe_open(tiny / "model.safetensors", "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({**tensors, "steps": torch.arange(3)}, tiny / "model.safetensors")
+    fetch_model(spec(local(tiny)), tmp_path / "out")
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
+        assert torch.equal(file.get_tensor("steps"), torch.arange(3))
+
+
+def test_a_generation_config_is_made_where_there_is_none(tiny, tmp_path):
+    (tiny / "generation_config.json").unlink()
+    fetch_model(spec(local(tiny)), tmp_path / "out")
+    made = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert made["eos_token_id"] == 2
+
+
+def test_the_catalog_template_replaces_the_tokenizers(tiny, tmp_path):
+    fetch_model(spec(local(tiny), chat_template="{{ messages[0]['content'] }}!"), tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer.apply_chat_template(CHAT, tokenize=False) == "Hi!"
+
+
+def test_an_embedder_is_copied_as_it_is(tiny, tmp_path):
+    (tiny / "modules.json").write_text("[]")
+    (tiny / "1_Pooling").mkdir()
+    (tiny / "1_Pooling" / "config.json").write_text("{}")
+    fetch_model(spec(local(tiny), role="embedder"), tmp_path / "out")
+    copied = {path.relative_to(tiny) for path in tiny.rglob("*")}
+    assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*")} == copied
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (
+        tiny / "model.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("role", ["base", "embedder"])
+def test_pickled_weights_are_refused_wherever_they_are(tmp_path, role):
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    for name in ("config.json", "modules.json", "pytorch_model.bin", "adapter.pt"):
+        (folder / name).write_text("{}")
+    message = refused(local(folder), tmp_path / "out", role=role)
+    assert message.startswith("model mine: ")
+    assert "only pickled weights (adapter.pt, pytorch_model.bin)" in message
+
+
+@pytest.mark.parametrize(
+    ("removed", "expected"),
+    [
+        ("config.json", "lacks config.json"),
+        ("tokenizer.json", "no tokenizer"),
+        ("model.safetensors", "no weights"),
+    ],
+)
+def test_an_incomplete_folder_says_what_is_missing(tiny, tmp_path, removed, expected):
+    (tiny / removed).unlink()
+    assert expected in refused(local(tiny), tmp_path / "out")
+
+
+def test_other_sources_that_cannot_be_used(tiny, tmp_path):
+    assert "no such file or folder" in refused(local(tmp_path / "absent"), tmp_path / "out")
+    assert "modules.json" in refused(local(tiny), tmp_path / "out", role="embedder")
+    (tiny / "model.safetensors").write_bytes(b"x" * 100)
+    assert "damaged safetensors file" in refused(local(tiny), tmp_path / "out")
+
+
+def test_a_failed_run_leaves_the_earlier_folder_alone(tiny):
+    before = (tiny / "model.safetensors").read_bytes()
+    with pytest.raises(AlignlabError):
+        fetch_model(spec(local(tiny / "absent")), tiny)
+    assert (tiny / "model.safetensors").read_bytes() == before
+    assert [path.name for path in tiny.parent.iterdir()] == [tiny.name]
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(tiny, tmp_path):
+    """The file size limit fails writes as a full disk does, in a process of its own."""
+    dumped = spec(local(tiny))
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from alignlab.errors import AlignlabError\n"
+        "from alignlab.sources.models import fetch_model\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"try:\n    fetch_model({dumped!r}, Path({str(tmp_path / 'full' / 'out')!r}))\n"
+        "except AlignlabError as error:\n    sys.exit(f'message: {error}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "cannot be written: " in done.stderr.split("message: ")[1]
+    assert list((tmp_path / "full").iterdir()) == []

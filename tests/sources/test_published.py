@@ -1,0 +1,126 @@
+"""Published answers as a responses table."""
+
+import json
+import logging
+from statistics import fmean
+
+import pytest
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.sources.published import fetch_published
+from alignlab.sources.records import read
+
+
+def prompts_table(path, questions, dataset="d", category="regular"):
+    rows = [
+        {
+            "prompt_id": f"{dataset}/{number}",
+            "dataset": dataset,
+            "category": category,
+            "source": dataset,
+            "turns": [question, "a second turn"],
+            "tags": [],
+            "reference": None,
+        }
+        for number, question in enumerate(questions)
+    ]
+    tables.write("prompts", path, rows, {"digest": "0" * 12})
+    return path
+
+
+def fetch(tmp_path, answers, *prompts):
+    if isinstance(answers, list):
+        path = tmp_path / "outputs.json"
+        path.write_text(json.dumps(answers), encoding="utf-8")
+    else:
+        path = answers
+    spec = {
+        "arm": "theirs",
+        "model": "gpt",
+        "format": "just-eval",
+        "source": {"kind": "local", "path": str(path)},
+        "digest": "0" * 12,
+    }
+    output = tmp_path / "responses.parquet"
+    fetch_published(spec, list(prompts), output)
+    return list(tables.rows("responses", output))
+
+
+def answer(instruction, output):
+    return {"instruction": instruction, "output": output, "generator": "gpt"}
+
+
+def test_a_response_row_says_what_is_known_and_no_more(tmp_path):
+    prompts = prompts_table(tmp_path / "p.parquet", ["Why  is\nthat?"])
+    (row,) = fetch(tmp_path, [answer("Why is that? ", [" Because of it. "])], prompts)
+    assert row == {
+        "arm": "theirs",
+        "model": "gpt",
+        "prompt_id": "d/0",
+        "turn": 0,
+        "sample": 0,
+        "prompt_ids": [],
+        "raw_text": " Because of it. ",
+        "text": "Because of it.",
+        "token_ids": [],
+        "finish_reason": "stop",
+        "trimmed": "",
+        "num_tokens": 0,
+        "num_words": 3,
+        "seed": None,
+    }
+
+
+def test_prompts_without_an_answer_have_a_row_and_are_counted(tmp_path, caplog):
+    prompts = prompts_table(tmp_path / "p.parquet", ["a", "b", "c"])
+    with caplog.at_level(logging.WARNING):
+        rows = fetch(tmp_path, [answer("b", "yes"), answer("c", " ")], prompts)
+    assert [(row["finish_reason"], row["trimmed"], row["text"]) for row in rows] == [
+        ("error", "missing", ""),
+        ("stop", "", "yes"),
+        ("error", "empty", ""),
+    ]
+    assert "theirs: 1 of 3 prompts have no answer" in caplog.text
+
+
+def test_equal_questions_get_their_answers_in_order_in_every_table(tmp_path):
+    published = [answer("a", "first"), answer("a", "second")]
+    one = prompts_table(tmp_path / "one.parquet", ["a", "a", "a"], dataset="one")
+    two = prompts_table(tmp_path / "two.parquet", ["a"], dataset="two")
+    rows = fetch(tmp_path, published, one, two)
+    assert [row["text"] for row in rows] == ["first", "second", "second", "first"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([answer("z", "other")], "none of the 1 prompts is among the 1 published questions"),
+        ([{"prompt": "a", "output": "b"}], "no column 'instruction'; there are prompt, output"),
+        ([answer("a", ["one", "two"])], "row 0, counted from 0: `instruction` and `output`"),
+        ([answer("a", "ok"), answer(None, "b")], "row 1, counted from 0"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(tmp_path, answers, expected):
+    prompts = prompts_table(tmp_path / "p.parquet", ["a"])
+    with pytest.raises(AlignlabError) as caught:
+        fetch(tmp_path, answers, prompts)
+    assert str(caught.value).startswith("published theirs: ")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize(
+    ("generator", "words"),
+    [("gpt-3.5-turbo-0301", 154.0), ("gpt-4-0314", 226.4), ("Mistral-7B-Instruct-v0.1", 155.4)],
+)
+def test_just_eval_answers_have_their_published_length(tmp_path, shared, generator, words):
+    """Mean words of the 800 regular answers, as in table 1 of the URIAL paper."""
+    outputs = shared / "data" / "just-eval" / "outputs" / f"{generator}.json.gz"
+    questions = [
+        record["instruction"] for record in read(outputs) if record["category"] == "regular"
+    ]
+    rows = fetch(tmp_path, outputs, prompts_table(tmp_path / "p.parquet", questions))
+    assert len(rows) == 800
+    assert {row["finish_reason"] for row in rows} == {"stop"}
+    assert fmean(row["num_words"] for row in rows) == pytest.approx(words, abs=0.05)

@@ -1,0 +1,45 @@
+"""The catalog that ships: it validates, and its one hand-written template is the right one."""
+
+import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from alignlab.experiment.catalog import RandomSource
+from alignlab.experiment.load import load_catalog
+
+SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the user's questions."
+)
+
+
+@pytest.fixture
+def catalog(repository):
+    return load_catalog()
+
+
+def render(template, messages):
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        messages=messages, bos_token="<s>", eos_token="</s>", add_generation_prompt=True
+    )
+
+
+def test_vicunas_template_is_that_of_version_1_1(catalog):
+    """FastChat's `vicuna_v1.1` conversation: https://github.com/lm-sys/FastChat."""
+    template = catalog.models["vicuna-7b-v1.5"].chat_template
+    turns = [{"role": role, "content": role[0]} for role in ("user", "assistant", "user")]
+    assert render(template, turns) == f"<s>{SYSTEM} USER: u ASSISTANT: a</s> USER: u ASSISTANT:"
+    system = [{"role": "system", "content": "Be brief."}, turns[0]]
+    assert render(template, system) == "<s>Be brief. USER: u ASSISTANT:"
+
+
+def test_every_kind_of_model_needs_no_hub_at_least_once(catalog):
+    roles = {entry.role for entry in catalog.models.values() if entry.source.kind == "wheel"}
+    assert roles == {"base", "aligned", "embedder"}
+
+
+def test_tiny_models_that_are_compared_differ_in_their_seed_only(catalog):
+    base, aligned = (catalog.models[f"tiny-{role}"].source for role in ("base", "aligned"))
+    assert isinstance(base, RandomSource)
+    assert base.architecture == aligned.architecture
+    assert base.seed != aligned.seed

@@ -1,0 +1,66 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from alignlab.statistics import paired
+
+QUICK = settings(max_examples=25, deadline=None)
+FEW = arrays(float, st.integers(1, 8), elements=st.integers(-3, 3).map(float))
+
+
+@QUICK
+@given(FEW)
+def test_sign_flip_is_exact_for_few_prompts(differences):
+    sums = np.array([np.dot(s, differences) for s in product([-1, 1], repeat=len(differences))])
+    tail = min((sums >= differences.sum()).mean(), (sums <= differences.sum()).mean())
+    assert paired.sign_flip(differences[None], seed=0)[0] == pytest.approx(min(1, 2 * tail))
+
+
+@QUICK
+@given(arrays(float, st.integers(20, 40), elements=st.integers(-3, 3).map(float)))
+def test_swapping_the_arms_keeps_the_p_value(differences):
+    here, there = paired.sign_flip(np.stack([differences, -differences]), seed=0)
+    assert here == pytest.approx(there)
+    here, there = paired.mcnemar(np.sign(np.stack([differences, -differences])))
+    assert here == there
+
+
+def test_mcnemar_is_the_limit_of_sign_flip_on_binary_values():
+    differences = np.array([[1.0] * 14 + [-1.0] * 5 + [0.0] * 11])
+    assert paired.sign_flip(differences, seed=0) == pytest.approx(
+        paired.mcnemar(differences), abs=0.02
+    )
+
+
+def test_missing_differences_do_not_count():
+    full = np.array([[1.0, 1, 1, 1, 1, -1]])
+    holed = np.array([[1.0, np.nan, 1, 1, 1, 1, np.nan, -1]])
+    for test in (paired.mcnemar, lambda values: paired.sign_flip(values, seed=0)):
+        assert test(holed) == pytest.approx(test(full))
+        assert np.isnan(test(np.full((1, 3), np.nan))).all()
+
+
+def test_false_alarms_are_as_rare_as_alpha():
+    # 400 comparisons of equal arms: 5% of them, give or take 1.1 points of standard error.
+    differences = np.random.default_rng(0).normal(size=(400, 30))
+    alarms = (paired.sign_flip(differences, seed=0) < 0.05).mean()
+    assert 0.02 <= alarms <= 0.08
+
+
+def test_holm_by_hand():
+    adjusted = paired.holm(np.array([0.01, np.nan, 0.04, 0.03]))
+    assert adjusted == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
+    assert np.isnan(paired.holm(np.array([np.nan]))).all()
+
+
+def test_minimum_detectable_effect_is_found_with_the_power_it_states():
+    effect = paired.minimum_detectable_effect(50, deviation=2.0)
+    assert effect == pytest.approx(0.81, abs=0.01)
+    assert paired.minimum_detectable_effect(200, 2.0) < effect / 1.9
+    for count, deviation in ((1, 1.0), (10, 0.0)):
+        assert np.isnan(paired.minimum_detectable_effect(count, deviation))
+    assert paired.minimum_detectable_effect(2, 1.0) > paired.minimum_detectable_effect(3, 1.0) > 0

@@ -1,0 +1,106 @@
+"""The `alignlab` command: check experiments, clean the store, show results.
+
+alignlab check                  validate every shipped experiment; print plans and job counts
+alignlab check my.yaml          the same for one
+alignlab gc --delete            remove from the store what no experiment names
+alignlab summary demo           the summary table of a finished experiment
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from alignlab.errors import AlignlabError
+
+# Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; a user's error is one message and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except AlignlabError as error:
+        print(f"alignlab: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alignlab", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    check = commands.add_parser("check", help="validate experiments and print their plans")
+    check.add_argument("experiments", nargs="*", help="names or paths; all shipped if none")
+    check.set_defaults(command=_check)
+    gc = commands.add_parser("gc", help="list what no experiment names")
+    gc.add_argument("--delete", action="store_true", help="remove it")
+    gc.add_argument("--keep", nargs="*", default=[], help="your own experiments, by path")
+    gc.set_defaults(command=_gc)
+    summary = commands.add_parser("summary", help="summary table of a finished experiment")
+    summary.add_argument("experiment")
+    summary.set_defaults(command=_summary)
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Validate each experiment; go on after a bad one, so that one run shows every mistake."""
+    from alignlab.experiment.load import shipped
+
+    failed = 0
+    for name in options.experiments or [str(path) for path in shipped()]:
+        try:
+            print(_described(name))
+        except AlignlabError as error:
+            failed += 1
+            print(f"alignlab: {error}", file=sys.stderr)
+    return int(failed > 0)
+
+
+def _described(name: str) -> str:
+    from alignlab.experiment.load import load_study
+    from alignlab.experiment.plan import Plan
+
+    plan = Plan(load_study(name))
+    lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.study.path})"]
+    for stage, jobs in plan.job_counts().items():
+        lines.append(f"  {stage:<20} {jobs.total:>5} jobs, {jobs.done} done")
+    lines += [f"  {'✓' if a.path.exists() else '·'} {a.path}" for a in plan]
+    return "\n".join(lines)
+
+
+def _gc(options: argparse.Namespace) -> int:
+    from alignlab.experiment.load import load_study, shipped
+    from alignlab.experiment.plan import Plan, unnamed
+
+    names = [*map(str, shipped()), *options.keep]
+    orphans = unnamed([Plan(load_study(name)) for name in names])
+    total = 0
+    for path in orphans:
+        size = sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
+        total += size
+        print(f"{size / 1e6:10.1f} MB  {path}")
+        if options.delete:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    verb = "removed" if options.delete else "would be removed with --delete"
+    print(f"{len(orphans)} entries, {total / 1e6:.1f} MB {verb}; named: {', '.join(names)}")
+    return 0
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from alignlab.experiment.load import load_study
+    from alignlab.experiment.plan import Plan
+    from alignlab.reporting.summary import summary
+
+    plan = Plan(load_study(options.experiment))
+    folder = plan.folder / "tables"
+    baseline = plan.experiment.baseline
+    print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))
+    print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""A deterministic engine for tests: no weights, but a real tokenizer and every way to end.
+
+snakemake --cores 2 --config experiment=smoke
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from alignlab.engines.base import Completion, Request
+from alignlab.experiment.decoding import Decoding
+from alignlab.prompting.stopping import Stopping
+
+
+class FakeEngine:
+    """Answers with the last words of the prompt, closes the fence, and asks itself a question."""
+
+    def __init__(self, folder: Path, batch_size: int) -> None:
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.context_window = int(config["max_position_embeddings"])
+        self.batch_size = batch_size
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        prefix: Sequence[int],
+        decoding: Decoding,
+        stopping: Stopping,
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """See `Engine.generate`."""
+        del prefix
+        tail = self.tokenizer("\n```\n\n# Query:", add_special_tokens=False).input_ids
+        for at in range(0, len(requests), self.batch_size):
+            batch = requests[at : at + self.batch_size]
+            yield [(at + i, self._answer(r, tail, decoding, stopping)) for i, r in enumerate(batch)]
+
+    def _answer(
+        self, request: Request, tail: list[int], decoding: Decoding, stopping: Stopping
+    ) -> Completion:
+        start = (request.seed or 0) % 7
+        words = request.prompt_ids[-12 - start : -3] or request.prompt_ids
+        ids = [*words, *tail][: decoding.max_new_tokens]
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(ids, "stop" if stopping.cut(text)[1] else "length")
+
+
+def load(folder: Path, dtype: str, batch_size: int) -> FakeEngine:
+    """Load a tokenizer; every engine module has this function."""
+    del dtype
+    return FakeEngine(folder, batch_size)

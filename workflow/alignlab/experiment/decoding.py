@@ -1,0 +1,29 @@
+"""How answers are decoded; a module of its own so that engines depend on nothing else of a config.
+
+Keys are documented in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from alignlab.experiment.strict import Strict
+
+
+class Decoding(Strict):
+    """How answers are decoded. Greedy unless `temperature` is above zero."""
+
+    max_new_tokens: int = Field(256, gt=0, le=32768)
+    temperature: float = Field(0.0, ge=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    repetition_penalty: float = Field(1.0, ge=1, le=5)
+    penalize_prompt: bool = Field(
+        False, description="Count prompt tokens in the repetition penalty, as HF and vLLM do"
+    )
+    samples: int = Field(1, ge=1, le=100, description="Answers per prompt; needs temperature > 0")
+
+    @model_validator(mode="after")
+    def _samples_need_temperature(self) -> Decoding:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("`samples` above 1 needs `temperature` above 0: greedy repeats itself")
+        return self

@@ -1,0 +1,59 @@
+"""Prompting methods as an experiment names them; each says which module of `prompting` renders it.
+
+Keys are documented in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from alignlab.experiment.strict import Strict
+
+
+class Method(Strict):
+    """What every method has."""
+
+    module: ClassVar[str]
+    guidance: str | None = Field(
+        None, description="Text put before the question (LfM step 4): a file of `config/prompts`"
+    )
+
+
+class ZeroShot(Method):
+    """The Query/Answer frame and nothing else (URIAL §4.1)."""
+
+    module: ClassVar[str] = "alignlab.prompting.frame"
+    kind: Literal["zero-shot"]
+
+
+class InContext(Method):
+    """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
+
+    module: ClassVar[str] = "alignlab.prompting.in_context"
+    kind: Literal["urial", "icl"]
+    prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
+    k: int | None = Field(None, ge=0, description="Use the first k examples; all if absent")
+    system: bool = Field(True, description="Keep the system text")
+
+
+class Retrieval(Method):
+    """The k pool examples nearest to the question, the most similar one last (URIAL §4.1)."""
+
+    module: ClassVar[str] = "alignlab.prompting.retrieval"
+    kind: Literal["retrieval"]
+    pool: str = Field(description="A file of `config/prompts` with examples")
+    k: int = Field(3, ge=1, description="How many examples")
+    embedder: str = Field("minilm", description="Catalog model that embeds questions")
+
+
+class Chat(Method):
+    """The model's own chat template."""
+
+    module: ClassVar[str] = "alignlab.prompting.chat"
+    kind: Literal["chat"]
+    system: str | None = Field(None, description="System message; none if absent")
+
+
+AnyMethod = Annotated[ZeroShot | InContext | Retrieval | Chat, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Metrics: measures of an answer that need no judge."""

@@ -1,0 +1,121 @@
+"""Judge-free measures of every answer of an arm.
+
+    snakemake results/demo/tables/metrics.parquet
+
+One row per prompt, turn and metric; `alignlab.metrics.definitions` says what each metric is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.metrics import repetition, style
+from alignlab.metrics.definitions import METRICS
+from alignlab.metrics.refusal import is_refusal
+from alignlab.metrics.relevance import Relevance
+
+BATCH = 256
+COLUMNS = ["prompt_id", "turn", "raw_text", "text", "finish_reason", "num_tokens"]
+
+Value = float | None
+
+
+def measure(
+    spec: Mapping[str, Any],
+    responses: Path,
+    prompts: Sequence[Path],
+    output: Path,
+    embedder: Path | None,
+) -> None:
+    """Measure every response of an arm and write its metrics table.
+
+    Args:
+        spec: `arm`, `digest` and whatever else made the table, for its metadata.
+        responses: the arm's responses; several samples of a turn are averaged, over those with a
+            value. A response that ended in an error has none: a failure is data, not a zero.
+        prompts: tables with the prompts that the responses answer.
+        output: the metrics table, one row per prompt, turn and metric.
+        embedder: folder of a sentence-transformers model; without one there is no relevance.
+
+    Raises:
+        AlignlabError: a response answers a prompt or turn that no prompts table has.
+    """
+    turns = {
+        row["prompt_id"]: row["turns"] for path in prompts for row in tables.rows("prompts", path)
+    }
+    relevance = Relevance(embedder) if embedder else None
+    samples: dict[tuple[str, int], list[dict[str, Value]]] = defaultdict(list)
+    for batch in tables.opened("responses", responses).iter_batches(BATCH, columns=COLUMNS):
+        rows = batch.to_pylist()
+        questions = [_question(row, turns, responses) for row in rows]
+        for row, values in zip(rows, _measured(rows, questions, relevance), strict=True):
+            samples[row["prompt_id"], row["turn"]].append(values)
+    tables.write("metrics", output, _averaged(spec["arm"], samples), spec)
+
+
+def answer_metrics(answer: Mapping[str, Any], question: str) -> dict[str, Value]:
+    """Every metric but relevance of one response that is no error, by name."""
+    text = answer["text"]
+    empty = not text.strip()
+    return {
+        "clean_stop": float(answer["finish_reason"] in ("stop", "eos") and not empty),
+        "truncated": float(answer["finish_reason"] == "length"),
+        "empty": float(empty),
+        "num_words": float(len(text.split())),
+        "num_tokens": answer["num_tokens"],
+        "rep_4": repetition.repetition(text, 4),
+        "distinct_2": repetition.distinct(text, 2),
+        "echo": repetition.echo(question, text),
+        "list_items": float(style.list_items(text)),
+        "structured": float(style.is_structured(text)),
+        "refusal": float(is_refusal(text)),
+        "opener": float(style.has_opener(text)),
+        "closer": float(style.has_closer(text)),
+        "runs_on": float(style.runs_on(answer["raw_text"])),
+    }
+
+
+def _question(row: tables.Row, turns: Mapping[str, list[str]], path: Path) -> str:
+    """The user's message that a response answers."""
+    asked = turns.get(row["prompt_id"], [])
+    if row["turn"] >= len(asked):
+        raise AlignlabError(
+            f"{path}: prompt {row['prompt_id']!r}, turn {row['turn']}: not in any prompts table"
+        )
+    return asked[row["turn"]]
+
+
+def _measured(
+    rows: Sequence[tables.Row], questions: Sequence[str], relevance: Relevance | None
+) -> Iterator[dict[str, Value]]:
+    """The values of each row, all null where it ended in an error."""
+    texts = [row["text"] or "" for row in rows]
+    cosines = relevance(questions, texts) if relevance else [None] * len(rows)
+    names = [name for name in METRICS if relevance or name != "relevance"]
+    for row, question, cosine in zip(rows, questions, cosines, strict=True):
+        if row["finish_reason"] == "error":
+            yield dict.fromkeys(names)
+        else:
+            values = {**answer_metrics(row, question), "relevance": cosine}
+            yield {name: values[name] for name in names}
+
+
+def _averaged(
+    arm: str, samples: Mapping[tuple[str, int], list[dict[str, Value]]]
+) -> Iterator[tables.Row]:
+    for (prompt_id, turn), answers in samples.items():
+        for metric in answers[0]:
+            present = [value for answer in answers if (value := answer[metric]) is not None]
+            yield {
+                "arm": arm,
+                "prompt_id": prompt_id,
+                "turn": turn,
+                "metric": metric,
+                "value": fmean(present) if present else None,
+            }

@@ -1,0 +1,72 @@
+"""Text → exact token ids, with one BOS; and the ids that all prompts of an arm begin with.
+
+snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from alignlab.errors import AlignlabError
+from alignlab.prompting.stopping import Stopping
+
+
+class Prompter(Protocol):
+    """Renders a conversation as the text that a model continues."""
+
+    @property
+    def stopping(self) -> Stopping:
+        """Where an answer ends."""
+        ...
+
+    @property
+    def templated(self) -> bool:
+        """The rendered text already holds the special tokens of a chat template."""
+        ...
+
+    def render(self, turns: Sequence[str], answers: Sequence[str]) -> str:
+        """The text whose continuation answers `turns[len(answers)]`."""
+        ...
+
+
+Encode = Callable[[str], list[int]]
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encode:
+    """How this arm's texts become token ids.
+
+    A chat template writes its own special tokens, so the tokenizer adds none. Evaluations have lost
+    60 points to a missing or doubled BOS (lm-evaluation-harness #1465), so it is asserted.
+    """
+    bos = tokenizer.bos_token_id
+    adds_bos = tokenizer("").input_ids[:1] == [bos] and bos is not None
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer(text, add_special_tokens=not prompter.templated).input_ids
+        if adds_bos and not (ids[:1] == [bos] and ids[1:2] != [bos]):
+            raise AlignlabError(
+                f"{tokenizer.name_or_path}: a prompt must begin with exactly one "
+                f"{tokenizer.bos_token!r}, not {tokenizer.decode(ids[:3])!r}"
+            )
+        return ids
+
+    return encode
+
+
+def shared_prefix(prompter: Prompter, encode: Encode) -> list[int]:
+    """Token ids that every prompt of an arm begins with, found with two unlike questions.
+
+    A question that merges into the last of these tokens does not begin with them; the engine runs
+    such a row without the prefix, so this is a matter of speed and never of correctness.
+    """
+    return common_prefix(encode(prompter.render(["A"], [])), encode(prompter.render(["1"], [])))
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    """The longest run of ids that both begin with."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    return [first for first, _ in pairs]

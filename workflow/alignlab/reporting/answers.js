@@ -1,0 +1,187 @@
+// The browser of answers: a filtered list of prompts, and every arm's answers to the chosen one.
+const chosen = { list: data.prompts, prompt: null, raw: false, hidden: new Set() };
+const metricByName = new Map(data.metrics.map((metric) => [metric.name, metric]));
+
+// What the search looks through, lower-cased once.
+const haystacks = new Map(data.prompts.map((prompt) => {
+  const answers = Object.values(prompt.answers).flat().map((answer) => answer.text);
+  return [prompt, [prompt.id, ...prompt.tags, ...prompt.turns, ...answers].join("\n").toLowerCase()];
+}));
+
+function fillSelect(id, values) {
+  const options = [...new Set(values)].sort();
+  byId(id).append(el("option", { value: "" }, "all"), ...options.map((value) => el("option", { value }, value)));
+  byId(id).addEventListener("change", filter);
+}
+
+function filter() {
+  const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const [dataset, category, tag] = ["dataset", "category", "tag"].map((id) => byId(id).value);
+  chosen.list = data.prompts.filter((prompt) =>
+    (!dataset || prompt.dataset === dataset) &&
+    (!category || prompt.category === category) &&
+    (!tag || prompt.tags.includes(tag)) &&
+    words.every((word) => haystacks.get(prompt).includes(word)));
+  drawList();
+  if (!chosen.list.includes(chosen.prompt)) show(chosen.list[0] ?? null);
+  else markCurrent();
+}
+
+function address(prompt) {
+  return `#prompt=${encodeURIComponent(prompt.id)}`;
+}
+
+function drawList() {
+  byId("count").textContent = `${chosen.list.length} of ${data.prompts.length} prompts`;
+  byId("prompts").replaceChildren(...chosen.list.map((prompt) => {
+    const about = [prompt.id, prompt.category, ...prompt.tags].join(" · ");
+    const link = el("a", { href: address(prompt) }, el("span", {}, modelText(prompt.turns[0])), el("small", {}, about));
+    return el("li", {}, link);
+  }));
+}
+
+function markCurrent() {
+  const place = chosen.list.indexOf(chosen.prompt);
+  byId("previous").disabled = place <= 0;
+  byId("next").disabled = place < 0 || place === chosen.list.length - 1;
+  const links = byId("prompts").querySelectorAll("a");
+  links.forEach((link, at) => (at === place ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+  // Only the list scrolls: scrollIntoView would move the page too.
+  if (place < 0) return;
+  const { offsetTop, offsetHeight } = links[place];
+  const list = byId("prompts");
+  const top = offsetTop - list.offsetTop;
+  if (top < list.scrollTop || top + offsetHeight > list.scrollTop + list.clientHeight) {
+    list.scrollTop = top - list.clientHeight / 2;
+  }
+}
+
+function show(prompt) {
+  chosen.prompt = prompt;
+  byId("place").textContent = prompt ? prompt.id : "";
+  if (prompt) byId("turns").replaceChildren(...prompt.turns.map((_, turn) => drawTurn(prompt, turn)));
+  else byId("turns").replaceChildren(el("p", { class: "missing" }, "No prompt matches."));
+  // A long answer scrolls in its card, so the card must take the keyboard.
+  for (const reading of document.querySelectorAll(".reading")) {
+    if (reading.scrollHeight > reading.clientHeight) reading.tabIndex = 0;
+  }
+  markCurrent();
+}
+
+function step(by) {
+  const next = chosen.list[chosen.list.indexOf(chosen.prompt) + by];
+  if (!next) return;
+  history.replaceState(null, "", address(next));
+  show(next);
+}
+
+function drawTurn(prompt, turn) {
+  const label = prompt.turns.length > 1 ? `Turn ${turn + 1} of ${prompt.turns.length}` : "Prompt";
+  const question = el("div", { class: "question" }, el("h3", {}, label), modelText(prompt.turns[turn]));
+  const arms = data.arms.filter((arm) => !chosen.hidden.has(arm.name));
+  return el("div", {}, question, el("div", { class: "cards" }, ...arms.flatMap((arm) => drawCards(prompt, turn, arm))));
+}
+
+function drawCards(prompt, turn, arm) {
+  const answers = (prompt.answers[arm.name] ?? []).filter((answer) => answer.turn === turn);
+  if (!answers.length) {
+    return [el("section", { class: "card", "aria-label": arm.name }, cardHead(arm), el("p", { class: "missing" }, "No answer in the table."))];
+  }
+  return answers.map((answer, place) => {
+    const sample = answers.length > 1 ? `sample ${place + 1} of ${answers.length}` : null;
+    return el("section", { class: "card", "aria-label": arm.name },
+      cardHead(arm, ...badges(answer, sample)), drawBody(prompt, answer, arm), drawValues(answer, prompt));
+  });
+}
+
+function cardHead(arm, ...rest) {
+  return el("header", {}, el("i", { class: `dot ${arm.role}`, "aria-hidden": "true" }), el("h4", {}, arm.name), ...rest);
+}
+
+const FINISH = {
+  stop: "ended with a stop string", eos: "ended with the end token",
+  length: "cut at the length limit", error: "the engine failed",
+};
+
+function badges(answer, sample) {
+  const badge = (text, kind, about) => el("span", { class: `badge ${kind}`, "data-tip": about }, text);
+  return [
+    badge(answer.finish, answer.finish, FINISH[answer.finish]),
+    answer.trimmed ? badge(`trimmed: ${answer.trimmed}`, "", "why the text differs from the raw text") : null,
+    sample ? badge(sample, "", null) : null,
+  ];
+}
+
+function drawBody(prompt, answer, arm) {
+  const text = chosen.raw ? (answer.raw ?? answer.text) : answer.text;
+  const reading = el("div", { class: "reading", role: "region", "aria-label": `Answer of ${arm.name}` },
+    text ? modelText(text) : el("span", { class: "quiet" }, "empty"));
+  const body = el("div", { class: chosen.raw ? "body raw" : "body" }, reading);
+  if (prompt.category === "safety" && !byId("reveal").checked && !unveiled.has(answer)) veil(body, reading, answer);
+  return body;
+}
+
+// Answers that the reader has opened stay open.
+const unveiled = new Set();
+
+function veil(body, reading, answer) {
+  body.classList.add("veiled");
+  reading.inert = true;
+  body.append(el("button", { type: "button", class: "unveil", onclick: () => {
+    unveiled.add(answer);
+    body.classList.remove("veiled");
+    reading.inert = false;
+    reading.tabIndex = 0;
+    reading.focus();
+  } }, "Show safety answer"));
+}
+
+function drawValues(answer, prompt) {
+  const pairs = Object.entries(answer.metrics).filter(([name]) => metricByName.has(name)).map(([name, value]) => {
+    const metric = metricByName.get(name);
+    return el("div", { "data-tip": metric.description }, el("dt", {}, metric.label), el("dd", {}, figure(value, metric.decimals)));
+  });
+  const tokens = el("div", {}, el("dt", {}, "Tokens"), el("dd", {}, String(answer.tokens)));
+  return el("dl", { class: "values" }, tokens, ...pairs);
+}
+
+function drawChips() {
+  byId("arms").replaceChildren(...data.arms.map((arm) =>
+    el("button", { type: "button", "aria-pressed": String(!chosen.hidden.has(arm.name)), onclick: (event) => {
+      const shown = chosen.hidden.delete(arm.name) || !chosen.hidden.add(arm.name);
+      event.currentTarget.setAttribute("aria-pressed", String(shown));
+      show(chosen.prompt);
+    } }, arm.name)));
+}
+
+function fromAddress() {
+  const match = location.hash.match(/^#prompt=(.+)$/);
+  const prompt = match && data.prompts.find((each) => address(each) === match[0]);
+  if (prompt) show(prompt);
+  return prompt;
+}
+
+// Keys belong to the browser only while it is on screen and nothing else wants them.
+function keys(event) {
+  const busy = event.target.closest?.("input, select, textarea, .board, [role=img], .chips");
+  if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  const place = byId("answers").getBoundingClientRect();
+  if (place.top > innerHeight * 0.6 || place.bottom < 0) return;
+  const by = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 }[event.key];
+  if (by) step(by);
+}
+
+fillSelect("dataset", data.prompts.map((prompt) => prompt.dataset));
+fillSelect("category", data.prompts.map((prompt) => prompt.category));
+fillSelect("tag", data.prompts.flatMap((prompt) => prompt.tags));
+byId("search").addEventListener("input", filter);
+byId("previous").addEventListener("click", () => step(-1));
+byId("next").addEventListener("click", () => step(1));
+byId("raw").addEventListener("change", (event) => { chosen.raw = event.target.checked; show(chosen.prompt); });
+byId("reveal").addEventListener("change", () => show(chosen.prompt));
+addEventListener("hashchange", fromAddress);
+document.addEventListener("keydown", keys);
+drawChips();
+drawList();
+if (fromAddress()) byId("answers").scrollIntoView();
+else show(data.prompts[0] ?? null);

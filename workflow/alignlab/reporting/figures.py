@@ -1,0 +1,160 @@
+"""The report's figures: SVG with real text, the same bytes for the same tables.
+
+    snakemake --cores 2 results/demo/report/index.html     # writes results/demo/figures/*.svg
+
+Colours are Okabe and Ito's, which stay apart under colour blindness; text is a mid grey that reads
+on white and on black, because a transparent figure does not know its background.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from alignlab.metrics.measure import METRICS
+from alignlab.reporting.headlines import distinguishable
+from alignlab.reporting.results import Results
+from alignlab.tables import replacing
+
+GREY, FAINT, ON_COLOUR = "#7b7e84", "#7b7e8455", "#16181a"
+ROLES = {"base": "#0072b2", "aligned": "#d55e00"}
+FINISH = {"stop": "#009e73", "eos": "#56b4e9", "length": "#e69f00", "error": "#cc79a7"}
+FINISH_LABEL = {
+    "stop": "stop string",
+    "eos": "end token",
+    "length": "cut at the length limit",
+    "error": "error",
+}
+WIDTH, ROW, PANEL_COLUMNS = 10.8, 0.3, 3
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "alignlab",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": FAINT,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "text.color": GREY,
+    "axes.labelcolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def draw(results: Results, folder: Path) -> dict[str, Path]:
+    """Draw every figure that the tables allow, as `<folder>/<name>.svg`; returns name → path."""
+    drawn = {}
+    with mpl.rc_context(STYLE):
+        for name, figure in _figures(results):
+            drawn[name] = folder / f"{name}.svg"
+            with replacing(drawn[name]) as temporary:
+                figure.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
+    return drawn
+
+
+def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
+    compared = [
+        metric
+        for metric in results.main
+        if any(metric in cells for cells in results.differences.get("all", {}).values())
+    ]
+    if compared:
+        yield "differences", forest(results, compared)
+    yield "finish", finish_reasons(results)
+    yield "lengths", answer_lengths(results)
+
+
+def forest(results: Results, metrics: list[str]) -> Figure:
+    """Paired differences against the baseline, a panel a metric, with 95% intervals."""
+    rows = -(-len(metrics) // PANEL_COLUMNS)
+    height = rows * (ROW * len(results.others) + 0.75)
+    figure = Figure(figsize=(WIDTH, height))
+    panels = figure.subplots(rows, PANEL_COLUMNS, sharey=True, squeeze=False).flat
+    for axes, metric in zip(panels, metrics, strict=False):
+        _forest_panel(axes, results, metric)
+    for axes in list(panels)[len(metrics) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _forest_panel(axes: Axes, results: Results, metric: str) -> None:
+    _bare(axes, results.others)
+    axes.axvline(0, color=GREY, linewidth=0.9)
+    axes.set_title(METRICS[metric].label)
+    axes.set_xlabel(_axis_label(metric))
+    for place, arm in enumerate(results.others):
+        row = results.differences["all"].get(arm, {}).get(metric)
+        if row is None or row["ci_low"] is None:
+            continue
+        colour = ROLES[results.role(arm)]
+        told = distinguishable(row)
+        axes.plot([row["ci_low"], row["ci_high"]], [place] * 2, color=colour, linewidth=1.6)
+        axes.plot(row["mean_difference"], place, "o", color=colour, markersize=5.5)
+        if not told:
+            axes.plot(row["mean_difference"], place, "o", color="#ffffff", markersize=3)
+
+
+def _axis_label(metric: str) -> str:
+    better = {"higher": " · better →", "lower": " · ← better", None: ""}[METRICS[metric].better]
+    return f"difference, {METRICS[metric].unit}{better}"
+
+
+def finish_reasons(results: Results) -> Figure:
+    """How answers ended: shares of every arm's answers, stacked."""
+    figure = Figure(figsize=(WIDTH, ROW * len(results.arms) + 0.8))
+    axes = figure.subplots()
+    _bare(axes, results.names)
+    axes.set(xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    counts = [Counter(row["finish_reason"] for row in results.rows(arm)) for arm in results.names]
+    left = np.zeros(len(counts))
+    for reason in (reason for reason in FINISH if any(count[reason] for count in counts)):
+        share = np.array([count[reason] / max(1, count.total()) for count in counts])
+        bars = axes.barh(range(len(counts)), share, 0.66, left, color=FINISH[reason])
+        bars.set_label(FINISH_LABEL[reason])
+        labels = [f"{value:.0%}" if value >= 0.06 else "" for value in share]
+        axes.bar_label(bars, labels, label_type="center", color=ON_COLOUR, fontsize=8)
+        left += share
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handlelength=1)
+    return figure
+
+
+def answer_lengths(results: Results) -> Figure:
+    """Words per answer: each answer a tick, the middle half a bar, the median a dot."""
+    figure = Figure(figsize=(WIDTH, ROW * 1.25 * len(results.arms) + 0.55))
+    axes = figure.subplots()
+    _bare(axes, results.names)
+    axes.set_xlabel("words per answer")
+    axes.grid(axis="x")
+    for place, arm in enumerate(results.names):
+        words = np.array([row["num_words"] for row in results.rows(arm)], dtype=float)
+        if not words.size:
+            continue
+        colour = ROLES[results.role(arm)]
+        low, middle, high = np.quantile(words, [0.25, 0.5, 0.75])
+        axes.plot(words, np.full(words.size, place - 0.25), "|", color=colour, alpha=0.45, ms=5)
+        axes.plot([low, high], [place + 0.1] * 2, color=colour, linewidth=5, alpha=0.55)
+        axes.plot(middle, place + 0.1, "o", color=colour, markersize=6)
+    axes.set_xlim(left=0)
+    return figure
+
+
+def _bare(axes: Axes, names: list[str]) -> None:
+    """One row a name, the first on top, without a frame."""
+    axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)), yticklabels=names)
+    axes.spines[["top", "right", "left"]].set_visible(False)

@@ -1,0 +1,71 @@
+"""Numbers and methods as people read them; the page, the figures and the terminal share these.
+
+    python -m pytest tests/reporting/test_formats.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MINUS = "\u2212"
+
+
+def decimals(values: Iterable[float | None]) -> int:
+    """Decimals that give the largest of `values` about three significant digits."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    return 0 if largest >= 100 else 1 if largest >= 10 else 2 if largest >= 1 else 3
+
+
+def number(value: float | None, places: int) -> str:
+    """`−0.012`; a dash where there is no value, and never a negative zero."""
+    if value is None:
+        return "–"
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, places: int) -> str:
+    """A difference: `+0.120`, `−0.012`, and `0.000` for one that rounds to nothing."""
+    if value is None:
+        return "–"
+    return ("+" if round(value, places) > 0 else "") + number(value, places)
+
+
+def p_value(value: float | None) -> str:
+    """`p = .031`, `p < .001`."""
+    if value is None:
+        return "p undefined"
+    if value < 0.001:
+        return "p < .001"
+    return "p = 1" if value > 0.9995 else f"p = {value:.3f}".replace("0.", ".", 1)
+
+
+def duration(seconds: float) -> str:
+    """`8.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """`k 3, prompt urial/constant.yaml`: keys that say something, without the kind."""
+    said = {key: value for key, value in values.items() if key != "kind" and value is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in said.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 arm`, `1,200 answers`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

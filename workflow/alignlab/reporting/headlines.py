@@ -1,0 +1,112 @@
+"""What changed, in sentences that say no more than the paired comparisons do.
+
+    python -m pytest tests/reporting/test_headlines.py
+
+A difference is stated only where its 95% paired bootstrap interval excludes zero and its
+Holm-adjusted p-value is below .05; everything else is "not told apart", with the smallest
+difference that this many prompts would have shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignlab.metrics.measure import METRICS
+from alignlab.reporting.formats import counted, decimals, listed, number, p_value, signed
+from alignlab.reporting.results import Results
+from alignlab.tables import Row
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One arm that differs from the baseline on one metric, in words."""
+
+    direction: str
+    arm: str
+    change: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One metric: the arms that differ, and what can be said about the rest (may be empty)."""
+
+    label: str
+    findings: list[Finding]
+    rest: str
+
+
+def distinguishable(row: Row) -> bool:
+    """Whether the paired interval excludes zero and the adjusted p-value is below .05."""
+    known = None not in (row["ci_low"], row["ci_high"], row["p_adjusted"])
+    return known and row["ci_low"] * row["ci_high"] > 0 and row["p_adjusted"] < ALPHA
+
+
+def headlines(results: Results) -> list[Headline]:
+    """One headline for each main metric that has comparisons over all prompts, findings first."""
+    overall = results.differences.get("all", {})
+    made = []
+    for metric in results.main:
+        rows = {arm: overall[arm][metric] for arm in results.others if metric in overall.get(arm, {})}
+        if rows:
+            made.append(_headline(metric, rows))
+    return sorted(made, key=lambda headline: not headline.findings)
+
+
+def opening(results: Results, made: list[Headline]) -> str:
+    """The sentence above the headlines: how many metrics moved at all."""
+    if not made:
+        return f"There is nothing to compare with {results.baseline}."
+    metrics = counted(len(made), "main metric")
+    found = sum(bool(headline.findings) for headline in made)
+    if found:
+        return f"At least one arm differs from {results.baseline} on {found} of {metrics}."
+    return (
+        f"No arm can be told apart from {results.baseline} on any of {metrics}. That is no evidence "
+        "of equality: each line gives the difference that this many prompts would have shown."
+    )
+
+
+def _headline(metric: str, rows: dict[str, Row]) -> Headline:
+    places = decimals(row["mean_difference"] for row in rows.values())
+    moved = [arm for arm, row in rows.items() if distinguishable(row)]
+    moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
+    still = [arm for arm in rows if arm not in moved]
+    findings = [
+        Finding(
+            direction=_direction(metric, rows[arm]["mean_difference"]),
+            arm=arm,
+            change=signed(rows[arm]["mean_difference"], places),
+            evidence=_evidence(rows[arm], places),
+        )
+        for arm in moved
+    ]
+    rest = f"Not told apart: {listed(still)} ({_power(rows, still, metric)})." if still else ""
+    return Headline(METRICS[metric].label, findings, rest)
+
+
+def _direction(metric: str, difference: float) -> str:
+    """A metric without a direction is higher or lower, never better or worse."""
+    better = METRICS[metric].better
+    if better is None:
+        return "Higher" if difference > 0 else "Lower"
+    return "Better" if (difference > 0) == (better == "higher") else "Worse"
+
+
+def _evidence(row: Row, places: int) -> str:
+    interval = f"[{signed(row['ci_low'], places)}, {signed(row['ci_high'], places)}]"
+    return f"{interval}, {p_value(row['p_adjusted'])}, n = {row['n']}"
+
+
+def _power(rows: dict[str, Row], arms: list[str], metric: str) -> str:
+    """The difference that 80% power needs, for the arm that needs the largest."""
+    counts = [rows[arm]["n"] for arm in arms]
+    smallest = [rows[arm]["minimum_detectable_effect"] for arm in arms]
+    n = f"n = {min(counts)}" if min(counts) == max(counts) else f"n = {min(counts)}–{max(counts)}"
+    known = [value for value in smallest if value is not None]
+    if not known:
+        return n
+    unit = f" {METRICS[metric].unit}".rstrip()
+    return f"{n}; a difference of {number(max(known), decimals(known))}{unit} shows with 80% power"

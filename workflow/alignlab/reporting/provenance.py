@@ -1,0 +1,104 @@
+"""Where an experiment's numbers come from: artefacts, versions, commit, hardware, time per rule.
+
+snakemake --cores 1 --until write_manifest
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from alignlab import tables
+from alignlab.experiment.plan import RESULTS, Artefact, Plan
+
+
+def write_manifest(plan: Plan, output: Path) -> None:
+    """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
+    manifest = {
+        **plan.report_spec,
+        "artefacts": [_described(artefact) for artefact in plan],
+        "first_prompts": first_prompts(plan),
+        "versions": tables.versions(),
+        "commit": _commit(),
+        "hardware": _hardware(),
+        "timings": _timings({artefact.key for artefact in plan}),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with tables.replacing(output) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def first_prompts(plan: Plan) -> dict[str, str]:
+    """The first prompt of every generated arm, decoded from the ids the model was given."""
+    found = {}
+    for arm in plan.experiment.arms:
+        row = next(tables.rows("responses", plan.responses[arm.name].path, batch_size=1))
+        tokenizer = AutoTokenizer.from_pretrained(plan.models[arm.model].path)
+        found[arm.name] = tokenizer.decode(row["prompt_ids"], skip_special_tokens=False)
+    return found
+
+
+def _described(artefact: Artefact) -> dict[str, Any]:
+    return {
+        "stage": artefact.stage,
+        "name": artefact.name,
+        "digest": artefact.digest,
+        "path": str(artefact.path),
+        "spec": artefact.spec,
+    }
+
+
+def _commit() -> str:
+    """The commit of the working folder, with a mark if files differ from it."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (not a git checkout)"
+
+
+def _hardware() -> dict[str, Any]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(pages / 2**30, 1),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _cpu_name() -> str:
+    """The processor's name; `platform` knows only its architecture on Linux."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _timings(keys: set[str]) -> list[dict[str, Any]]:
+    """What Snakemake measured for each job behind these artefacts, wherever it ran."""
+    found = []
+    for path in sorted((RESULTS / "benchmarks").glob("*/*.tsv")):
+        if not any(path.stem == key or path.stem.startswith(f"{key}.") for key in keys):
+            continue
+        with path.open(encoding="utf-8") as file:
+            row = next(csv.DictReader(file, delimiter="\t"))
+        rss = row["max_rss"]
+        found.append(
+            {
+                "rule": path.parent.name,
+                "name": path.stem,
+                "seconds": float(row["s"]),
+                "max_rss_mb": float(rss) if rss not in ("-", "NA") else None,
+            }
+        )
+    return found

@@ -1,0 +1,103 @@
+"""Answers that somebody else generated, as a responses table for the prompts of an experiment.
+
+    snakemake --cores 2 --config experiment=urial-bench fetch_published
+
+just-eval and AlpacaEval both publish a list of records with `instruction` and `output`; answers
+are found by the text of the question, because their ids are not ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.sources import files, records
+from alignlab.tables import Row
+
+log = logging.getLogger(__name__)
+
+
+def fetch_published(spec: dict[str, Any], prompts: list[Path], output: Path) -> None:
+    """Write the responses table of a published arm: one row per prompt, first turns only.
+
+    `spec`: `arm`, `model`, `source`, `format`, and `digest`. A prompt without a published answer
+    gets a row with finish_reason `error` and trimmed `missing`, and is counted in the log.
+
+    Raises:
+        AlignlabError: the source is out of reach or has other columns, or no answer fits.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            answers = _answers(files.data_file(spec["source"], Path(scratch)))
+    except AlignlabError as error:
+        raise AlignlabError(f"published {spec['arm']}: {error}") from error
+    rows = [row for path in prompts for row in _responses(path, answers, spec)]
+    missing = sum(row["trimmed"] == "missing" for row in rows)
+    if missing == len(rows):
+        raise AlignlabError(
+            f"published {spec['arm']}: none of the {len(rows)} prompts is among the "
+            f"{len(answers)} published questions"
+        )
+    if missing:
+        log.warning("%s: %d of %d prompts have no answer", spec["arm"], missing, len(rows))
+    tables.write("responses", output, rows, spec)
+
+
+def _answers(path: Path) -> dict[str, list[str]]:
+    """Published answers by normalised question, in the order of the file."""
+    found = records.read(path)
+    records.require_columns(found, ("instruction", "output"), path)
+    answers = defaultdict(list)
+    for number, record in enumerate(found):
+        output = record.get("output")
+        if isinstance(output, list) and len(output) == 1:
+            output = output[0]
+        if not isinstance(output, str) or not isinstance(record.get("instruction"), str):
+            raise AlignlabError(
+                f"{path}: row {number}, counted from 0: `instruction` and `output` must be texts"
+            )
+        answers[_normalised(record["instruction"])].append(output)
+    return dict(answers)
+
+
+def _responses(path: Path, answers: dict[str, list[str]], spec: dict[str, Any]) -> list[Row]:
+    """Rows for one prompts table. The nth of several equal questions gets the nth answer."""
+    asked: Counter[str] = Counter()
+    rows = []
+    for prompt in tables.rows("prompts", path):
+        question = _normalised(prompt["turns"][0])
+        found = answers.get(question, [])
+        # Asked more often than published: the question has one more answer than none.
+        raw = found[min(asked[question], len(found) - 1)] if found else None
+        asked[question] += 1
+        rows.append(_response(prompt["prompt_id"], raw, spec))
+    return rows
+
+
+def _response(prompt_id: str, raw: str | None, spec: dict[str, Any]) -> Row:
+    text = (raw or "").strip()
+    return {
+        "arm": spec["arm"],
+        "model": spec["model"],
+        "prompt_id": prompt_id,
+        "turn": 0,
+        "sample": 0,
+        "prompt_ids": [],
+        "raw_text": raw or "",
+        "text": text,
+        "token_ids": [],
+        "finish_reason": "stop" if text else "error",
+        "trimmed": "" if text else ("missing" if raw is None else "empty"),
+        "num_tokens": 0,
+        "num_words": len(text.split()),
+        "seed": None,
+    }
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,171 @@
+"""Turns any allowed weights into one folder that transformers opens: bf16 safetensors.
+
+    fetch_model(spec, output)      # alignlab.sources.models picks one function of this module
+
+Weights are safetensors or GGUF; nothing here reads a pickle or runs code that came with a model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from alignlab.errors import AlignlabError
+from alignlab.sources.local import require_safe_weights
+
+INDEX = "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+COPIED = {".json", ".jinja", ".txt", ".model"}
+# What may end an answer, by name: GGUF keeps one eos id and drops the list that
+# generation_config.json had. Not `</s>`: to gemma that is the HTML tag, not an end.
+ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>")
+
+
+def from_gguf(file: Path, folder: Path) -> None:
+    """Unpack a GGUF file into `folder`: bf16 weights, config, generation config, tokenizer."""
+    try:
+        model = open_gguf(file)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except ValueError as error:
+        raise AlignlabError(f"{file.name}: transformers cannot open this GGUF: {error}") from error
+    model.generation_config = _generation_config(tokenizer, model.config.vocab_size)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def open_gguf(file: Path) -> PreTrainedModel:
+    """The model of a GGUF file, unpacked to bf16."""
+    # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
+    return AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+
+
+def from_safetensors(source: Path, folder: Path) -> None:
+    """Copy a model folder, floating tensors converted to bf16. Memory: one shard.
+
+    Raises:
+        AlignlabError: a file is missing or damaged, the weights are pickled, or the model needs
+            code that is not part of transformers.
+    """
+    require_safe_weights(str(source), (path.name for path in source.iterdir()))
+    shards = _shards(source)
+    for path in source.iterdir():
+        if path.is_file() and path.suffix in COPIED:
+            shutil.copyfile(path, folder / path.name)
+    size = sum(_convert(source / name, folder / name) for name in shards)
+    if (folder / INDEX).exists():
+        _edit(folder / INDEX, metadata={"total_size": size})
+    _edit(folder / "config.json", dtype="bfloat16", torch_dtype=None)
+    if not (folder / "generation_config.json").exists():
+        GenerationConfig.from_model_config(_config(folder)).save_pretrained(folder)
+
+
+def from_seed(
+    architecture: dict[str, Any], seed: int, tokenizer_folder: Path, folder: Path
+) -> None:
+    """Write a model with random bf16 weights and the given tokenizer.
+
+    Raises:
+        AlignlabError: the architecture has fewer embeddings than the tokenizer has tokens.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    config = AutoConfig.for_model(**architecture, **{n: getattr(tokenizer, n) for n in names})
+    if config.vocab_size < len(tokenizer):
+        raise AlignlabError(
+            f"architecture: vocab_size is {config.vocab_size}, expected at least {len(tokenizer)}, "
+            "the number of tokens of the tiny tokenizer"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def copy_embedder(source: Path, folder: Path) -> None:
+    """Copy a sentence-transformers folder as it is, weights in their own precision.
+
+    Raises:
+        AlignlabError: it is none, or its weights are pickled.
+    """
+    if not (source / "modules.json").is_file():
+        raise AlignlabError(f"{source}: modules.json of sentence-transformers is missing")
+    require_safe_weights(str(source), (path.name for path in source.iterdir()))
+    for path in source.rglob("*"):
+        if path.is_file() and path.suffix in {*COPIED, ".safetensors"}:
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> GenerationConfig:
+    vocabulary = tokenizer.get_vocab()
+    named = [vocabulary[name] for name in ENDS if name in vocabulary]
+    # transformers adds a default `unk` to some GGUF tokenizers, with an id the model does not have.
+    ends = {tokenizer.eos_token_id, *(token for token in named if token < size)}
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _config(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except ValueError as error:
+        raise AlignlabError(f"config.json: transformers has no such model: {error}") from error
+
+
+def _shards(source: Path) -> list[str]:
+    names = ["model.safetensors"]
+    if (source / INDEX).exists():
+        weights = json.loads((source / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(weights.values()))
+    if missing := [name for name in (*names, "config.json") if not (source / name).is_file()]:
+        raise AlignlabError(f"{source}: the model folder lacks {', '.join(missing)}")
+    if not any((source / name).is_file() for name in TOKENIZERS):
+        raise AlignlabError(f"{source}: no tokenizer: expected one of {', '.join(TOKENIZERS)}")
+    return names
+
+
+def _convert(shard: Path, target: Path) -> int:
+    """Write one shard in bf16; returns the bytes of its tensors."""
+    try:
+        with safe_open(shard, framework="pt") as file:
+            tensors = {name: _bfloat16(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise AlignlabError(f"{shard}: damaged safetensors file: {error}") from error
+    save_file(tensors, target, metadata={"format": "pt"})
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _bfloat16(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+
+
+def _edit(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; a key set to None is removed."""
+    content = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    kept = {key: value for key, value in content.items() if changes.get(key, ...) is not None}
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")

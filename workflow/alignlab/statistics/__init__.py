@@ -1,0 +1,1 @@
+"""Statistics: means with intervals for every arm, and paired comparisons with the baseline."""

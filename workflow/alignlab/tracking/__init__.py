@@ -1,0 +1,1 @@
+"""Publishes finished artefacts to Weights & Biases; the only room that imports wandb."""

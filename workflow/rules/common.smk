@@ -1,0 +1,74 @@
+# Purpose: the plan of the chosen experiment, and the helpers that turn its names into paths.
+# Parsed again by every job, so nothing here imports a model library or touches the network.
+
+from snakemake.exceptions import WorkflowError
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import RESULTS, STORE, Plan
+
+try:
+    PLAN = Plan(load_study(config["experiment"]))
+    ARTEFACTS = list(PLAN)
+except AlignlabError as error:
+    raise WorkflowError(str(error)) from None
+
+RUNTIME = PLAN.experiment.runtime
+TABLES = PLAN.folder / "tables"
+REPORT = PLAN.folder / "report"
+LOGS = RESULTS / "logs"
+BENCHMARKS = RESULTS / "benchmarks"
+
+
+wildcard_constraints:
+    key=r"[a-z0-9][a-z0-9._-]*-[0-9a-f]{12}",
+    part=r"\d+",
+    parts=r"\d+",
+
+
+def spec_of(stage):
+    """Params of a rule: the semantic slice of the artefact that its key names."""
+
+    def signed_spec(wildcards):
+        return PLAN.find(stage, wildcards.key).signed_spec
+
+    return signed_spec
+
+
+def arm_of(wildcards, stage="responses"):
+    """The experiment's arm behind a key."""
+    return PLAN.find(stage, wildcards.key).spec["arm"]
+
+
+def prompt_tables(wildcards):
+    """Prompts tables of the experiment, in its order."""
+    return [prompts.path for prompts in PLAN.prompts]
+
+
+def model_of_arm(wildcards):
+    """The model that an arm asks."""
+    return PLAN.models[PLAN.find("responses", wildcards.key).spec["model"]].path
+
+
+def embedder_of_arm(wildcards):
+    """The embedding model of a retrieval arm; nothing for other arms."""
+    method = PLAN.find("responses", wildcards.key).spec["method"]
+    return [PLAN.models[method["embedder"]].path] if "embedder" in method else []
+
+
+def responses_of_arm(wildcards):
+    """The responses that a metrics table measures."""
+    return PLAN.responses[arm_of(wildcards, "metrics")].path
+
+
+def metrics_embedder(wildcards):
+    """The embedding model behind the relevance metric; nothing if the experiment has none."""
+    name = PLAN.experiment.embedder
+    return [PLAN.models[name].path] if name else []
+
+
+def parts_of_arm(wildcards):
+    """Batches of an arm's prompts, one job each."""
+    count = RUNTIME.jobs_per_arm
+    folder = STORE / "responses" / f"{wildcards.key}.parts"
+    return [folder / f"{part}of{count}.parquet" for part in range(count)]

@@ -1,0 +1,56 @@
+# Purpose: run every arm (model × prompting method × prompts × decoding).
+#
+# REQUIRED INPUTS: a materialised model, prompts tables, an embedding model for retrieval.
+# OUTPUTS:
+#   results/store/responses/<arm>-<digest>.parquet
+# One job answers one batch of an arm's prompts with one model load. What a killed job finished
+# waits in results/store/aside/<key>/ and is not asked for again.
+
+
+rule generate_responses:
+    input:
+        model=model_of_arm,
+        prompts=prompt_tables,
+        embedder=embedder_of_arm,
+    output:
+        responses=temp(STORE / "responses" / "{key}.parts" / "{part}of{parts}.parquet"),
+    log:
+        LOGS / "generate_responses" / "{key}.{part}of{parts}.log",
+    benchmark:
+        BENCHMARKS / "generate_responses" / "{key}.{part}of{parts}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=240,
+        batch_size=RUNTIME.batch_size,
+    params:
+        spec=spec_of("responses"),
+    message:
+        "Answering part {wildcards.part} of {wildcards.parts} of arm {wildcards.key}"
+    script:
+        "../scripts/generate_responses.py"
+
+
+rule gather_responses:
+    input:
+        parts=parts_of_arm,
+    output:
+        responses=STORE / "responses" / "{key}.parquet",
+    log:
+        LOGS / "gather_responses" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "gather_responses" / "{key}.tsv"
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=spec_of("responses"),
+    message:
+        "Gathering the answers of arm {wildcards.key}"
+    script:
+        "../scripts/gather_responses.py"

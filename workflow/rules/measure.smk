@@ -1,0 +1,58 @@
+# Purpose: measure answers without a judge, and compare arms by prompt.
+#
+# REQUIRED INPUTS: responses and prompts tables, an embedding model for the relevance metric.
+# OUTPUTS:
+#   results/store/metrics/<arm>-<digest>.parquet
+#   results/<experiment>/tables/{statistics,comparisons}.{parquet,csv}
+
+
+rule measure_responses:
+    input:
+        responses=responses_of_arm,
+        prompts=prompt_tables,
+        embedder=metrics_embedder,
+    output:
+        metrics=STORE / "metrics" / "{key}.parquet",
+    log:
+        LOGS / "measure_responses" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "measure_responses" / "{key}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec_of("metrics"),
+    message:
+        "Measuring arm {wildcards.key}"
+    script:
+        "../scripts/measure_responses.py"
+
+
+rule summarise_metrics:
+    input:
+        metrics=[metrics.path for metrics in PLAN.metrics.values()],
+        prompts=prompt_tables,
+    output:
+        statistics=TABLES / "statistics.parquet",
+        statistics_csv=TABLES / "statistics.csv",
+        comparisons=TABLES / "comparisons.parquet",
+        comparisons_csv=TABLES / "comparisons.csv",
+    log:
+        LOGS / "summarise_metrics" / f"{PLAN.experiment.name}.log",
+    benchmark:
+        BENCHMARKS / "summarise_metrics" / f"{PLAN.experiment.name}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=PLAN.summary_spec,
+    message:
+        "Comparing the arms of the experiment"
+    script:
+        "../scripts/summarise_metrics.py"

@@ -1,0 +1,78 @@
+# Purpose: the report, the manifest, and publication to Weights & Biases.
+#
+# REQUIRED INPUTS: everything the experiment made.
+# OUTPUTS:
+#   results/<experiment>/report/index.html     one offline file
+#   results/<experiment>/figures/*.svg
+#   results/<experiment>/manifest.json         artefacts, digests, versions, hardware, timings
+#   results/<experiment>/wandb.json            what was published where
+
+
+rule write_manifest:
+    input:
+        artefacts=[artefact.path for artefact in ARTEFACTS],
+        statistics=TABLES / "statistics.parquet",
+    output:
+        manifest=PLAN.folder / "manifest.json",
+    log:
+        LOGS / "write_manifest" / f"{PLAN.experiment.name}.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        digest=PLAN.report_spec["digest"],
+    message:
+        "Writing down what was made, from what and where"
+    script:
+        "../scripts/write_manifest.py"
+
+
+rule build_report:
+    input:
+        statistics=TABLES / "statistics.parquet",
+        comparisons=TABLES / "comparisons.parquet",
+        responses=[responses.path for responses in PLAN.responses.values()],
+        metrics=[metrics.path for metrics in PLAN.metrics.values()],
+        prompts=prompt_tables,
+        manifest=PLAN.folder / "manifest.json",
+    output:
+        report=report(
+            REPORT / "index.html", category="Report", labels={"experiment": PLAN.experiment.name}
+        ),
+        figures=directory(PLAN.folder / "figures"),
+    log:
+        LOGS / "build_report" / f"{PLAN.experiment.name}.log",
+    benchmark:
+        BENCHMARKS / "build_report" / f"{PLAN.experiment.name}.tsv"
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        spec=PLAN.report_spec,
+    message:
+        "Building the report of the experiment"
+    script:
+        "../scripts/build_report.py"
+
+
+rule publish_wandb:
+    input:
+        statistics=TABLES / "statistics.parquet",
+        comparisons=TABLES / "comparisons.parquet",
+        report=REPORT / "index.html",
+        figures=PLAN.folder / "figures",
+        manifest=PLAN.folder / "manifest.json",
+    output:
+        receipt=PLAN.folder / "wandb.json",
+    log:
+        LOGS / "publish_wandb" / f"{PLAN.experiment.name}.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        digest=PLAN.report_spec["digest"],
+        settings=PLAN.experiment.wandb.model_dump(),
+    message:
+        "Publishing the experiment to Weights & Biases"
+    script:
+        "../scripts/publish_wandb.py"

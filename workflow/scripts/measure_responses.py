@@ -1,0 +1,15 @@
+"""Rule measure_responses: judge-free metrics of an arm's answers."""
+
+from pathlib import Path
+
+from alignlab.jobs import job
+from alignlab.metrics.measure import measure
+
+with job(snakemake.log[0]):
+    measure(
+        snakemake.params.spec,
+        Path(snakemake.input.responses),
+        [Path(path) for path in snakemake.input.prompts],
+        Path(snakemake.output.metrics),
+        Path(snakemake.input.embedder[0]) if snakemake.input.embedder else None,
+    )

@@ -1,0 +1,13 @@
+"""Rule write_manifest: what was made, from what, by which versions, on which machine."""
+
+from pathlib import Path
+
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.jobs import job
+from alignlab.reporting.provenance import write_manifest
+
+with job(snakemake.log[0]):
+    write_manifest(
+        Plan(load_study(snakemake.config["experiment"])), Path(snakemake.output.manifest)
+    )
