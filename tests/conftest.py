@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Shared machines stall for seconds; a slow example says nothing about the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -11,6 +16,12 @@ REPOSITORY = Path(__file__).parents[1]
 def repository(monkeypatch):
     """The root of the repository, made the working directory as in a workflow run."""
     monkeypatch.chdir(REPOSITORY)
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def repository_root():
+    """The root of the repository."""
     return REPOSITORY
 
 

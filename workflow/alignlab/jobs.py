@@ -15,7 +15,7 @@ def job(log: str) -> Iterator[None]:
     """Log to a file, warnings to the terminal too; a user's error ends in one message, no traceback."""
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    handlers = [logging.FileHandler(log, mode="w"), terminal]
+    handlers: list[logging.Handler] = [logging.FileHandler(log, mode="w"), terminal]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers
     )

@@ -56,6 +56,12 @@ def embedder_of_arm(wildcards):
     return [PLAN.models[method["embedder"]].path] if "embedder" in method else []
 
 
+def memory_of_arm(wildcards):
+    """Memory of a generate job in MB: the weights in four bytes, twice while loading, and 2 GB."""
+    model = PLAN.catalog.models[PLAN.find("responses", wildcards.key).spec["model"]]
+    return 2000 + 2 * 4 * (model.parameters or 0) // 10**6
+
+
 def responses_of_arm(wildcards):
     """The responses that a metrics table measures."""
     return PLAN.responses[arm_of(wildcards, "metrics")].path

@@ -15,9 +15,11 @@ from alignlab.engines.base import Completion, Request
 from alignlab.experiment.decoding import Decoding
 from alignlab.prompting.stopping import Stopping
 
+WORDS = ("yes", "no", "well", "water", "seven", "because", "sorry", "listen", "however", "thanks")
+
 
 class FakeEngine:
-    """Answers with the last words of the prompt, closes the fence, and asks itself a question."""
+    """Answers with a few words the prompt decides, closes the fence, and asks itself a question."""
 
     def __init__(self, folder: Path, batch_size: int) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
@@ -42,9 +44,10 @@ class FakeEngine:
     def _answer(
         self, request: Request, tail: list[int], decoding: Decoding, stopping: Stopping
     ) -> Completion:
-        start = (request.seed or 0) % 7
-        words = request.prompt_ids[-12 - start : -3] or request.prompt_ids
-        ids = [*words, *tail][: decoding.max_new_tokens]
+        start = sum(request.prompt_ids) + (request.seed or 0)
+        words = [WORDS[(start + i * i) % len(WORDS)] for i in range(2 + start % 4)]
+        said = self.tokenizer(" ".join(words), add_special_tokens=False).input_ids
+        ids = [*said, *tail][: decoding.max_new_tokens]
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return Completion(ids, "stop" if stopping.cut(text)[1] else "length")
 

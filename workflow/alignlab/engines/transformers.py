@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerBase
 
 from alignlab.engines.base import Completion, Request
@@ -28,7 +29,7 @@ class TransformersEngine:
     """A causal language model with its tokenizer.
 
     Attributes:
-        prefilled: tokens run through the model before decoding, paddings left out; for accounting.
+        prefilled: tokens run through the model before decoding, padding included; for accounting.
     """
 
     def __init__(self, folder: Path, dtype: str, batch_size: int) -> None:
@@ -79,6 +80,7 @@ class TransformersEngine:
         positions = torch.arange(len(ids), device=self.device)[None]
         cache = DynamicCache()
         self._forward([ids], Context(Prefix(0), positions, positions), cache)
+        self.prefilled += len(ids)
         keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
         return Prefix(len(ids), keys, values)
 
@@ -89,9 +91,7 @@ class TransformersEngine:
         own = [request.prompt_ids[prefix.length :] for request in requests]
         ending = Ending(self.tokenizer, self.end_ids, stopping, self._budgets(requests, decoding))
         chooser = Chooser(requests, decoding, self.model.config.vocab_size, self.device)
-        context = Context(prefix, *(self._positions(own, prefix.length),) * 2)
-        cache = DynamicCache()
-        logits = self._forward(own, context, cache)
+        logits, context, cache = self._prefill(own, prefix)
         while True:
             tokens = chooser.choose(logits)
             staying = ending.accept(tokens.tolist())
@@ -106,11 +106,26 @@ class TransformersEngine:
             context = context.extended(positions)
             logits = self._forward(tokens[:, None].tolist(), context, cache)
 
+    def _prefill(
+        self, rows: list[list[int]], prefix: Prefix
+    ) -> tuple[Tensor, Context, DynamicCache]:
+        """Run the rows' own tokens, in groups of like length, into one cache to decode from."""
+        logits, caches, positions = [], [], []
+        for group in groups_of_like_length([len(row) for row in rows]):
+            own = rows[group]
+            positions.append(self._positions(own, prefix.length))
+            caches.append(DynamicCache())
+            context = Context(prefix, positions[-1], positions[-1])
+            logits.append(self._forward(own, context, caches[-1]))
+            self.prefilled += positions[-1].numel()
+        width = max(part.shape[1] for part in positions)
+        joined = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
+        return torch.cat(logits), Context(prefix, joined, joined), _joined(caches, width)
+
     def _forward(self, rows: list[list[int]], context: Context, cache: DynamicCache) -> Tensor:
         """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
         width = max(len(row) for row in rows)
         ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
-        self.prefilled += sum(len(row) for row in rows) if width > 1 else 0
         output = self.model(
             input_ids=ids,
             position_ids=context.query_positions.clamp(min=0),
@@ -135,6 +150,29 @@ class TransformersEngine:
 
 def _begins_with(ids: list[int], prefix: list[int]) -> bool:
     return len(ids) > len(prefix) and ids[: len(prefix)] == prefix
+
+
+def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:
+    """Cut descending lengths into runs whose padding is at most a tenth of their tokens."""
+    start = 0
+    for end in range(1, len(lengths) + 1):
+        run = lengths[start : end + 1]
+        if end == len(lengths) or len(run) * run[0] > 1.1 * sum(run):
+            yield slice(start, end)
+            start = end
+
+
+def _joined(caches: list[DynamicCache], width: int) -> DynamicCache:
+    """One cache for all rows, padded on the left to `width` keys."""
+    whole = DynamicCache()
+    for index in range(len(caches[0].layers)):
+        layers = [cache.layers[index] for cache in caches]
+        keys, values = (
+            torch.cat([pad(side, (0, 0, width - side.shape[2], 0)) for side in sides])
+            for sides in ([x.keys for x in layers], [x.values for x in layers])
+        )
+        whole.update(keys, values, index)
+    return whole
 
 
 def _layers(cache: DynamicCache) -> tuple[list[Tensor], list[Tensor]]:

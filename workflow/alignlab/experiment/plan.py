@@ -125,8 +125,8 @@ class Plan:
         for stage in ("models", "prompts", "responses", "metrics"):
             found = [artefact for artefact in self if artefact.stage == stage]
             cut = stage == "responses"
-            jobs = [(per_arm.get(a.name, 1) if cut else 1, a.path.exists()) for a in found]
-            counts[stage] = Jobs(sum(n for n, _ in jobs), sum(n for n, done in jobs if done))
+            cost = [(per_arm.get(a.name, 1) if cut else 1, a.path.exists()) for a in found]
+            counts[stage] = Jobs(sum(n for n, _ in cost), sum(n for n, done in cost if done))
         return counts
 
     @property

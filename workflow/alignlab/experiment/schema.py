@@ -37,8 +37,13 @@ class PromptSet(Strict):
 class EngineChoice(Strict):
     """What runs the models. Both keys are semantic: other kernels and dtypes give other numbers."""
 
-    name: Literal["transformers", "fake"] = "transformers"
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    name: Literal["transformers", "fake"] = Field(
+        "transformers", description="`fake` answers without weights, for tests"
+    )
+    dtype: Literal["bfloat16", "float32"] = Field(
+        "bfloat16",
+        description="On CPUs without bfloat16 instructions float32 is several times faster",
+    )
 
 
 class Runtime(Strict):
@@ -51,44 +56,46 @@ class Runtime(Strict):
 class Arm(Strict):
     """A model under a prompting method, with its decoding."""
 
-    name: Name
+    name: Name = Field(description="Unique; part of file names")
     model: str = Field(description="A model of the catalog")
-    method: AnyMethod
+    method: AnyMethod = Field(description="How it is asked: one of the prompting methods below")
     decoding: Decoding | None = Field(None, description="The experiment's decoding if absent")
 
 
 class Published(Strict):
     """An arm whose answers somebody else generated."""
 
-    name: Name
+    name: Name = Field(description="Unique among all arms")
     responses: str = Field(description="An entry of the catalog's `published`")
 
 
 class Wandb(Strict):
     """Where finished tables are published; never part of a digest."""
 
-    mode: Literal["offline", "online", "disabled"] = "offline"
-    project: str = "alignlab"
-    entity: str | None = None
+    mode: Literal["offline", "online", "disabled"] = Field(
+        "offline", description="`online` needs WANDB_API_KEY in the environment"
+    )
+    project: str = Field("alignlab", description="W&B project")
+    entity: str | None = Field(None, description="W&B user or team; your default if absent")
 
 
 class Experiment(Strict):
     """One study: arms × prompts, measured and compared."""
 
-    name: Name
-    title: str = Field(description="One line for the report")
+    name: Name = Field(description="Names the folder of results; the file's own name, by custom")
+    title: str = Field(description="One line for the report; *runtime*")
     seed: int = Field(0, ge=0, description="Seeds of sampled answers and bootstraps derive from it")
-    prompts: tuple[PromptSet, ...] = Field(min_length=1)
-    arms: tuple[Arm, ...] = Field(min_length=1)
-    published: tuple[Published, ...] = ()
-    decoding: Decoding = Decoding()
-    engine: EngineChoice = EngineChoice()
+    prompts: tuple[PromptSet, ...] = Field(min_length=1, description="What every arm is asked")
+    arms: tuple[Arm, ...] = Field(min_length=1, description="Who answers, and how it is asked")
+    published: tuple[Published, ...] = Field((), description="Arms that others have run already")
+    decoding: Decoding = Field(Decoding(), description="Decoding of arms that do not say")
+    engine: EngineChoice = Field(EngineChoice(), description="What runs the models")
     embedder: str | None = Field(
         "minilm", description="Catalog model behind the relevance metric; null leaves it out"
     )
     baseline: str = Field(description="The arm that every other arm is compared with, by prompt")
-    runtime: Runtime = Runtime()
-    wandb: Wandb = Wandb()
+    runtime: Runtime = Field(Runtime(), description="How jobs are cut and sized; *runtime*")
+    wandb: Wandb = Field(Wandb(), description="Where results are published; *runtime*")
 
     @property
     def arm_names(self) -> tuple[str, ...]:

@@ -23,23 +23,25 @@ Text = Annotated[str, Field(min_length=1)]
 class Example(Strict):
     """A question and its answer."""
 
-    query: Text
-    answer: Text
-    id: str | None = None
-    kind: str | None = None
-    topic: str | None = None
+    query: Text = Field(description="What is asked")
+    answer: Text = Field(description="What is answered")
+    id: str | None = Field(None, description="A name, for people")
+    kind: str | None = Field(None, description="Such as informative or refusal, for people")
+    topic: str | None = Field(None, description="Subject, for people")
 
 
 class PromptFile(Strict):
     """What a YAML file of `config/prompts` may hold."""
 
-    system: Text | None = None
-    examples: tuple[Example, ...] = ()
-    guidance: Text | None = None
+    system: Text | None = Field(None, description="Stands first, under `# Instruction`")
+    examples: tuple[Example, ...] = Field((), description="Questions and answers, in order")
+    guidance: Text | None = Field(None, description="A sentence put before questions")
 
 
 def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
-    """The constant part of an in-context prompt: its first `k` examples, with or without system.
+    """The constant part of an in-context prompt: its last `k` examples, with or without system.
+
+    The last ones are nearest to the query; URIAL's K = 1, 3 and 8 are nested in this way.
 
     YAML gives `{"system": str, "examples": [{"query", "answer"}, ...]}`; URIAL's .txt gives
     `{"style": "inline" | "fenced" | "plain", "prefix": str}` with the file's bytes unchanged.
@@ -50,11 +52,12 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
     path = _find(name)
     if path.suffix == ".txt":
         head, blocks = _verbatim(path)
-        chosen = blocks[: _count(path, k, len(blocks))]
+        chosen = blocks[len(blocks) - _count(path, k, len(blocks)) :]
         style = _style(blocks[0] if blocks else "")
         return {"style": style, "prefix": "".join([head if system else "", *chosen])}
     texts = _read(path)
-    examples = texts.examples[: _count(path, k, len(texts.examples))]
+    count = len(texts.examples)
+    examples = texts.examples[count - _count(path, k, count) :]
     resolved: dict[str, Any] = {"examples": [_pair(example) for example in examples]}
     if system and texts.system:
         resolved["system"] = texts.system

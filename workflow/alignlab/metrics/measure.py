@@ -1,6 +1,6 @@
 """Judge-free measures of every answer of an arm.
 
-    snakemake results/demo/tables/metrics.parquet
+    snakemake --cores 2 --until measure_responses
 
 One row per prompt, turn and metric; `alignlab.metrics.definitions` says what each metric is.
 """

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentence_transformers import SentenceTransformer
-
 from alignlab.errors import AlignlabError
 
 
@@ -23,6 +21,9 @@ class Relevance:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise AlignlabError(f"{folder}: no such folder; expected a sentence-transformers model")
+        # The import takes ten seconds; an experiment without this metric need not wait for it.
+        from sentence_transformers import SentenceTransformer
+
         try:
             self._model = SentenceTransformer(
                 str(folder),

@@ -1,6 +1,5 @@
 // The browser of answers: a filtered list of prompts, and every arm's answers to the chosen one.
 const chosen = { list: data.prompts, prompt: null, raw: false, hidden: new Set() };
-const metricByName = new Map(data.metrics.map((metric) => [metric.name, metric]));
 
 // What the search looks through, lower-cased once.
 const haystacks = new Map(data.prompts.map((prompt) => {
@@ -90,7 +89,7 @@ function drawCards(prompt, turn, arm) {
   return answers.map((answer, place) => {
     const sample = answers.length > 1 ? `sample ${place + 1} of ${answers.length}` : null;
     return el("section", { class: "card", "aria-label": arm.name },
-      cardHead(arm, ...badges(answer, sample)), drawBody(prompt, answer, arm), drawValues(answer, prompt));
+      cardHead(arm, ...badges(answer, sample)), drawBody(prompt, answer, arm), drawValues(answer));
   });
 }
 
@@ -136,13 +135,15 @@ function veil(body, reading, answer) {
   } }, "Show safety answer"));
 }
 
-function drawValues(answer, prompt) {
-  const pairs = Object.entries(answer.metrics).filter(([name]) => metricByName.has(name)).map(([name, value]) => {
-    const metric = metricByName.get(name);
-    return el("div", { "data-tip": metric.description }, el("dt", {}, metric.label), el("dd", {}, figure(value, metric.decimals)));
-  });
-  const tokens = el("div", {}, el("dt", {}, "Tokens"), el("dd", {}, String(answer.tokens)));
-  return el("dl", { class: "values" }, tokens, ...pairs);
+// The main metrics at once, the rest folded away. A metric has one value for a turn's samples.
+function drawValues(answer) {
+  const draw = (metric) =>
+    el("div", { "data-tip": metric.description }, el("dt", {}, metric.label),
+      el("dd", {}, figure(answer.metrics[metric.name], Math.min(2, metric.decimals))));
+  const list = (main) => el("dl", { class: "values" }, ...data.metrics.filter((metric) => metric.main === main).map(draw));
+  const rest = data.metrics.some((metric) => !metric.main)
+    ? el("details", { class: "more" }, el("summary", {}, "more measures"), list(false)) : null;
+  return el("footer", {}, list(true), rest);
 }
 
 function drawChips() {
@@ -163,7 +164,7 @@ function fromAddress() {
 
 // Keys belong to the browser only while it is on screen and nothing else wants them.
 function keys(event) {
-  const busy = event.target.closest?.("input, select, textarea, .board, [role=img], .chips");
+  const busy = event.target.closest?.("b, select, textarea, .board, [role=img], .chips");
   if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
   const place = byId("answers").getBoundingClientRect();
   if (place.top > innerHeight * 0.6 || place.bottom < 0) return;

@@ -16,14 +16,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from alignlab.metrics.measure import METRICS
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Results
 from alignlab.tables import replacing
 
-GREY, FAINT, ON_COLOUR = "#7b7e84", "#7b7e8455", "#16181a"
+# The page repaints GREY text and HOLLOW dots in its own colours (answers.css).
+GREY, FAINT, ON_COLOUR, HOLLOW = "#7b7e84", "#7b7e8455", "#16181a", "#ffffff"
 ROLES = {"base": "#0072b2", "aligned": "#d55e00"}
 FINISH = {"stop": "#009e73", "eos": "#56b4e9", "length": "#e69f00", "error": "#cc79a7"}
 FINISH_LABEL = {
@@ -32,6 +33,7 @@ FINISH_LABEL = {
     "length": "cut at the length limit",
     "error": "error",
 }
+# Inches; three panels side by side.
 WIDTH, ROW, PANEL_COLUMNS = 10.8, 0.3, 3
 STYLE = {
     "svg.fonttype": "none",
@@ -53,6 +55,8 @@ STYLE = {
     "ytick.major.size": 0,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.12,
+    "figure.constrained_layout.h_pad": 0.08,
 }
 
 
@@ -97,6 +101,7 @@ def _forest_panel(axes: Axes, results: Results, metric: str) -> None:
     axes.axvline(0, color=GREY, linewidth=0.9)
     axes.set_title(METRICS[metric].label)
     axes.set_xlabel(_axis_label(metric))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     for place, arm in enumerate(results.others):
         row = results.differences["all"].get(arm, {}).get(metric)
         if row is None or row["ci_low"] is None:
@@ -106,11 +111,11 @@ def _forest_panel(axes: Axes, results: Results, metric: str) -> None:
         axes.plot([row["ci_low"], row["ci_high"]], [place] * 2, color=colour, linewidth=1.6)
         axes.plot(row["mean_difference"], place, "o", color=colour, markersize=5.5)
         if not told:
-            axes.plot(row["mean_difference"], place, "o", color="#ffffff", markersize=3)
+            axes.plot(row["mean_difference"], place, "o", color=HOLLOW, markersize=3.2, mew=0)
 
 
 def _axis_label(metric: str) -> str:
-    better = {"higher": " · better →", "lower": " · ← better", None: ""}[METRICS[metric].better]
+    better = {"higher": " · better →", "lower": " · ← better", "none": ""}[METRICS[metric].better]
     return f"difference, {METRICS[metric].unit}{better}"
 
 

@@ -1,6 +1,6 @@
 """Numbers and methods as people read them; the page, the figures and the terminal share these.
 
-    python -m pytest tests/reporting/test_formats.py
+python -m pytest tests/reporting/test_formats.py
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def signed(value: float | None, places: int) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """`p = .031`, `p < .001`."""
+    """`p = .031`, `p < .001`, with spaces that do not break."""
     if value is None:
         return "p undefined"
     if value < 0.001:
-        return "p < .001"
-    return "p = 1" if value > 0.9995 else f"p = {value:.3f}".replace("0.", ".", 1)
+        return "p\u00a0<\u00a0.001"
+    shown = "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
+    return f"p\u00a0=\u00a0{shown}"
 
 
 def duration(seconds: float) -> str:
@@ -45,7 +46,11 @@ def duration(seconds: float) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def settings(values: Mapping[str, Any]) -> str:

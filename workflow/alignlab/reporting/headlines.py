@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignlab.metrics.measure import METRICS
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.formats import counted, decimals, listed, number, p_value, signed
 from alignlab.reporting.results import Results
 from alignlab.tables import Row
@@ -49,7 +49,9 @@ def headlines(results: Results) -> list[Headline]:
     overall = results.differences.get("all", {})
     made = []
     for metric in results.main:
-        rows = {arm: overall[arm][metric] for arm in results.others if metric in overall.get(arm, {})}
+        rows = {
+            arm: overall[arm][metric] for arm in results.others if metric in overall.get(arm, {})
+        }
         if rows:
             made.append(_headline(metric, rows))
     return sorted(made, key=lambda headline: not headline.findings)
@@ -64,8 +66,8 @@ def opening(results: Results, made: list[Headline]) -> str:
     if found:
         return f"At least one arm differs from {results.baseline} on {found} of {metrics}."
     return (
-        f"No arm can be told apart from {results.baseline} on any of {metrics}. That is no evidence "
-        "of equality: each line gives the difference that this many prompts would have shown."
+        f"No arm can be told apart from {results.baseline} on any of {metrics}. That is no "
+        "evidence of equality: each line gives the difference that this many prompts can show."
     )
 
 
@@ -90,23 +92,24 @@ def _headline(metric: str, rows: dict[str, Row]) -> Headline:
 def _direction(metric: str, difference: float) -> str:
     """A metric without a direction is higher or lower, never better or worse."""
     better = METRICS[metric].better
-    if better is None:
+    if better == "none":
         return "Higher" if difference > 0 else "Lower"
     return "Better" if (difference > 0) == (better == "higher") else "Worse"
 
 
 def _evidence(row: Row, places: int) -> str:
     interval = f"[{signed(row['ci_low'], places)}, {signed(row['ci_high'], places)}]"
-    return f"{interval}, {p_value(row['p_adjusted'])}, n = {row['n']}"
+    return f"{interval}, {p_value(row['p_adjusted'])}, n\u00a0=\u00a0{row['n']}"
 
 
 def _power(rows: dict[str, Row], arms: list[str], metric: str) -> str:
     """The difference that 80% power needs, for the arm that needs the largest."""
     counts = [rows[arm]["n"] for arm in arms]
     smallest = [rows[arm]["minimum_detectable_effect"] for arm in arms]
-    n = f"n = {min(counts)}" if min(counts) == max(counts) else f"n = {min(counts)}–{max(counts)}"
+    n = "n = " + "–".join(str(count) for count in sorted({min(counts), max(counts)}))
     known = [value for value in smallest if value is not None]
     if not known:
         return n
     unit = f" {METRICS[metric].unit}".rstrip()
-    return f"{n}; a difference of {number(max(known), decimals(known))}{unit} shows with 80% power"
+    least = number(max(known), decimals(known))
+    return f"{n}, where 80% power needs a difference of {least}{unit}"

@@ -23,7 +23,7 @@ const placesOf = (metric) => (view.difference ? metric.changeDecimals : metric.d
 
 // The best value is marked only where more, or less, is better; ties as shown are all best.
 function bestOf(metric) {
-  if (view.difference || metric.better === null) return null;
+  if (view.difference || metric.better === "none") return null;
   const values = data.arms.map((arm) => valueOf(arm, metric)).filter((value) => value !== null);
   if (values.length < 2) return null;
   const best = metric.better === "higher" ? Math.max(...values) : Math.min(...values);
@@ -56,7 +56,7 @@ function cellTip(cell) {
 function drawCell(arm, metric, scale, best) {
   const cell = cellOf(arm, metric);
   if (!cell || cell.value === null) {
-    return el("td", {}, view.difference && arm.name === data.baseline ? "baseline" : "–");
+    return el("td", { class: "none" }, "–");
   }
   const places = placesOf(metric);
   const value = figure(cell.value, places, view.difference);
@@ -73,7 +73,7 @@ function drawCell(arm, metric, scale, best) {
 
 function drawArm(arm) {
   const tag = arm.name === data.baseline ? el("span", { class: "tag" }, "baseline") : null;
-  return el("th", { scope: "row", class: "arm", "data-tip": arm.settings || null },
+  return el("th", { scope: "row", class: "arm", "data-tip": [arm.model, arm.method, arm.settings].filter(Boolean).join(" · ") },
     el("i", { class: `dot ${arm.role}`, "aria-hidden": "true" }), el("b", {}, arm.name), tag,
     el("small", {}, `${arm.model} · ${arm.method}`),
     el("span", { class: "sr" }, `, ${arm.role} model`));
@@ -103,13 +103,13 @@ function drawHead(metrics) {
   } }, "Arm");
   const heads = metrics.map((metric) => {
     const sorted = view.sort?.metric === metric;
-    const arrow = { higher: "higher is better", lower: "lower is better" }[metric.better];
+    const arrow = { higher: "higher better", lower: "lower better" }[metric.better];
     return el("th", { scope: "col", "aria-sort": sorted ? (view.sort.descending ? "descending" : "ascending") : null },
       el("button", {
         type: "button", "data-metric": metric.name, "data-tip": metric.description,
         "aria-description": metric.description, onclick: () => sortBy(metric),
       }, metric.label),
-      el("span", { class: "unit" }, [metric.unit, arrow].filter(Boolean).join(", ")));
+      el("span", { class: "unit" }, [metric.unit, arrow].filter(Boolean).join(" · ")));
   });
   return el("thead", {}, el("tr", {}, el("th", { scope: "col" }, reset), ...heads));
 }

@@ -1,6 +1,6 @@
 """What the page's scripts are given: one JSON object, safe inside a <script> element.
 
-    python -m pytest tests/reporting/test_payload.py
+python -m pytest tests/reporting/test_payload.py
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from alignlab.metrics.measure import METRICS
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.formats import decimals, settings
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Grid, Results

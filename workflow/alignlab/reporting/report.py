@@ -26,9 +26,7 @@ from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
 
-OPTIONAL = (
-    "artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts"
-)
+OPTIONAL = ("artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts")
 SCRIPTS = ("report.js", "leaderboard.js", "answers.js")
 STYLES = ("report.css", "answers.css")
 CAPTIONS = {
@@ -95,7 +93,10 @@ def render(
     """The page as text: the same for the same input."""
     loader = PackageLoader("alignlab.reporting", ".")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals |= {"formats": formats}

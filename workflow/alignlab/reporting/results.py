@@ -1,6 +1,6 @@
 """Reads an experiment's finished tables once, into the shapes that the page and figures draw from.
 
-    snakemake --cores 2 results/demo/report/index.html
+snakemake --cores 2 results/demo/report/index.html
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.metrics.measure import METRICS
+from alignlab.metrics.definitions import METRICS
 from alignlab.tables import Row
 
 # `arm → metric → row`, one for each slice or dataset.
 Grid = dict[str, dict[str, Row]]
+# What the headlines, the forest plot and the first view of the leaderboard are about.
+MAIN = ("clean_stop", "num_words", "rep_4", "relevance", "structured", "refusal")
 SHOWN = ("prompt_id", "turn", "sample", "raw_text", "text", "finish_reason", "trimmed")
 COUNTED = ("num_tokens", "num_words")
 
@@ -59,8 +61,8 @@ class Results:
 
     @property
     def main(self) -> list[str]:
-        """Metrics of the headlines and the first view of the leaderboard."""
-        return self.metrics[:6]
+        """Those of `MAIN` that have a value."""
+        return [name for name in MAIN if name in self.metrics]
 
     def role(self, arm: str) -> str:
         """`base` or `aligned`."""

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def fetch_published(spec: dict[str, Any], prompts: list[Path], output: Path) -> None:
     """Write the responses table of a published arm: one row per prompt, first turns only.
 
-    `spec`: `arm`, `model`, `source`, `format`, and `digest`. A prompt without a published answer
+    `spec`: `arm`, `model`, `source` and `digest`. A prompt without a published answer
     gets a row with finish_reason `error` and trimmed `missing`, and is counted in the log.
 
     Raises:

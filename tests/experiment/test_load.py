@@ -1,0 +1,95 @@
+import pytest
+import yaml
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.load import load_study, shipped
+
+pytestmark = pytest.mark.usefixtures("repository")
+
+
+def minimal():
+    return {
+        "name": "mine",
+        "title": "Mine",
+        "prompts": [{"dataset": "smoke-questions"}],
+        "baseline": "zero-shot",
+        "arms": [{"name": "zero-shot", "model": "tiny-base", "method": {"kind": "zero-shot"}}],
+        "embedder": None,
+    }
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load_changed(change=lambda experiment: None, text=None):
+        experiment = minimal()
+        change(experiment)
+        path = tmp_path / "mine.yaml"
+        path.write_text(text or yaml.safe_dump(experiment))
+        return load_study(str(path))
+
+    return load_changed
+
+
+@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
+def test_every_shipped_experiment_is_valid_and_named_like_its_file(path):
+    assert load_study(path.stem).experiment.name == path.stem
+
+
+def test_a_path_is_as_good_as_a_name(load):
+    assert load().experiment.arm_names == ("zero-shot",)
+
+
+def arm(key, value):
+    return lambda experiment: experiment["arms"][0].update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e.update(sed=1), "mine.yaml: sed: unknown key"),
+        (lambda e: e.update(seed="x"), "mine.yaml: seed: .*integer.*not 'x'"),
+        (lambda e: e.pop("title"), "mine.yaml: title: Field required"),
+        (arm("model", "gpt-9"), r"arms.0.model: 'gpt-9' is not in the catalog; it has .*tiny-base"),
+        (arm("model", "minilm"), r"arms.0.model: minilm only embeds text"),
+        (arm("method", {"kind": "zero-shot", "k": 3}), r"arms.0.method.zero-shot.k: unknown key"),
+        (arm("method", {"kind": "none"}), r"arms.0.method: .*'zero-shot'"),
+        (
+            arm("method", {"kind": "retrieval", "pool": "icl/pool", "embedder": "tiny-base"}),
+            r"arms.0.method.embedder: tiny-base is a language model",
+        ),
+        (lambda e: e["arms"].append(e["arms"][0]), "two arms are named zero-shot"),
+        (lambda e: e.update(baseline="other"), "baseline 'other' is no arm"),
+        (lambda e: e["prompts"].append({"dataset": "nope"}), r"prompts.1.dataset: 'nope' is not"),
+        (lambda e: e.update(decoding={"temperature": -1}), r"decoding.temperature: .*not -1"),
+        (lambda e: e.update(decoding={"samples": 3}), "`samples` above 1 needs `temperature`"),
+        (lambda e: e.update(published=[{"name": "p", "responses": "q"}]), r"published.0.responses"),
+    ],
+)
+def test_a_mistake_is_one_message_with_file_and_key(load, change, message):
+    with pytest.raises(AlignlabError, match=message):
+        load(change)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("seed: 1\nseed: 2\n", "'seed' is given twice"),
+        ("- a\n", "whole file"),
+    ],
+)
+def test_broken_yaml(load, text, message):
+    with pytest.raises(AlignlabError, match=message):
+        load(text=text)
+
+
+def test_unknown_experiment_lists_the_shipped_ones():
+    with pytest.raises(AlignlabError, match="demo.*smoke"):
+        load_study("dmeo")
+
+
+def test_not_utf8(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(AlignlabError, match="not UTF-8 at byte 6"):
+        load_study(str(path))

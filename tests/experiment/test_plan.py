@@ -1,0 +1,146 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment import texts
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import STORE, Plan, unnamed
+
+SMOKE = Path("config/experiments/smoke.yaml")
+pytestmark = pytest.mark.usefixtures("repository")
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Plan the smoke experiment after a change to its YAML."""
+
+    def planned(change=lambda experiment: None):
+        experiment = yaml.safe_load(SMOKE.read_text())
+        change(experiment)
+        path = tmp_path / "smoke.yaml"
+        path.write_text(yaml.safe_dump(experiment, sort_keys=False))
+        return Plan(load_study(str(path)))
+
+    return planned
+
+
+def keys(plan):
+    return {(artefact.stage, artefact.name): artefact.key for artefact in plan}
+
+
+def changed(before, after):
+    old, new = keys(before), keys(after)
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
+def test_one_arms_decoding_changes_that_arm_and_what_hangs_from_it(plan):
+    def change(experiment):
+        experiment["arms"][0]["decoding"] = {"max_new_tokens": 5}
+
+    assert changed(plan(), plan(change)) == {("responses", "zero-shot"), ("metrics", "zero-shot")}
+
+
+def test_runtime_wandb_titles_and_key_order_change_nothing(plan):
+    def change(experiment):
+        experiment["runtime"] = {"batch_size": 99, "jobs_per_arm": 7}
+        experiment["wandb"] = {"mode": "disabled"}
+        experiment["title"] = "Another"
+        experiment["arms"] = [dict(reversed(arm.items())) for arm in experiment["arms"]]
+
+    assert not changed(plan(), plan(change))
+
+
+def test_the_seed_counts_only_where_something_is_sampled(plan):
+    after = plan(lambda experiment: experiment.update(seed=7))
+    assert changed(plan(), after) == {("responses", "chat-sampled"), ("metrics", "chat-sampled")}
+
+
+def test_prompts_change_every_arm_but_no_model(plan):
+    after = plan(lambda experiment: experiment["prompts"][0].update(take=3))
+    stages = {stage for stage, _ in changed(plan(), after)}
+    assert stages == {"prompts", "responses", "metrics"}
+
+
+def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch):
+    before = plan()
+    list(before)
+    read = texts.read_yaml
+
+    def edited(path):
+        text = read(path)
+        if path.name == "constant.yaml":
+            text["examples"][-2]["answer"] += " More."
+        return text
+
+    monkeypatch.setattr(texts, "read_yaml", edited)
+    # The last example but one is not part of the one-shot arm's prompt.
+    assert changed(before, plan()) == {
+        ("responses", "urial-k3-guided"),
+        ("metrics", "urial-k3-guided"),
+    }
+
+
+def test_keys_are_unique_and_found_again(plan):
+    planned = plan()
+    assert len(keys(planned)) == len(list(planned))
+    for artefact in planned:
+        assert planned.find(artefact.stage, artefact.key) is artefact
+    with pytest.raises(AlignlabError, match="plans no responses/zero-shot-000000000000"):
+        planned.find("responses", "zero-shot-000000000000")
+
+
+def test_more_examples_than_there_are(plan):
+    def change(experiment):
+        experiment["arms"][1]["method"]["k"] = 9
+
+    with pytest.raises(AlignlabError, match=r"constant.yaml: k: 9 examples wanted, the file has 8"):
+        list(plan(change))
+
+
+def test_nothing_left_of_a_prompt(plan):
+    def change(experiment):
+        experiment["arms"][1]["method"] |= {"k": 0, "system": False}
+
+    with pytest.raises(AlignlabError, match="leave nothing"):
+        list(plan(change))
+
+
+def test_a_missing_prompt_file(plan):
+    def change(experiment):
+        experiment["arms"][1]["method"]["prompt"] = "urial/none"
+
+    with pytest.raises(AlignlabError, match=r"prompt 'urial/none': no such file"):
+        list(plan(change))
+
+
+def test_unnamed_lists_only_what_no_plan_names(plan, tmp_path, monkeypatch):
+    planned = plan()
+    named = [artefact.path for artefact in planned]
+    monkeypatch.chdir(tmp_path)
+    orphan = STORE / "responses" / "old-0123456789ab.parquet"
+    running = STORE / "aside" / planned.responses["chat-sampled"].key
+    for path in [*named, orphan]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    running.mkdir(parents=True)
+    assert unnamed([planned]) == [orphan]
+
+
+@pytest.mark.parametrize("name", ["basic_icl", "inst_1k", "inst_1k_v4", "inst_help_v5-1k"])
+@pytest.mark.external
+def test_urial_files_keep_every_byte_and_k_cuts_whole_examples(shared, name):
+    path = shared / "data" / "urial-prompts" / f"{name}.txt"
+    prefixes = [texts.constant_prompt(str(path), k, False)["prefix"] for k in range(4)]
+    head = texts.constant_prompt(str(path), 0, True)["prefix"]
+    assert (head + prefixes[3]).encode() == path.read_bytes()
+    assert all(longer.endswith(shorter) for shorter, longer in pairwise(prefixes))
+
+
+@pytest.mark.external
+def test_urials_one_shot_file_is_the_last_example_of_its_three_shot_file(shared):
+    folder = shared / "data" / "urial-prompts"
+    one = texts.constant_prompt(str(folder / "inst_1k.txt"), 1, False)["prefix"]
+    assert one == texts.constant_prompt(str(folder / "inst_1shot.txt"), 1, False)["prefix"]

@@ -1,0 +1,46 @@
+"""Numbers as people read them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignlab.reporting import formats
+
+NUMBERS = st.floats(-1e6, 1e6)
+
+
+@given(NUMBERS, st.integers(0, 4))
+def test_a_number_reads_back_as_itself_rounded(value, places):
+    read = float(formats.number(value, places).replace(formats.MINUS, "-"))
+    assert abs(read - value) <= 0.5 * 10**-places + 1e-9
+    assert math.copysign(1, read) == 1 or read < 0  # never "−0"
+
+
+@given(NUMBERS, st.integers(0, 4))
+def test_a_difference_shows_its_sign_unless_it_rounds_to_nothing(value, places):
+    text = formats.signed(value, places)
+    nothing = round(value, places) == 0
+    assert text.startswith(("+", formats.MINUS)) is not nothing
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "p undefined"), (0.0004, "p < .001"), (0.0312, "p = .031"), (0.9999, "p = 1")],
+)
+def test_p_values(value, text):
+    assert formats.p_value(value).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(8.2, "8.2 s"), (59.99, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_durations(seconds, text):
+    assert formats.duration(seconds) == text
+
+
+def test_settings_leave_out_the_kind_and_what_is_not_set():
+    method = {"kind": "icl", "prompt": "icl/basic.yaml", "k": 3, "guidance": None, "system": True}
+    assert formats.settings(method) == "prompt icl/basic.yaml, k 3, system yes"

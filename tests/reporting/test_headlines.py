@@ -1,0 +1,88 @@
+"""The sentences claim what the paired comparisons show, and nothing else."""
+
+import pytest
+
+from alignlab.reporting.headlines import distinguishable, headlines, opening
+from alignlab.reporting.results import Results
+
+
+def row(difference, half=0.05, p=0.01, mde=0.08):
+    low, high = difference - half, difference + half
+    found = {"mean_difference": difference, "ci_low": low, "ci_high": high, "p_adjusted": p}
+    return found | {"n": 36, "minimum_detectable_effect": mde}
+
+
+def results(cells):
+    """Results with one metric's comparisons: arm → row."""
+    arms = [{"name": name, "role": "base"} for name in ("plain", *cells)]
+    metrics = list(dict.fromkeys(metric for rows in cells.values() for metric in rows))
+    return Results(arms, "plain", metrics, [], {}, {"all": cells}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"p_adjusted": 0.05}, False),
+        ({"p_adjusted": None}, False),
+        ({"ci_low": -0.01}, False),
+        ({"ci_low": 0.0}, False),
+        ({"ci_low": -0.2, "ci_high": -0.1}, True),
+        ({"ci_low": None}, False),
+    ],
+)
+def test_a_difference_needs_both_the_interval_and_the_adjusted_p(changed, expected):
+    assert distinguishable(row(0.12) | changed) is expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "word"),
+    [
+        ("relevance", 0.2, "Better"),
+        ("relevance", -0.2, "Worse"),
+        ("rep_4", 0.2, "Worse"),
+        ("rep_4", -0.2, "Better"),
+        ("num_words", 0.2, "Higher"),
+        ("num_words", -0.2, "Lower"),
+    ],
+)
+def test_better_is_said_only_where_a_direction_is_defined(metric, difference, word):
+    (headline,) = headlines(results({"urial": {metric: row(difference)}}))
+    assert [finding.direction for finding in headline.findings] == [word]
+
+
+def test_a_finding_gives_difference_interval_p_and_n():
+    (headline,) = headlines(results({"urial": {"relevance": row(0.2)}}))
+    (finding,) = headline.findings
+    evidence = finding.evidence.replace("\u00a0", " ")
+    assert (finding.arm, finding.change) == ("urial", "+0.200")
+    assert evidence == "[+0.150, +0.250], p = .010, n = 36"
+    assert headline.rest == ""
+
+
+def test_arms_that_are_not_told_apart_are_named_with_the_detectable_difference():
+    cells = {"a": {"relevance": row(0.01, p=0.9)}, "b": {"relevance": row(0.02, p=0.4, mde=0.1)}}
+    study = results(cells)
+    made = headlines(study)
+    assert made[0].findings == []
+    assert made[0].rest == (
+        "Not told apart: a and b (n = 36, where 80% power needs a difference of 0.100 cosine)."
+    )
+    assert opening(study, made).startswith("No arm can be told apart from plain on any of 1 main")
+
+
+def test_findings_come_before_metrics_without_any_and_larger_before_smaller():
+    cells = {
+        "a": {"clean_stop": row(0.01, p=1.0), "relevance": row(0.1)},
+        "b": {"clean_stop": row(0.01, p=1.0), "relevance": row(0.3)},
+    }
+    study = results(cells)
+    made = headlines(study)
+    assert [headline.label for headline in made] == ["Relevance", "Ends cleanly"]
+    assert [finding.arm for finding in made[0].findings] == ["b", "a"]
+    assert opening(study, made) == "At least one arm differs from plain on 1 of 2 main metrics."
+
+
+def test_a_lone_baseline_says_so():
+    study = results({})
+    assert opening(study, headlines(study)) == "There is nothing to compare with plain."

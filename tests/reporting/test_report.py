@@ -1,0 +1,88 @@
+"""The page and its figures as files: offline, deterministic, complete."""
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from synthetic import ARMS, make_study
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.reporting.report import build_report
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, and every id."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.ids = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
+                self.fetched.append((tag, value))
+
+
+def test_the_page_refers_to_nothing_outside_itself_and_ids_are_unique(study):
+    page = Page(study.page.read_text(encoding="utf-8"))
+    assert page.fetched == []
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_same_tables_give_the_same_bytes(study, tmp_path):
+    arguments = study.arguments | {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
+    build_report(**arguments)
+    assert (tmp_path / "p.html").read_bytes() == study.page.read_bytes()
+    for figure in study.figures.iterdir():
+        assert (tmp_path / "f" / figure.name).read_bytes() == figure.read_bytes()
+
+
+def test_figures_are_svg_with_real_text_for_every_arm(study):
+    assert {path.name for path in study.figures.iterdir()} == {
+        "differences.svg",
+        "finish.svg",
+        "lengths.svg",
+    }
+    for path in study.figures.iterdir():
+        texts = {node.text for node in ElementTree.parse(path).iter() if node.tag.endswith("}text")}
+        compared = {arm[0] for arm in ARMS[1:]}
+        assert compared <= texts
+
+
+def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(study, tmp_path):
+    spec = study.arguments["spec"] | {"title": "<script>window.pwned = 1</script>"}
+    build_report(**study.arguments | {"spec": spec, "output": tmp_path / "p.html"})
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "<script>window.pwned" not in page
+    assert "&lt;script&gt;window.pwned" in page
+    assert page.count("<script") == 2
+    assert re.search(r"default-src 'none'; .*script-src 'sha256-", page)
+
+
+def test_provenance_may_be_empty(study, tmp_path):
+    arguments = study.arguments | {"provenance": {}, "output": tmp_path / "p.html"}
+    build_report(**arguments)
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "<h3>Arms</h3>" in page
+    assert "<h3>Artefacts</h3>" not in page
+
+
+def test_an_experiment_of_the_baseline_alone_has_a_page(tmp_path):
+    made = make_study(tmp_path, regular=6, safety=3)
+    spec = made.arguments["spec"]
+    tables.write("comparisons", made.arguments["comparisons"], [], {})
+    build_report(**made.arguments | {"spec": spec | {"arms": spec["arms"][:1]}})
+    page = made.page.read_text(encoding="utf-8")
+    assert "There is nothing to compare with zero-shot." in page
+    assert not (made.figures / "differences.svg").exists()
+
+
+def test_an_arm_without_responses_is_named(study):
+    responses = {k: v for k, v in study.arguments["responses"].items() if k != "urial"}
+    with pytest.raises(AlignlabError, match="no responses for urial"):
+        build_report(**study.arguments | {"responses": responses})

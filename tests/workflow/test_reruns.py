@@ -1,0 +1,92 @@
+"""What a change costs: asked of the real Snakemake after a real run."""
+
+import os
+import shutil
+import time
+
+import pytest
+import yaml
+
+REPORT = {"summarise_metrics": 1, "write_manifest": 1, "build_report": 1, "publish_wandb": 1}
+ONE_ARM = {"generate_responses": 1, "gather_responses": 1, "measure_responses": 1, **REPORT}
+SMOKE = "config/experiments/smoke.yaml"
+
+
+def test_a_second_run_does_nothing_and_is_quick(checkout):
+    start = time.monotonic()
+    assert "Nothing to be done" in checkout.snakemake("--config", "experiment=smoke")
+    assert time.monotonic() - start < 10
+
+
+def test_one_arms_decoding_reruns_that_arm_and_back_again_only_the_report(checkout):
+    original = (checkout.folder / SMOKE).read_text()
+    checkout.edit(SMOKE, lambda e: e["arms"][0].update(decoding={"max_new_tokens": 5}))
+    assert checkout.planned() == ONE_ARM
+    checkout.snakemake("--config", "experiment=smoke")
+    (checkout.folder / SMOKE).write_text(original)
+    assert checkout.planned() == REPORT
+
+
+def test_key_order_runtime_and_comments_run_nothing(checkout):
+    file = checkout.folder / SMOKE
+    experiment = yaml.safe_load(file.read_text())
+    experiment["runtime"] = {"batch_size": 2, "jobs_per_arm": 3}
+    experiment["arms"] = [dict(reversed(arm.items())) for arm in experiment["arms"]]
+    file.write_text("# A comment\n" + yaml.safe_dump(dict(reversed(experiment.items()))))
+    assert checkout.planned() == {}
+
+
+def test_a_comment_or_docstring_in_the_code_runs_nothing(checkout):
+    for name in ("generate.py", "metrics/measure.py", "reporting/report.py"):
+        file = checkout.folder / "workflow" / "alignlab" / name
+        file.write_text(file.read_text().replace('"""', '"""Reworded: ', 1) + "\n# A comment\n")
+    assert checkout.planned() == {}
+
+
+def test_code_of_one_stage_reruns_that_stage(checkout):
+    file = checkout.folder / "workflow" / "alignlab" / "metrics" / "style.py"
+    file.write_text(file.read_text() + "\nADDED = 1\n")
+    assert checkout.planned() == {"measure_responses": 4, **REPORT}
+
+
+def test_a_line_of_a_prompt_text_reruns_the_arms_that_use_it(checkout):
+    file = "config/prompts/urial/constant.yaml"
+    checkout.edit(file, lambda prompt: prompt.update(system=prompt["system"] + "\nBe brief."))
+    # Of the two arms with this prompt, one leaves the system text out.
+    assert checkout.planned() == ONE_ARM
+
+
+def test_a_new_arm_costs_that_arm(checkout):
+    def add(experiment):
+        method = {"kind": "urial", "prompt": "urial/constant", "k": 0}
+        experiment["arms"].append({"name": "new", "model": "tiny-gemma", "method": method})
+
+    checkout.edit(SMOKE, add)
+    assert checkout.planned() == ONE_ARM
+
+
+def test_another_experiment_shares_the_store(checkout, tmp_path):
+    experiment = yaml.safe_load((checkout.folder / SMOKE).read_text())
+    experiment |= {"name": "other", "arms": experiment["arms"][:2]}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(experiment))
+    assert checkout.planned(path) == REPORT
+
+
+def test_a_copied_store_is_accepted_whatever_its_times(checkout):
+    """A fresh clone with a store from elsewhere: no metadata, no logs, shuffled file times."""
+    for lost in (".snakemake", "results/logs", "results/benchmarks", "results/smoke"):
+        shutil.rmtree(checkout.folder / lost)
+    for i, file in enumerate(sorted((checkout.folder / "results").rglob("*"), reverse=True)):
+        os.utime(file, (i * 1000, i * 1000))
+    assert checkout.planned() == REPORT
+
+
+@pytest.mark.parametrize("lost", ["responses", "prompts"])
+def test_a_lost_file_is_made_again(checkout, lost):
+    file = min((checkout.folder / "results" / "store" / lost).glob("*.parquet"))
+    before = file.read_bytes()
+    file.unlink()
+    shutil.rmtree(checkout.folder / "results" / "smoke")
+    checkout.snakemake("--config", "experiment=smoke")
+    assert file.read_bytes() == before

@@ -1,0 +1,132 @@
+"""The reference of every config key, made from the schema.
+
+python -m alignlab.experiment.docs > config/README.md        # a test fails when they differ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from alignlab.experiment import catalog, decoding, methods, schema
+from alignlab.experiment.texts import Example, PromptFile
+
+INTRODUCTION = """\
+# Configuration
+
+`config.yaml` names the experiment to run; everything else about it stands in one file of
+`experiments/`, or in a file of your own: `snakemake --cores 2 --config experiment=my.yaml`.
+Experiments refer by name to `catalog/` (models, datasets, published responses) and to `prompts/`
+(the texts that models read). Unknown keys are refused. `alignlab check my.yaml` validates a file
+and prints what it would run.
+
+Keys marked *runtime* never change a result, so changing them runs nothing again; every other key
+is part of a digest, and changing it runs what depends on it and nothing else.
+
+This page is made from the schema: `python -m alignlab.experiment.docs > config/README.md`.
+"""
+
+SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
+    (
+        "An experiment (`experiments/*.yaml`)",
+        "The whole file is one `Experiment`.",
+        (
+            schema.Experiment,
+            schema.PromptSet,
+            schema.Arm,
+            schema.Published,
+            decoding.Decoding,
+            schema.EngineChoice,
+            schema.Runtime,
+            schema.Wandb,
+        ),
+    ),
+    (
+        "Prompting methods (`arms.*.method`)",
+        "`kind` chooses one of these.",
+        (methods.ZeroShot, methods.InContext, methods.Retrieval, methods.Chat),
+    ),
+    (
+        "The catalog (`catalog/*.yaml`)",
+        "Each file maps names to entries; `source.kind` chooses where an entry comes from.",
+        (
+            catalog.ModelEntry,
+            catalog.DatasetEntry,
+            catalog.Columns,
+            catalog.PublishedEntry,
+            catalog.WheelSource,
+            catalog.WheelFile,
+            catalog.HubSource,
+            catalog.LocalSource,
+            catalog.RandomSource,
+        ),
+    ),
+    (
+        "Prompt texts (`prompts/**/*.yaml`)",
+        "URIAL's own `.txt` files can be named too; their bytes are kept.",
+        (PromptFile, Example),
+    ),
+)
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    parts = [INTRODUCTION]
+    for title, lead, models in SECTIONS:
+        parts += [f"## {title}\n\n{lead}\n", *(_section(model) for model in models)]
+    return "\n".join(parts)
+
+
+def _section(model: type[BaseModel]) -> str:
+    summary = (model.__doc__ or "").strip()
+    rows = "\n".join(_rows(model))
+    head = "| key | type | default | what it is |\n|---|---|---|---|"
+    return f"### {model.__name__}\n\n{summary}\n\n{head}\n{rows}\n"
+
+
+def _rows(model: type[BaseModel]) -> Iterator[str]:
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{_plain(field.get_default())}`"
+        what = (field.description or "").replace("|", "\\|")
+        yield f"| `{name}` | {_type(properties[name])} | {default} | {what} |"
+
+
+def _plain(value: Any) -> str:
+    """A default as YAML would write it; a nested model shows no more than that it has defaults."""
+    if value is PydanticUndefined or isinstance(value, BaseModel):
+        return "its defaults"
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    return "[]" if value == () else str(value)
+
+
+def _type(part: dict[str, Any]) -> str:
+    """A short name for a JSON-schema type, with its choices and bounds."""
+    if "$ref" in part:
+        return part["$ref"].rpartition("/")[2]
+    if "enum" in part:
+        return " \\| ".join(f"`{choice}`" for choice in part["enum"])
+    if "const" in part:
+        return f"`{part['const']}`"
+    if choices := part.get("anyOf", part.get("oneOf")):
+        return " \\| ".join(_type(choice) for choice in choices)
+    if part.get("type") == "array":
+        return f"list of {_type(part.get('items', {}))}"
+    if part.get("type") == "object":
+        inner = part.get("additionalProperties")
+        return f"map to {_type(inner)}" if isinstance(inner, dict) else "map"
+    return _bounded(part)
+
+
+def _bounded(part: dict[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {part[key]:g}" for key, sign in signs.items() if key in part]
+    return " ".join([part.get("type", "any").replace("string", "text"), *bounds])
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,105 @@
+"""The result in the terminal: arms by main metrics, as `make run` prints it at the end.
+
+alignlab summary demo
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from alignlab.errors import AlignlabError
+from alignlab.metrics.definitions import METRICS
+from alignlab.reporting.formats import decimals, number
+from alignlab.reporting.headlines import distinguishable
+from alignlab.reporting.results import MAIN, Grid, read_differences, read_estimates
+from alignlab.tables import Row
+
+WIDTH = 110
+GAP = "  "
+
+
+def summary(statistics: Path, comparisons: Path, baseline: str) -> str:
+    """Means with 95% intervals over all prompts, starred where an arm differs from the baseline.
+
+    Lines are at most 110 columns; metrics that do not fit go into a further block below.
+
+    Raises:
+        AlignlabError: a table is missing or damaged, or has no row for the baseline.
+    """
+    estimates = read_estimates(statistics)["all", "all"]
+    if baseline not in estimates:
+        raise AlignlabError(f"{statistics}: no row for the baseline {baseline!r}")
+    differences = read_differences(comparisons, baseline)["all"]
+    metrics = [name for name in MAIN if any(_known(cells, name) for cells in estimates.values())]
+    names = ["arm", *estimates]
+    columns = [_column(estimates, differences, metric) for metric in metrics]
+    notes = list(_notes(estimates, metrics, baseline))
+    return "\n\n".join([*(_block(names, block) for block in _folded(names, columns)), *notes])
+
+
+def _known(cells: dict[str, Row], metric: str) -> bool:
+    return metric in cells and cells[metric]["mean"] is not None
+
+
+def _column(estimates: Grid, differences: Grid, metric: str) -> list[str]:
+    share = METRICS[metric].unit == "share"
+    rows = {arm: cells[metric] for arm, cells in estimates.items()}
+    places = 0 if share else min(2, decimals(row["mean"] for row in rows.values()))
+    cells = []
+    for arm, row in rows.items():
+        compared = differences.get(arm, {}).get(metric)
+        star = "*" if compared and distinguishable(compared) else " "
+        cells.append(_cell(row, share, places) + star)
+    return [METRICS[metric].label + " ", *cells]
+
+
+def _cell(row: Row, share: bool, places: int) -> str:
+    """`43% [38, 49]` for a share, `0.47 [0.41, 0.53]` for anything else."""
+    values = [row["mean"], row["ci_low"], row["ci_high"]]
+    if None in values:
+        return "–"
+    scale, mark = (100, "%") if share else (1, "")
+    mean, low, high = (number(scale * value, places) for value in values)
+    return f"{mean}{mark} [{low}, {high}]"
+
+
+def _folded(names: list[str], columns: list[list[str]]) -> Iterator[list[list[str]]]:
+    """Columns in as few blocks as the line's width allows, in order."""
+    room = WIDTH - max(map(len, names))
+    block: list[list[str]] = []
+    used = 0
+    for column in columns:
+        width = len(GAP) + max(map(len, column))
+        if block and used + width > room:
+            yield block
+            block, used = [], 0
+        block.append(column)
+        used += width
+    yield block
+
+
+def _block(names: list[str], columns: list[list[str]]) -> str:
+    stem = max(map(len, names))
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for name, *cells in zip_longest(names, *columns):
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append(GAP.join([name.ljust(stem), *padded]).rstrip())
+    return "\n".join(lines)
+
+
+def _notes(estimates: Grid, metrics: list[str], baseline: str) -> Iterator[str]:
+    counts = [cells[metric]["n"] for cells in estimates.values() for metric in metrics]
+    note = [
+        f"Mean over at most {max(counts, default=0)} prompts and its 95% bootstrap interval.",
+        f"* differs from {baseline}: paired by prompt, interval without zero, Holm p < .05.",
+    ]
+    for metric in metrics:
+        covered = min(cells[metric]["coverage"] for cells in estimates.values())
+        if covered < 1:
+            note.append(
+                f"{METRICS[metric].label}: as few as {covered:.0%} of prompts have a value."
+            )
+    yield "\n".join(note)
