@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,8 @@ SPEC = {
     "digest": "0" * 12,
 }
 SAMPLED = {**SPEC, "seed": 3, "decoding": {"max_new_tokens": 16, "temperature": 1, "samples": 2}}
+
+WHOLE = Part(0, 1)
 
 
 def prompt(i, *turns):
@@ -49,7 +52,7 @@ def model(tmp_path, repository_root):
 def run(tmp_path, model):
     """Generate over some prompts; returns the rows."""
 
-    def run(prompts, spec=SPEC, part=Part(0, 1), name="out", batch_size=3):
+    def run(prompts, spec=SPEC, part=WHOLE, name="out", batch_size=3):
         table = tmp_path / f"prompts-{len(prompts)}.parquet"
         tables.write("prompts", table, prompts, {})
         output = tmp_path / f"{name}.parquet"
@@ -94,7 +97,7 @@ def test_parts_are_contiguous_and_even(total, count):
     bounds = [Part(i, count).bounds(total) for i in range(count)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == total
-    assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(bounds))
     sizes = [end - start for start, end in bounds]
     assert max(sizes) - min(sizes) <= 1
 

@@ -72,10 +72,15 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     """The temporary file is a link to a device that refuses every write with ENOSPC."""
     path = tmp_path / "m.parquet"
     message = "m.parquet: cannot be written: No space left on device"
-    with pytest.raises(AlignlabError, match=message), tables.replacing(path) as temporary:
+    with pytest.raises(AlignlabError, match=message):
+        _write_to_a_full_disk(path)
+    assert not list(tmp_path.iterdir())
+
+
+def _write_to_a_full_disk(path):
+    with tables.replacing(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("x")
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

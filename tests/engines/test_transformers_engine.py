@@ -12,10 +12,11 @@ from alignlab.prompting.stopping import Stopping
 
 PREFIX = [1, *range(20, 60)]
 ROWS = [[100, 101, 102], [200] * 17, [300, 301], [7, 400, 401, 402, 403, 404, 405, 406, 407, 408]]
+FREE = Stopping()
 PROMPTS = [PREFIX + row for row in ROWS]
 
 
-def answers(engine, prompts, decoding, stopping=Stopping(), prefix=(), seeds=None):
+def answers(engine, prompts, decoding, stopping=FREE, prefix=(), seeds=None):
     seeds = seeds or [None] * len(prompts)
     requests = [Request(ids, seed) for ids, seed in zip(prompts, seeds, strict=True)]
     found = {}

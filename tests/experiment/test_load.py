@@ -84,7 +84,7 @@ def test_broken_yaml(load, text, message):
 
 
 def test_unknown_experiment_lists_the_shipped_ones():
-    with pytest.raises(AlignlabError, match="demo.*smoke"):
+    with pytest.raises(AlignlabError, match=r"demo.*smoke"):
         load_study("dmeo")
 
 

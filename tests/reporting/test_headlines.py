@@ -66,7 +66,7 @@ def test_arms_that_are_not_told_apart_are_named_with_the_detectable_difference()
     made = headlines(study)
     assert made[0].findings == []
     assert made[0].rest == (
-        "Not told apart: a and b (n = 36, where 80% power needs a difference of 0.100 cosine)."
+        "Not told apart: a and b (n = 36, where 80% power needs a difference of 0.100)."
     )
     assert opening(study, made).startswith("No arm can be told apart from plain on any of 1 main")
 

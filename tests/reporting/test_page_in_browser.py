@@ -160,8 +160,8 @@ def test_keys_buttons_and_links_move_between_prompts(opened):
     page.locator("#next").click()
     assert current(page) == "mt-bench/82"
     assert page.url.endswith("#prompt=mt-bench%2F82")
-    page.locator("#search").press("j")
-    assert page.input_value("#search") == "j"
+    page.locator("#search").press("k")
+    assert (page.input_value("#search"), current(page)) == ("k", "mt-bench/82")
 
 
 def test_a_link_opens_its_prompt_with_every_turn_in_order(opened):

@@ -12,7 +12,7 @@ from alignlab.errors import AlignlabError
 
 @contextmanager
 def job(log: str) -> Iterator[None]:
-    """Log to a file, warnings to the terminal too; a user's error ends in one message, no traceback."""
+    """Log to a file, warnings to the terminal too; a user's error is one message, no traceback."""
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     handlers: list[logging.Handler] = [logging.FileHandler(log, mode="w"), terminal]

@@ -17,8 +17,8 @@ from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 
-# What the config says is in the specs already, and how values are stored or timed cannot change one:
-# a new table or a reworded key must not invalidate every store there is.
+# What a config says is in the specs, and how values are stored or timed cannot change one: a new
+# table or a reworded key must not invalidate every store there is.
 INFRASTRUCTURE = ("alignlab.errors", "alignlab.experiment", "alignlab.progress", "alignlab.tables")
 
 

@@ -196,7 +196,7 @@ class Plan:
         }
         if isinstance(arm.method, Retrieval):
             parents["embedder"] = self.models[arm.method.embedder].digest
-        spec = {
+        spec: dict[str, Any] = {
             "arm": arm.name,
             "model": arm.model,
             "method": resolved_method(arm.method),

@@ -164,7 +164,7 @@ function fromAddress() {
 
 // Keys belong to the browser only while it is on screen and nothing else wants them.
 function keys(event) {
-  const busy = event.target.closest?.("b, select, textarea, .board, [role=img], .chips");
+  const busy = event.target.closest?.("input, select, textarea, .board, [role=img], .chips");
   if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
   const place = byId("answers").getBoundingClientRect();
   if (place.top > innerHeight * 0.6 || place.bottom < 0) return;

@@ -140,7 +140,7 @@ def finish_reasons(results: Results) -> Figure:
 
 
 def answer_lengths(results: Results) -> Figure:
-    """Words per answer: each answer a tick, the middle half a bar, the median a dot."""
+    """Words per answer: each length a tick, the middle half a bar, the median a dot."""
     figure = Figure(figsize=(WIDTH, ROW * 1.25 * len(results.arms) + 0.55))
     axes = figure.subplots()
     _bare(axes, results.names)
@@ -152,7 +152,8 @@ def answer_lengths(results: Results) -> Figure:
             continue
         colour = ROLES[results.role(arm)]
         low, middle, high = np.quantile(words, [0.25, 0.5, 0.75])
-        axes.plot(words, np.full(words.size, place - 0.25), "|", color=colour, alpha=0.45, ms=5)
+        ticks = np.unique(words)
+        axes.plot(ticks, np.full(ticks.size, place - 0.25), "|", color=colour, alpha=0.6, ms=5)
         axes.plot([low, high], [place + 0.1] * 2, color=colour, linewidth=5, alpha=0.55)
         axes.plot(middle, place + 0.1, "o", color=colour, markersize=6)
     axes.set_xlim(left=0)

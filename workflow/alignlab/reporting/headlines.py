@@ -85,7 +85,7 @@ def _headline(metric: str, rows: dict[str, Row]) -> Headline:
         )
         for arm in moved
     ]
-    rest = f"Not told apart: {listed(still)} ({_power(rows, still, metric)})." if still else ""
+    rest = f"Not told apart: {listed(still)} ({_power(rows, still)})." if still else ""
     return Headline(METRICS[metric].label, findings, rest)
 
 
@@ -102,7 +102,7 @@ def _evidence(row: Row, places: int) -> str:
     return f"{interval}, {p_value(row['p_adjusted'])}, n\u00a0=\u00a0{row['n']}"
 
 
-def _power(rows: dict[str, Row], arms: list[str], metric: str) -> str:
+def _power(rows: dict[str, Row], arms: list[str]) -> str:
     """The difference that 80% power needs, for the arm that needs the largest."""
     counts = [rows[arm]["n"] for arm in arms]
     smallest = [rows[arm]["minimum_detectable_effect"] for arm in arms]
@@ -110,6 +110,5 @@ def _power(rows: dict[str, Row], arms: list[str], metric: str) -> str:
     known = [value for value in smallest if value is not None]
     if not known:
         return n
-    unit = f" {METRICS[metric].unit}".rstrip()
     least = number(max(known), decimals(known))
-    return f"{n}, where 80% power needs a difference of {least}{unit}"
+    return f"{n}, where 80% power needs a difference of {least}"

@@ -42,7 +42,7 @@ CAPTIONS = {
     ),
     "lengths": (
         "How long answers are",
-        "Words per answer: a tick for each answer, a bar over the middle half, a dot at the "
+        "Words per answer: a tick for each length that occurs, a bar over the middle half, a dot at the "
         "median.",
     ),
 }

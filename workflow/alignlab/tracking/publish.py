@@ -87,7 +87,7 @@ def _log(
         for path in [*tables, *sorted(figures.glob("*.svg"))]:
             artifact.add_file(str(path), policy="immutable")
         run.log_artifact(artifact, aliases=[digest])
-        place = run.url or str(Path(run.dir).parent.relative_to(Path.cwd()))
+        place = run.url or os.path.relpath(Path(run.dir).parent)
     return {"run": digest, "group": facts["experiment"], "place": place, "artifact": artifact.name}
 
 
