@@ -42,8 +42,8 @@ CAPTIONS = {
     ),
     "lengths": (
         "How long answers are",
-        "Words per answer: a tick for each length that occurs, a bar over the middle half, a dot at the "
-        "median.",
+        "Words per answer: a tick for each length that occurs, a bar over the middle half, a dot "
+        "at the median.",
     ),
 }
 
