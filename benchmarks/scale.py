@@ -15,6 +15,11 @@ from pathlib import Path
 
 import yaml
 
+from alignlab import tables
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.sources.models import fetch_model
+
 ARMS, PROMPTS = 1000, 20_000
 
 
@@ -23,12 +28,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = many_arms(Path(folder))
         config = ["--config", f"experiment={path}"]
-        took = seconds("-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", "all", *config)
-        print(f"dry run of {ARMS} arms ({3 * ARMS} jobs): {took:.1f} s")
+        took = seconds("-m", "snakemake", "--cores", "1", "--rulegraph", *config)
+        print(f"DAG of {ARMS} arms ({3 * ARMS} jobs): {took:.1f} s")
+        fetch_model(plan().models["tiny-gemma"].signed_spec, Path(folder) / "model")
         # A process of its own: its peak is the work's, not this script's.
         with get_context("spawn").Pool(1) as pool:
             peak = pool.apply(generate_many, (folder,))
         print(f"{PROMPTS} prompts through the fake engine: peak {peak:.0f} MB")
+
+
+def plan() -> Plan:
+    return Plan(load_study("smoke"))
 
 
 def seconds(*command: str) -> float:
@@ -52,15 +62,9 @@ def many_arms(folder: Path) -> Path:
 
 def generate_many(folder: str) -> float:
     """Answer many prompts with the fake engine under the URIAL prompt; peak memory in MB."""
-    from alignlab import tables
-    from alignlab.experiment.load import load_study
-    from alignlab.experiment.plan import Plan
     from alignlab.generate import Part, generate
-    from alignlab.sources.models import fetch_model
 
-    plan = Plan(load_study("smoke"))
     model, prompts = Path(folder) / "model", Path(folder) / "prompts.parquet"
-    fetch_model(plan.models["tiny-gemma"].signed_spec, model)
     question = {
         "dataset": "d",
         "category": "regular",
@@ -75,7 +79,7 @@ def generate_many(folder: str) -> float:
                 for i in range(start, start + 1000)
             )
     spec = {
-        **plan.responses["urial-k3-guided"].signed_spec,
+        **plan().responses["urial-k3-guided"].signed_spec,
         "engine": {"name": "fake", "dtype": ""},
     }
     options = {"part": Part(0, 1), "aside": Path(folder) / "aside", "batch_size": 32}

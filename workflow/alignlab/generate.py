@@ -32,7 +32,7 @@ from alignlab.prompting.encode import Prompter, encoder, shared_prefix
 from alignlab.tables import Row
 
 log = logging.getLogger(__name__)
-WINDOW = 1024
+WINDOW = 512
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class Job:
         self, spec: dict[str, Any], engine: Engine, prompter: Prompter, aside: Path
     ) -> None:
         self.spec, self.engine, self.prompter, self.aside = spec, engine, prompter, aside
+        self.leftovers = [str(path) for path in aside.glob("[!.]*.parquet")]
         self.decoding = Decoding.model_validate(spec["decoding"])
         self.encode = encoder(engine.tokenizer, prompter)
         self.prefix = shared_prefix(prompter, self.encode)
@@ -196,10 +197,9 @@ class Job:
 
     def _put_aside_earlier(self, prompt_ids: list[str]) -> dict[tuple[str, int, int], Row]:
         """Rows that an earlier, interrupted job of this arm finished."""
-        files = [str(path) for path in self.aside.glob("[!.]*.parquet")]
-        if not files:
+        if not self.leftovers:
             return {}
-        found = ds.dataset(files).to_table(filter=pc.field("prompt_id").isin(prompt_ids))
+        found = ds.dataset(self.leftovers).to_table(filter=pc.field("prompt_id").isin(prompt_ids))
         return {(r["prompt_id"], r["sample"], r["turn"]): r for r in found.to_pylist()}
 
     def report(self) -> None:

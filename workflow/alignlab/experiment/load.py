@@ -67,7 +67,7 @@ def read_yaml(path: Path) -> Any:
         raise AlignlabError(f"{path}: not valid YAML: {error}") from error
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:

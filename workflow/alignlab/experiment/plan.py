@@ -24,6 +24,7 @@ from alignlab.experiment.schema import Arm, PromptSet
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"
+PAGE = Path(__file__).parents[1] / "reporting"
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 
 
@@ -157,6 +158,9 @@ class Plan:
             "baseline": self.experiment.baseline,
             "parents": {"statistics": self.summary_spec["digest"]},
             "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
+            "page": [
+                file_digest(path) for path in sorted(PAGE.glob("*.*")) if path.suffix != ".py"
+            ],
         }
         return {**spec, "digest": config_digest(spec)}
 

@@ -8,6 +8,7 @@ Two forms: our YAML (`system`, `examples`, `guidance`) and URIAL's own .txt file
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +93,7 @@ def _find(name: str) -> Path:
     return found
 
 
+@cache
 def _read(path: Path) -> PromptFile:
     try:
         return TypeAdapter(PromptFile).validate_python(read_yaml(path))

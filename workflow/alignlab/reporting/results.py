@@ -20,7 +20,7 @@ from alignlab.tables import Row
 # `arm → metric → row`, one for each slice or dataset.
 Grid = dict[str, dict[str, Row]]
 # What the headlines, the forest plot and the first view of the leaderboard are about.
-MAIN = ("clean_stop", "num_words", "rep_4", "relevance", "structured", "refusal")
+MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
 SHOWN = ("prompt_id", "turn", "sample", "raw_text", "text", "finish_reason", "trimmed")
 COUNTED = ("num_tokens", "num_words")
 

@@ -1,1 +1,0 @@
-"""Token ids in, token ids out: batching, prefix cache, stopping."""

@@ -1,1 +1,0 @@
-"""YAML in, one validated and frozen `Experiment` out; digests; the plan of artefacts and paths."""

@@ -1,1 +1,0 @@
-"""Metrics: measures of an answer that need no judge."""

@@ -1,1 +1,0 @@
-"""Statistics: means with intervals for every arm, and paired comparisons with the baseline."""

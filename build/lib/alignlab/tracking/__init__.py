@@ -1,1 +1,0 @@
-"""Publishes finished artefacts to Weights & Biases; the only room that imports wandb."""
