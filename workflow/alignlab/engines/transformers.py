@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, PreTrainedTokenizerBase
 
 from alignlab.engines.base import Completion, Request
 from alignlab.engines.choosing import Chooser
 from alignlab.engines.ending import Ending
+from alignlab.engines.growing_cache import growing_cache, joined
 from alignlab.engines.prefix_attention import NAME, Context, Prefix
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
@@ -78,7 +79,7 @@ class TransformersEngine:
         if not ids:
             return Prefix(0)
         positions = torch.arange(len(ids), device=self.device)[None]
-        cache = DynamicCache()
+        cache = growing_cache()
         self._forward([ids], Context(Prefix(0), positions, positions), cache)
         self.prefilled += len(ids)
         keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
@@ -106,23 +107,21 @@ class TransformersEngine:
             context = context.extended(positions)
             logits = self._forward(tokens[:, None].tolist(), context, cache)
 
-    def _prefill(
-        self, rows: list[list[int]], prefix: Prefix
-    ) -> tuple[Tensor, Context, DynamicCache]:
+    def _prefill(self, rows: list[list[int]], prefix: Prefix) -> tuple[Tensor, Context, Cache]:
         """Run the rows' own tokens, in groups of like length, into one cache to decode from."""
         logits, caches, positions = [], [], []
         for group in groups_of_like_length([len(row) for row in rows]):
             own = rows[group]
             positions.append(self._positions(own, prefix.length))
-            caches.append(DynamicCache())
+            caches.append(growing_cache())
             context = Context(prefix, positions[-1], positions[-1])
             logits.append(self._forward(own, context, caches[-1]))
             self.prefilled += positions[-1].numel()
         width = max(part.shape[1] for part in positions)
-        joined = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
-        return torch.cat(logits), Context(prefix, joined, joined), _joined(caches, width)
+        keys = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
+        return torch.cat(logits), Context(prefix, keys, keys), joined(caches, width)
 
-    def _forward(self, rows: list[list[int]], context: Context, cache: DynamicCache) -> Tensor:
+    def _forward(self, rows: list[list[int]], context: Context, cache: Cache) -> Tensor:
         """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
         width = max(len(row) for row in rows)
         ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
@@ -162,20 +161,7 @@ def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:
             start = end
 
 
-def _joined(caches: list[DynamicCache], width: int) -> DynamicCache:
-    """One cache for all rows, padded on the left to `width` keys."""
-    whole = DynamicCache()
-    for index in range(len(caches[0].layers)):
-        layers = [cache.layers[index] for cache in caches]
-        keys, values = (
-            torch.cat([pad(side, (0, 0, width - side.shape[2], 0)) for side in sides])
-            for sides in ([x.keys for x in layers], [x.values for x in layers])
-        )
-        whole.update(keys, values, index)
-    return whole
-
-
-def _layers(cache: DynamicCache) -> tuple[list[Tensor], list[Tensor]]:
+def _layers(cache: Cache) -> tuple[list[Tensor], list[Tensor]]:
     return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
 
 

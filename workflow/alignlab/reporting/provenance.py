@@ -9,13 +9,13 @@ import csv
 import json
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
 
 from alignlab import tables
 from alignlab.experiment.plan import RESULTS, Artefact, Plan
@@ -42,7 +42,7 @@ def first_prompts(plan: Plan) -> dict[str, str]:
     found = {}
     for arm in plan.experiment.arms:
         row = next(tables.rows("responses", plan.responses[arm.name].path, batch_size=1))
-        tokenizer = AutoTokenizer.from_pretrained(plan.models[arm.model].path)
+        tokenizer = Tokenizer.from_file(str(plan.models[arm.model].path / "tokenizer.json"))
         found[arm.name] = tokenizer.decode(row["prompt_ids"], skip_special_tokens=False)
     return found
 
@@ -72,7 +72,7 @@ def _hardware() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_gb": round(pages / 2**30, 1),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu_name(),
     }
 
 
@@ -82,6 +82,14 @@ def _cpu_name() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str | None:
+    """What the driver says; asking torch would take longer than everything else here."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
 
 
 def _timings(keys: set[str]) -> list[dict[str, Any]]:

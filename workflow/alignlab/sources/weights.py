@@ -21,6 +21,7 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
     GgufConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -39,8 +40,10 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of
 def from_gguf(file: Path, folder: Path) -> None:
     """Unpack a GGUF file into `folder`: bf16 weights, config, generation config, tokenizer."""
     try:
-        model = open_gguf(file)
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        # Given to both, because reading it means parsing the file's whole vocabulary again.
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        model = open_gguf(file, config)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, config=config)
     except ValueError as error:
         raise AlignlabError(f"{file.name}: transformers cannot open this GGUF: {error}") from error
     model.generation_config = _generation_config(tokenizer, model.config.vocab_size)
@@ -48,12 +51,13 @@ def from_gguf(file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def open_gguf(file: Path) -> PreTrainedModel:
-    """The model of a GGUF file, unpacked to bf16."""
+def open_gguf(file: Path, config: PreTrainedConfig | None = None) -> PreTrainedModel:
+    """The model of a GGUF file, unpacked to bf16; reads its config unless given."""
     # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
     return AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
+        config=config,
         dtype=torch.bfloat16,
         quantization_config=GgufConfig(dequantize=True),
     )

@@ -1,0 +1,43 @@
+import pytest
+
+from alignlab.cli import main
+from alignlab.experiment.plan import STORE
+
+pytestmark = pytest.mark.usefixtures("repository")
+
+
+def test_check_prints_plans_with_job_counts(capsys):
+    assert main(["check", "smoke"]) == 0
+    printed = capsys.readouterr().out
+    assert "smoke: The whole workflow on tiny random models" in printed
+    assert "responses                4 jobs" in printed
+    assert "results/store/responses/chat-sampled-" in printed
+
+
+def test_check_goes_on_after_a_mistake_and_fails(capsys, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: bad\n")
+    assert main(["check", str(bad), "smoke"]) == 1
+    captured = capsys.readouterr()
+    assert "bad.yaml: title: Field required" in captured.err
+    assert "smoke" in captured.out
+
+
+def test_gc_lists_and_deletes_only_what_is_unnamed(capsys, tmp_path, monkeypatch, repository):
+    (tmp_path / "config").symlink_to(repository / "config")
+    monkeypatch.chdir(tmp_path)
+    orphan = STORE / "models" / "old-0123456789ab"
+    orphan.mkdir(parents=True)
+    (orphan / "model.safetensors").write_bytes(b"x" * 2_000_000)
+    assert main(["gc"]) == 0
+    assert "2.0 MB  results/store/models/old-0123456789ab" in capsys.readouterr().out
+    assert orphan.exists()
+    assert main(["gc", "--delete"]) == 0
+    assert not orphan.exists()
+
+
+def test_a_user_error_is_one_line(capsys):
+    assert main(["summary", "nope"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("alignlab: experiment 'nope'")
+    assert "Traceback" not in captured.err

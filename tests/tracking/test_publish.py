@@ -1,0 +1,84 @@
+import json
+
+import offline_run
+import pytest
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.tracking.publish import publish
+
+SETTINGS = {"mode": "offline", "project": "alignlab", "entity": None}
+STATISTIC = {
+    "arm": "urial",
+    "dataset": "all",
+    "category": "all",
+    "metric": "echo",
+    "n": 3,
+    "mean": 0.25,
+    "ci_low": 0.1,
+    "ci_high": 0.4,
+    "coverage": 1.0,
+}
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """The files of a finished experiment, and a home folder that must stay empty."""
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    folder = tmp_path / "results" / "demo"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "lengths.svg").write_text("<svg/>")
+    (folder / "index.html").write_text("<p>Report</p>")
+    (folder / "manifest.json").write_text(json.dumps({"experiment": "demo", "arms": []}))
+    tables.write("statistics", folder / "statistics.parquet", [STATISTIC], {})
+    tables.write("comparisons", folder / "comparisons.parquet", [], {})
+
+    def run(digest="0123456789ab", **settings):
+        publish(
+            digest,
+            {**SETTINGS, **settings},
+            manifest=folder / "manifest.json",
+            tables=[folder / "statistics.parquet", folder / "comparisons.parquet"],
+            figures=folder / "figures",
+            report=folder / "index.html",
+            receipt=folder / "wandb.json",
+        )
+        return json.loads((folder / "wandb.json").read_text())
+
+    return run, home
+
+
+def test_an_offline_run_holds_tables_figures_and_report(finished):
+    run, home = finished
+    receipt = run()
+    found = offline_run.read(receipt["place"])
+    assert (found["id"], found["group"], found["job_type"]) == ("0123456789ab", "demo", "report")
+    assert found["config"]["experiment"] == "demo"
+    assert found["summary"]["urial/echo"] == 0.25
+    assert {"statistics", "comparisons", "report"} <= {key.split("/")[0] for key in found["history"]}
+    published = {path for kind, paths in found["artifacts"] if kind == "results" for path in paths}
+    assert published == {"statistics.parquet", "comparisons.parquet", "lengths.svg"}
+    assert found["exit"] == 0
+    assert not [path for path in home.rglob("*") if path.is_file() and path.suffix == ".parquet"]
+
+
+def test_the_same_state_is_the_same_run(finished):
+    run, _ = finished
+    first, again, changed = run(), run(), run("ba9876543210")
+    assert first["run"] == again["run"] != changed["run"]
+
+
+def test_disabled_publishes_nothing_and_says_so(finished):
+    run, home = finished
+    assert run(mode="disabled") == {"mode": "disabled", "digest": "0123456789ab"}
+    assert not list(home.rglob("*.wandb"))
+
+
+def test_online_without_a_key_is_refused(finished, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    run, _ = finished
+    with pytest.raises(AlignlabError, match="set WANDB_API_KEY"):
+        run(mode="online")
