@@ -46,7 +46,7 @@ def read(folder):
                 i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items
             }
         elif kind == "history":
-            found["history"] |= {i.key or "/".join(i.nested_key) for i in record.history.item}
+            found["history"] |= {i.key or i.nested_key[0] for i in record.history.item}
         elif kind == "artifact":
             paths = {entry.path for entry in record.artifact.manifest.contents}
             found["artifacts"].append((record.artifact.type, paths))

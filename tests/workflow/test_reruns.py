@@ -65,6 +65,13 @@ def test_a_new_arm_costs_that_arm(checkout):
     assert checkout.planned() == ONE_ARM
 
 
+def test_published_answers_are_fetched_and_not_generated(checkout):
+    """Planned only: the published entries of the catalog need a hub."""
+    published = [{"name": "gpt-4", "responses": "just-eval-gpt-4-0314"}]
+    checkout.edit(SMOKE, lambda e: e.update(published=published))
+    assert checkout.planned() == {"fetch_published": 1, "measure_responses": 1, **REPORT}
+
+
 def test_another_experiment_shares_the_store(checkout, tmp_path):
     experiment = yaml.safe_load((checkout.folder / SMOKE).read_text())
     experiment |= {"name": "other", "arms": experiment["arms"][:2]}

@@ -39,11 +39,15 @@ def write_manifest(plan: Plan, output: Path) -> None:
 
 def first_prompts(plan: Plan) -> dict[str, str]:
     """The first prompt of every generated arm, decoded from the ids the model was given."""
+    models = {arm.model: plan.models[arm.model].path for arm in plan.experiment.arms}
+    tokenizers = {
+        name: Tokenizer.from_file(str(path / "tokenizer.json")) for name, path in models.items()
+    }
     found = {}
     for arm in plan.experiment.arms:
         row = next(tables.rows("responses", plan.responses[arm.name].path, batch_size=1))
-        tokenizer = Tokenizer.from_file(str(plan.models[arm.model].path / "tokenizer.json"))
-        found[arm.name] = tokenizer.decode(row["prompt_ids"], skip_special_tokens=False)
+        ids = row["prompt_ids"]
+        found[arm.name] = tokenizers[arm.model].decode(ids, skip_special_tokens=False)
     return found
 
 

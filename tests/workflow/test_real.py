@@ -1,0 +1,65 @@
+"""Four prompts of the demo on real weights: the main job, small enough for every test run."""
+
+import shutil
+
+import pytest
+import yaml
+
+from alignlab import tables
+from alignlab.experiment.plan import STORE
+
+QUESTIONS = ("mt-bench/81", "mt-bench/143", "mt-bench/151", "mt-bench/160")
+
+
+@pytest.fixture(scope="module")
+def answers(finished, repository_root, tmp_path_factory):
+    """Answers of the base model zero-shot and with URIAL K=3, by arm and prompt."""
+    folder = tmp_path_factory.mktemp("real") / "alignlab"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    checkout = type(finished)(folder)
+    store = repository_root / STORE / "models"
+    if store.is_dir():
+        # A model that the demo has materialised is the same here: its name says so.
+        for model in store.glob("gemma-3-270m-*"):
+            (folder / STORE / "models" / model.name).symlink_to(model)
+    experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
+    arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
+    experiment |= {"name": "real", "arms": arms, "embedder": None}
+    experiment["prompts"] = [{"dataset": "mt-bench", "ids": list(QUESTIONS), "turns": 1}]
+    experiment["decoding"] = {"max_new_tokens": 32}
+    path = folder / "real.yaml"
+    path.write_text(yaml.safe_dump(experiment))
+    checkout.snakemake("--config", f"experiment={path}")
+    rows = {}
+    for arm in ("zero-shot", "urial-k3"):
+        files = sorted((folder / STORE / "responses").glob(f"{arm}-*.parquet"))
+        found = [row for file in files for row in tables.rows("responses", file)]
+        rows[arm] = {r["prompt_id"]: r for r in found if r["model"] == "gemma-3-270m"}
+    return rows
+
+
+pytestmark = pytest.mark.real
+
+
+def test_every_prompt_has_a_real_answer(answers):
+    for rows in answers.values():
+        assert rows.keys() == set(QUESTIONS)
+        for row in rows.values():
+            assert row["num_words"] >= 3
+            assert row["finish_reason"] in ("stop", "eos", "length")
+
+
+def test_urial_gives_the_base_model_a_warm_opening(answers):
+    """What the prompt is for: no zero-shot answer greets, most URIAL answers do."""
+    greeted = {
+        arm: sum(row["text"].startswith(("Hello", "Sure", "Of course")) for row in rows.values())
+        for arm, rows in answers.items()
+    }
+    assert greeted["zero-shot"] == 0
+    assert greeted["urial-k3"] >= 3
+
+
+def test_every_prompt_of_an_arm_begins_with_the_same_long_prefix(answers):
+    ids = [row["prompt_ids"] for row in answers["urial-k3"].values()]
+    assert len({tuple(prompt[:900]) for prompt in ids}) == 1
+    assert all(prompt[0] == 2 and prompt.count(2) == 1 for prompt in ids)
