@@ -20,6 +20,8 @@ CODE = "Here it is.\n\n```python\nprint('# Query')\n```\n\nDone."
         (f"{CODE}\n```\nmore", CODE, "fence"),
         ("Code:\n```\nx = 1\n```\nEnd.\n```\nmore", "Code:\n```\nx = 1\n```\nEnd.", "fence"),
         ("```\nmore", "", "fence"),
+        ("The answer is:\n```\n\n# Query:\nWhy?", "The answer is:", "fence"),
+        ("See:\n```python\nx = 1", "See:\n```python\nx = 1", ""),
         ("Hello. ```inline``` code", "Hello. ```inline``` code", ""),
         ("  Hello.  \n", "Hello.", ""),
     ],

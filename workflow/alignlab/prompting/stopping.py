@@ -4,7 +4,7 @@
 
 URIAL's own runner strips every fence from an answer, which destroys code; here a fence with a
 language opens a code block inside the answer, and so does a bare one after a line that ends in a
-colon; a bare fence closes the block that is open, or else the answer.
+colon, if another fence follows; a bare fence closes the block that is open, or else the answer.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ class Stopping:
 
 def _closing_fence(raw: str, complete: bool) -> int:
     """Offset of the fence line that closes the answer, or -1."""
-    inside_code = False
+    opened: re.Match[str] | None = None
     for fence in FENCE_LINE.finditer(raw):
         ends_text = not fence[3]
         if ends_text and not complete:
             return -1
-        if inside_code:
-            inside_code = bool(fence[2].strip())
+        if opened:
+            opened = fence if fence[2].strip() else None
         elif fence[2].strip() or raw[: fence.start()].rstrip().endswith(":"):
-            inside_code = True
+            opened = fence
         else:
             return fence.start()
-    return -1
+    # A bare fence that nothing closes was no code block: "The answer is:" and then the end.
+    return opened.start() if complete and opened and not opened[2].strip() else -1
