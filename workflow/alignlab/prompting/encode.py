@@ -6,6 +6,7 @@ snakemake --cores 2 --until generate_responses      # each log opens with the ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import takewhile
 from typing import Protocol
 
@@ -34,6 +35,7 @@ class Prompter(Protocol):
 
 
 Encode = Callable[[str], list[int]]
+PROBES = ("A", "1", "```")
 
 
 def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encode:
@@ -58,12 +60,13 @@ def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encode:
 
 
 def shared_prefix(prompter: Prompter, encode: Encode) -> list[int]:
-    """Token ids that every prompt of an arm begins with, found with two unlike questions.
+    """Token ids that every prompt of an arm begins with, found with unlike questions.
 
-    A question that merges into the last of these tokens does not begin with them; the engine runs
-    such a row without the prefix, so this is a matter of speed and never of correctness.
+    One of them holds a fence, which changes the fence around it. A question that merges into the
+    last of these tokens does not begin with them; the engine runs such a row without the prefix,
+    so this is a matter of speed and never of correctness.
     """
-    return common_prefix(encode(prompter.render(["A"], [])), encode(prompter.render(["1"], [])))
+    return reduce(common_prefix, (encode(prompter.render([probe], [])) for probe in PROBES))
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:
