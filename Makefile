@@ -1,6 +1,6 @@
 # make run     create .venv if needed, run the demo experiment, print its summary
 # make test    create .venv if needed, run every check and test
-# make report  open the demo's report
+# make lint    only the checks
 .DELETE_ON_ERROR:
 SHELL := bash
 PYTHON ?= python3
@@ -10,7 +10,7 @@ EXPERIMENT ?= demo
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 
-.PHONY: run test lint check clean
+.PHONY: run test lint clean
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 6 minutes on 2 cores."

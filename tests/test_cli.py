@@ -1,5 +1,6 @@
 import pytest
 
+from alignlab import tables
 from alignlab.cli import main
 from alignlab.experiment.plan import STORE
 
@@ -41,3 +42,14 @@ def test_a_user_error_is_one_line(capsys):
     captured = capsys.readouterr()
     assert captured.err.startswith("alignlab: experiment 'nope'")
     assert "Traceback" not in captured.err
+
+
+def test_a_summary_of_older_results_is_refused(capsys, tmp_path, monkeypatch, repository):
+    (tmp_path / "config").symlink_to(repository / "config")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "smoke" / "tables"
+    assert main(["summary", "smoke"]) == 1
+    assert "run the experiment first" in capsys.readouterr().err
+    tables.write("statistics", folder / "statistics.parquet", [], {"digest": "0" * 12})
+    assert main(["summary", "smoke"]) == 1
+    assert "made before the experiment's last change" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,20 @@ def _write_to_a_full_disk(path):
     with tables.replacing(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("x")
+
+
+@pytest.mark.parametrize("error", [OSError("no tokenizer"), OSError(errno.ENOENT, "absent")])
+def test_an_error_that_is_not_about_writing_passes(tmp_path, error):
+    with pytest.raises(OSError, match=str(error.args[-1])) as caught:
+        _fail_inside(tmp_path / "m.parquet", error)
+    assert caught.value is error
+    assert not list(tmp_path.iterdir())
+
+
+def _fail_inside(path, error):
+    with tables.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

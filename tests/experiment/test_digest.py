@@ -60,6 +60,7 @@ def package(tmp_path, monkeypatch):
         ("a.py", "from alignlab.b import f\n\n\ndef g():\n    return f() + 1\n", False),
         ("b.py", 'def f():\n    """Docstring."""\n    return 1  # comment\n', True),
         ("b.py", "def f():\n    return 2\n", False),
+        ("b.py", "def f():\n    return '1'\n", False),
         ("c.py", "x = 2\n", True),
     ],
 )

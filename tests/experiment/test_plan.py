@@ -84,6 +84,29 @@ def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch
     assert found == {("responses", "urial-k3-guided"), ("metrics", "urial-k3-guided")}
 
 
+def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatch):
+    before = plan()
+    moved = tmp_path / "moved.jsonl"
+    source = before.catalog.datasets["smoke-questions"].source
+    moved.write_bytes(Path(source.path).read_bytes())
+    after = plan()
+    entry = after.catalog.datasets["smoke-questions"]
+    entry = entry.model_copy(update={"source": source.model_copy(update={"path": str(moved)})})
+    after.catalog.datasets["smoke-questions"] = entry
+    assert not changed(before, after)
+    assert after.prompts[0].job_spec["source"]["path"] == str(moved)
+    moved.write_bytes(moved.read_bytes() + b"\n")
+    edited = plan()
+    edited.catalog.datasets["smoke-questions"] = entry
+    assert ("prompts", "smoke-questions") in changed(before, edited)
+
+
+def test_the_report_shows_methods_as_the_file_says_them(plan):
+    cards = {card["name"]: card for card in plan().report_spec["arms"]}
+    assert cards["urial-k3-guided"]["method"]["prompt"] == "urial/constant"
+    assert "examples" not in cards["urial-k3-guided"]["method"]
+
+
 def test_keys_are_unique_and_found_again(plan):
     planned = plan()
     assert len(keys(planned)) == len(list(planned))

@@ -106,6 +106,15 @@ def test_an_error_has_no_value_and_an_empty_answer_is_no_error(measured):
     assert (empty["num_words"], empty["refusal"], empty["structured"]) == (0, 0, 0)
 
 
+def test_what_a_published_answer_does_not_say_is_null(measured):
+    unknown = {"finish_reason": "unknown", "num_tokens": None}
+    found = measured(response(**unknown), response(turn=1, text="", **unknown))
+    for values in found.values():
+        assert values["clean_stop"] is values["truncated"] is values["num_tokens"] is None
+    assert [values["empty"] for values in found.values()] == [0, 1]
+    assert found["d/1", 0]["num_words"] == 2
+
+
 def test_samples_are_averaged_over_those_with_a_value(measured):
     found = measured(
         response(sample=0, text="one two"),

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from alignlab.prompting.stopping import Stopping
 
-URIAL = Stopping(("# Query",), fenced=True)
+URIAL = Stopping(("# Query:",), fenced=True)
 CODE = "Here it is.\n\n```python\nprint('# Query')\n```\n\nDone."
 
 
@@ -22,6 +22,8 @@ CODE = "Here it is.\n\n```python\nprint('# Query')\n```\n\nDone."
         ("```\nmore", "", "fence"),
         ("The answer is:\n```\n\n# Query:\nWhy?", "The answer is:", "fence"),
         ("See:\n```python\nx = 1", "See:\n```python\nx = 1", ""),
+        ("See:\n```\nx = 1", "See:\n```\nx = 1", ""),
+        ("```python\n# Query the table\nx = 1", "```python\n# Query the table\nx = 1", ""),
         ("Hello. ```inline``` code", "Hello. ```inline``` code", ""),
         ("  Hello.  \n", "Hello.", ""),
     ],

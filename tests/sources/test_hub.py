@@ -17,6 +17,13 @@ REPOSITORIES = {
     "owner/safe": SAFE,
     "owner/pickled": {"pytorch_model.bin": b"x", "extra.ckpt": b"x", "config.json": b"{}"},
     "owner/gated": SAFE,
+    "owner/crowded": {
+        **SAFE,
+        "consolidated.safetensors": b"again",
+        "original/params.json": b"{}",
+        "onnx/nested/config.json": b"{}",
+        "1_Pooling/config.json": b"{}",
+    },
     "owner/data": {"data/test.jsonl": b'{"prompt": "why"}\n'},
 }
 
@@ -117,6 +124,14 @@ def test_a_snapshot_holds_weights_and_config_and_no_code(hub):
     done = hub("snapshot", "owner/safe")
     assert names(done.stdout.strip()) == ["config.json", "model.safetensors"], done.stderr
     assert "run.py" not in hub.server.seen
+
+
+def test_other_formats_of_the_weights_are_never_fetched(hub):
+    done = hub("snapshot", "owner/crowded")
+    folder = Path(done.stdout.strip())
+    assert names(folder) == ["1_Pooling", "config.json", "model.safetensors"], done.stderr
+    assert names(folder / "1_Pooling") == ["config.json"]
+    assert not [f for f in hub.server.seen if f.startswith(("consolidated", "original", "onnx"))]
 
 
 def test_what_is_cached_needs_no_hub(hub):

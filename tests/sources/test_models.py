@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.errors import AlignlabError
@@ -121,6 +122,45 @@ def test_a_generation_config_is_made_where_there_is_none(tiny, tmp_path):
     fetch_model(spec(local(tiny)), tmp_path / "out")
     made = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert made["eos_token_id"] == 2
+
+
+def older_tokenizer(folder):
+    """Replace tokenizer.json by the two files that GPT-2 came with; returns the original."""
+    original = AutoTokenizer.from_pretrained(folder)
+    model = json.loads(original.backend_tokenizer.to_str())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    settings = {"tokenizer_class": "GPT2Tokenizer", "unk_token": "<unk>", "eos_token": "<eos>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer.json").unlink()
+    return original
+
+
+def test_an_older_tokenizer_becomes_tokenizer_json(tiny, tmp_path):
+    original = older_tokenizer(tiny)
+    fetch_model(spec(local(tiny)), tmp_path / "out")
+    made = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    wanted = original(TEXT, add_special_tokens=False).input_ids
+    assert made.encode(TEXT, add_special_tokens=False).ids == wanted
+
+
+def test_an_older_tokenizer_that_cannot_be_opened_is_named(tiny, tmp_path):
+    older_tokenizer(tiny)
+    (tiny / "merges.txt").unlink()
+    message = refused(local(tiny), tmp_path / "out")
+    assert f"{tiny}: transformers cannot open the tokenizer" in message
+
+
+def test_a_source_that_transformers_cannot_open_is_named(tiny, tmp_path):
+    """The config sends transformers to a file that is absent, which it reports as OSError."""
+    (tiny / "generation_config.json").unlink()
+    config = json.loads((tiny / "config.json").read_text())
+    config["configuration_files"] = ["config.4.0.0.json"]
+    (tiny / "config.json").write_text(json.dumps(config))
+    message = refused(local(tiny), tmp_path / "out")
+    assert f"{tiny}: cannot be opened: " in message
+    assert "config.4.0.0.json" in message
 
 
 def test_the_catalog_template_replaces_the_tokenizers(tiny, tmp_path):

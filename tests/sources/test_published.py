@@ -64,9 +64,9 @@ def test_a_response_row_says_what_is_known_and_no_more(tmp_path):
         "raw_text": " Because of it. ",
         "text": "Because of it.",
         "token_ids": [],
-        "finish_reason": "stop",
+        "finish_reason": "unknown",
         "trimmed": "",
-        "num_tokens": 0,
+        "num_tokens": None,
         "num_words": 3,
         "seed": None,
     }
@@ -78,8 +78,8 @@ def test_prompts_without_an_answer_have_a_row_and_are_counted(tmp_path, caplog):
         rows = fetch(tmp_path, [answer("b", "yes"), answer("c", " ")], prompts)
     assert [(row["finish_reason"], row["trimmed"], row["text"]) for row in rows] == [
         ("error", "missing", ""),
-        ("stop", "", "yes"),
-        ("error", "empty", ""),
+        ("unknown", "", "yes"),
+        ("unknown", "empty", ""),
     ]
     assert "theirs: 1 of 3 prompts have no answer" in caplog.text
 
@@ -122,5 +122,5 @@ def test_just_eval_answers_have_their_published_length(tmp_path, shared, generat
     ]
     rows = fetch(tmp_path, outputs, prompts_table(tmp_path / "p.parquet", questions))
     assert len(rows) == 800
-    assert {row["finish_reason"] for row in rows} == {"stop"}
+    assert {row["finish_reason"] for row in rows} == {"unknown"}
     assert fmean(row["num_words"] for row in rows) == pytest.approx(words, abs=0.05)

@@ -28,7 +28,7 @@ def test_vicunas_template_is_that_of_version_1_1(catalog):
     """FastChat's `vicuna_v1.1` conversation: https://github.com/lm-sys/FastChat."""
     template = catalog.models["vicuna-7b-v1.5"].chat_template
     turns = [{"role": role, "content": role[0]} for role in ("user", "assistant", "user")]
-    assert render(template, turns) == f"<s>{SYSTEM} USER: u ASSISTANT: a</s> USER: u ASSISTANT:"
+    assert render(template, turns) == f"<s>{SYSTEM} USER: u ASSISTANT: a</s>USER: u ASSISTANT:"
     system = [{"role": "system", "content": "Be brief."}, turns[0]]
     assert render(template, system) == "<s>Be brief. USER: u ASSISTANT:"
 

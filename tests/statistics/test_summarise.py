@@ -1,4 +1,5 @@
 import random
+import warnings
 
 import numpy as np
 import pyarrow.csv as csv
@@ -20,7 +21,7 @@ FOUR = {f"q/{number}": ("q", "regular") for number in range(4)}
 def summarised(tmp_path):
     """Run it on {arm: [(prompt, turn, metric, value)]}; the first arm is the baseline."""
 
-    def run(arms, prompts=FOUR, shuffle=None, seed=0):
+    def run(arms, prompts=FOUR, shuffle=None, seed=0, turns=None):
         order = (lambda rows: random.Random(shuffle).sample(rows, len(rows))) if shuffle else list
         asked = [
             {
@@ -28,7 +29,7 @@ def summarised(tmp_path):
                 "dataset": dataset,
                 "category": category,
                 "source": "",
-                "turns": ["?"],
+                "turns": ["?"] * (turns or {}).get(name, 1),
                 "tags": [],
                 "reference": None,
             }
@@ -59,7 +60,7 @@ def only(rows, **wanted):
 
 def test_turns_are_averaged_within_a_prompt_before_anything_else(summarised):
     cells = [*scores([1.0, 2.0, 3.0]), ("q/3", 0, "score", 0.0), ("q/3", 1, "score", 8.0)]
-    statistics, _ = summarised({"a": cells})
+    statistics, _ = summarised({"a": cells}, turns={"q/3": 2})
     row = only(statistics, arm="a")
     assert (row["n"], row["mean"], row["coverage"]) == (4, 2.5, 1)
     assert row["ci_low"] < 2.5 < row["ci_high"]
@@ -76,6 +77,33 @@ def test_coverage_counts_prompts_that_were_never_answered(summarised):
     nothing = only(comparisons, arm_a="c")
     assert nothing["n"] == 0
     assert nothing["mean_difference"] is nothing["ci_low"] is nothing["p_adjusted"] is None
+
+
+def test_a_lost_turn_shows_in_coverage_and_not_in_the_difference(summarised):
+    first = scores([1.0, 2.0, 3.0, 5.0])
+    second = [(name, 1, metric, value + 4) for name, _, metric, value in first]
+    arms = {"b": first, "a": first + second}
+    statistics, (row,) = summarised(arms, turns=dict.fromkeys(FOUR, 2))
+    assert (row["n"], row["mean_difference"], row["ci_low"], row["ci_high"]) == (4, 0, 0, 0)
+    assert [(row["mean"], row["coverage"]) for row in statistics] == [(2.75, 0.5), (4.75, 1)]
+
+
+def test_differences_of_turns_are_averaged_within_the_prompt(summarised):
+    turns = {"q/0": 2}
+    base = [*scores([1.0, 1.0, 1.0, 1.0]), ("q/0", 1, "score", 2.0)]
+    other = [*scores([2.0, 1.0, 1.0, None]), ("q/0", 1, "score", 7.0)]
+    _, (row,) = summarised({"a": base, "b": other}, turns=turns)
+    assert (row["n"], row["mean_difference"]) == (3, 1)  # (1 + 5) / 2 in one prompt of three
+    assert row["test"] == "sign-flip permutation"
+
+
+def test_mcnemar_only_where_every_prompt_is_won_lost_or_tied_whole(summarised):
+    turns = {"q/0": 2}
+    base = [*scores([0, 0, 0, 0]), ("q/0", 1, "score", 0)]
+    for value, test in ((1, "exact McNemar"), (0, "sign-flip permutation")):
+        other = [*scores([1, 1, 0, 1]), ("q/0", 1, "score", value)]
+        _, (row,) = summarised({"a": base, "b": other}, turns=turns)
+        assert row["test"] == test
 
 
 def test_a_metric_without_any_value_keeps_its_rows(summarised):
@@ -98,6 +126,39 @@ def test_a_constant_difference_has_no_effect_size(summarised):
     assert (row["mean_difference"], row["ci_low"], row["ci_high"]) == (2, 2, 2)
     assert (row["effect_size"], row["minimum_detectable_effect"]) == (None, None)
     assert row["p_value"] == pytest.approx(2 / 2**4)
+
+
+def test_a_difference_that_is_constant_but_for_rounding_has_no_effect_size(summarised):
+    prompts = {f"q/{number}": ("q", "regular") for number in range(20)}
+    base = np.random.default_rng(0).normal(size=20)
+    differences = (base + 0.2) - base
+    assert np.ptp(differences) > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, (row,) = summarised({"a": scores(base), "b": scores(base + 0.2)}, prompts)
+    assert row["ci_low"] == row["ci_high"] == pytest.approx(0.2)
+    assert row["effect_size"] is row["minimum_detectable_effect"] is None
+
+
+def test_shares_of_none_or_all_are_not_certain(summarised):
+    prompts = {f"q/{number}": ("q", "regular") for number in range(36)}
+    arms = {
+        "a": scores([0] * 36, "share") + scores([0] * 36, "count"),
+        "b": scores([1] * 36, "share") + scores([2] * 36, "count"),
+        "c": scores([1], "share") + scores([0], "count"),
+    }
+    statistics, _ = summarised(arms, prompts)
+
+    def interval(arm, metric):
+        row = only(statistics, arm=arm, metric=metric)
+        return row["ci_low"], row["ci_high"]
+
+    assert interval("a", "share") == (0, pytest.approx(0.0964, abs=1e-4))
+    assert interval("b", "share") == (pytest.approx(0.9036, abs=1e-4), 1)
+    assert interval("c", "share") == (pytest.approx(0.2065, abs=1e-4), 1)
+    assert interval("a", "count") == (0, 0)
+    assert interval("b", "count") == (2, 2)
+    assert interval("c", "count") == (None, None)
 
 
 def test_zeros_and_ones_get_mcnemar_and_holm_is_within_a_metric(summarised):
@@ -190,5 +251,7 @@ def test_csv_says_the_same_as_parquet(summarised, tmp_path):
 def test_a_prompt_that_nobody_asked_is_an_error(summarised):
     with pytest.raises(AlignlabError, match=r"a\.parquet: prompt 'q/9'"):
         summarised({"a": [("q/9", 0, "score", 1.0)]})
+    with pytest.raises(AlignlabError, match=r"a\.parquet: prompt 'q/1', turn 1"):
+        summarised({"a": [("q/0", 0, "score", 1.0), ("q/1", 1, "score", 1.0)]})
     with pytest.raises(AlignlabError, match="no prompts"):
         summarised({"a": []}, prompts={})

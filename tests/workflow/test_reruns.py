@@ -32,8 +32,17 @@ def test_key_order_runtime_and_comments_run_nothing(checkout):
     experiment = yaml.safe_load(file.read_text())
     experiment["runtime"] = {"batch_size": 2, "jobs_per_arm": 3}
     experiment["arms"] = [dict(reversed(arm.items())) for arm in experiment["arms"]]
+    checkout.edit("config/catalog/models.yaml", _with_reversed_architectures)
     file.write_text("# A comment\n" + yaml.safe_dump(dict(reversed(experiment.items()))))
     assert checkout.planned() == {}
+
+
+def _with_reversed_architectures(models):
+    for entry in models.values():
+        if entry["source"]["kind"] == "random":
+            entry["source"]["architecture"] = dict(
+                reversed(entry["source"]["architecture"].items())
+            )
 
 
 def test_a_comment_or_docstring_in_the_code_runs_nothing(checkout):

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate experiments and print their plans")
     check.add_argument("experiments", nargs="*", help="names or paths; all shipped if none")
     check.set_defaults(command=_check)
-    gc = commands.add_parser("gc", help="list what no experiment names")
+    gc = commands.add_parser("gc", help="list what no experiment names and no finished one used")
     gc.add_argument("--delete", action="store_true", help="remove it")
     gc.add_argument("--keep", nargs="*", default=[], help="your own experiments, by path")
     gc.set_defaults(command=_gc)
@@ -76,6 +76,8 @@ def _gc(options: argparse.Namespace) -> int:
     from alignlab.experiment.plan import Plan, unnamed
 
     names = [*map(str, shipped()), *options.keep]
+    if not names:
+        raise AlignlabError("no config/experiments here: run gc in the project's folder")
     orphans = unnamed([Plan(load_study(name)) for name in names])
     total = 0
     for path in orphans:
@@ -90,12 +92,15 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _summary(options: argparse.Namespace) -> int:
+    from alignlab import tables
     from alignlab.experiment.load import load_study
     from alignlab.experiment.plan import Plan
     from alignlab.reporting.summary import summary
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
+    if tables.spec_of(folder / "statistics.parquet")["digest"] != plan.summary_spec["digest"]:
+        raise AlignlabError(f"{folder}: made before the experiment's last change; run it again")
     baseline = plan.experiment.baseline
     print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")

@@ -80,8 +80,9 @@ def generate(
         batch_size: prompts per forward pass.
 
     Raises:
-        AlignlabError: no prompt fits the model's context window.
+        AlignlabError: a prompt is in two of the tables, or the model cannot be loaded.
     """
+    _check_unique(prompts)
     engine_module = import_module(f"alignlab.engines.{spec['engine']['name']}")
     engine = engine_module.load(model, spec["engine"]["dtype"], batch_size)
     prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
@@ -95,11 +96,24 @@ def generate(
 
 
 def gather(spec: dict[str, Any], parts: list[Path], output: Path, aside: Path) -> None:
-    """Join the parts of an arm, in order, and drop what its jobs had put aside."""
+    """Join the parts of an arm, in order, and drop what its jobs had put aside.
+
+    Raises:
+        AlignlabError: no prompt of the arm fitted the model's context window.
+    """
+    total = failed = 0
     with tables.writing("responses", output, spec) as writer:
         for path in parts:
             for batch in tables.opened("responses", path).iter_batches(batch_size=WINDOW):
-                writer.write(batch.to_pylist())
+                rows = batch.to_pylist()
+                writer.write(rows)
+                total += len(rows)
+                failed += sum(row["finish_reason"] == "error" for row in rows)
+        if total and failed == total:
+            raise AlignlabError(
+                f"arm {spec['arm']}: not one of {total} prompts fits the context window of "
+                f"{spec['model']}; use a shorter prompt or another model"
+            )
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -115,7 +129,7 @@ class Job:
         self.encode = encoder(engine.tokenizer, prompter)
         self.prefix = shared_prefix(prompter, self.encode)
         self.too_long: list[str] = []
-        self.answered = 0
+        self.announced = False
 
     def watched(self, total: int) -> Any:
         """Show progress over `total` prompts."""
@@ -164,9 +178,9 @@ class Job:
 
     def _request(self, talk: Conversation, turn: int) -> Request:
         text = self.prompter.render(talk.prompt["turns"][: turn + 1], talk.answers)
-        if not self.answered:
+        if not self.announced:
             log.info("first prompt of arm %s:\n%s", self.spec["arm"], text)
-        self.answered += 1
+            self.announced = True
         seed = None
         if self.decoding.temperature:
             origin = (self.spec["seed"], self.spec["arm"], talk.prompt["prompt_id"], turn)
@@ -203,21 +217,24 @@ class Job:
         return {(r["prompt_id"], r["sample"], r["turn"]): r for r in found.to_pylist()}
 
     def report(self) -> None:
-        """Count what could not be asked.
+        """Say which prompts could not be asked; their rows say so too."""
+        if self.too_long:
+            window, model = self.engine.context_window, self.spec["model"]
+            log.warning(
+                "arm %s: %d prompts do not fit the %d-token window of %s: %s",
+                *(self.spec["arm"], len(self.too_long), window, model),
+                ", ".join(self.too_long[:5]),
+            )
 
-        Raises:
-            AlignlabError: every prompt was too long for the model.
-        """
-        if not self.too_long:
-            return
-        named = ", ".join(self.too_long[:5])
-        message = (
-            f"arm {self.spec['arm']}: {len(self.too_long)} of {self.answered} prompts do not fit "
-            f"the {self.engine.context_window}-token window of {self.spec['model']}: {named}"
-        )
-        if len(self.too_long) == self.answered:
-            raise AlignlabError(message)
-        log.warning("%s", message)
+
+def _check_unique(prompts: list[Path]) -> None:
+    """A prompt asked twice would count twice, and its answers could not be told apart."""
+    seen: set[str] = set()
+    for path in prompts:
+        ids = tables.opened("prompts", path).read(columns=["prompt_id"])["prompt_id"].to_pylist()
+        if twice := sorted(seen.intersection(ids)):
+            raise AlignlabError(f"{path}: prompt {twice[0]!r} is in two prompt sets")
+        seen.update(ids)
 
 
 def derived_seed(*origin: int | str) -> int:

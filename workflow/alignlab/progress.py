@@ -7,12 +7,11 @@ import sys
 from tqdm import tqdm
 
 
-def progress(total: int, unit: str, done: int = 0) -> tqdm:
+def progress(total: int, unit: str) -> tqdm:
     """A tqdm whose rate and time left are readable in a log file too."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,
-        initial=done,
         unit=unit,
         mininterval=0.5 if watched else 60,
         bar_format=None

@@ -8,6 +8,7 @@ and `alignlab.versions` (JSON). Writing is atomic; reading checks the schema.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -24,6 +25,12 @@ import pyarrow.parquet as pq
 from alignlab.errors import AlignlabError
 
 Row = dict[str, Any]
+
+# Any other error inside a block that writes, such as a missing source, is about something else.
+WRITE_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR),
+}
 
 TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 IDS = pa.list_(pa.int32())
@@ -49,9 +56,9 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "raw_text": (TEXT, "Decoded answer as generated, special tokens skipped"),
         "text": (TEXT, "Answer after cutting at the fence or stop string and stripping"),
         "token_ids": (IDS, "Generated token ids, the stopping ones included"),
-        "finish_reason": (TEXT, "`stop`, `eos`, `length` or `error`"),
+        "finish_reason": (TEXT, "`stop`, `eos`, `length`, `error`; `unknown` if published"),
         "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
-        "num_tokens": (INT, "Generated tokens"),
+        "num_tokens": (INT, "Generated tokens; null if published"),
         "num_words": (INT, "Whitespace-separated words of text"),
         "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
     },
@@ -69,9 +76,12 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "metric": (TEXT, "Metric name"),
         "n": (INT, "Prompts with a value"),
         "mean": (FLOAT, "Mean over prompts, in the metric's unit"),
-        "ci_low": (FLOAT, "95% bootstrap interval over prompts"),
-        "ci_high": (FLOAT, "95% bootstrap interval over prompts"),
-        "coverage": (FLOAT, "Share of prompts with a value"),
+        "ci_low": (
+            FLOAT,
+            "95% interval over prompts: bootstrap; Wilson where all are 0 or all are 1",
+        ),
+        "ci_high": (FLOAT, "The same"),
+        "coverage": (FLOAT, "Share of prompts and turns with a value"),
     },
     "comparisons": {
         "arm_a": (TEXT, "Arm"),
@@ -116,6 +126,21 @@ def _installed(name: str) -> bool:
 
 
 @contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into an error that names `path`.
+
+    Raises:
+        AlignlabError: the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in WRITE_ERRORS:
+            raise
+        raise AlignlabError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling that becomes `path` when the block ends well, else disappears.
 
@@ -123,15 +148,13 @@ def replacing(path: Path) -> Iterator[Path]:
         AlignlabError: the disk is full or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise AlignlabError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -215,8 +238,20 @@ def rows(table: str, path: str | Path, batch_size: int = 1024) -> Iterator[Row]:
 
 def spec_of(path: str | Path) -> dict[str, Any]:
     """The semantic slice a table was made from, as stored in its metadata."""
-    raw = (pq.read_schema(path).metadata or {}).get(b"alignlab.spec", b"{}")
-    return json.loads(raw)
+    return _note(path, "alignlab.spec")
+
+
+def versions_of(path: str | Path) -> dict[str, str]:
+    """Versions of what a table was made with, which may be older than what is installed."""
+    return _note(path, "alignlab.versions")
+
+
+def _note(path: str | Path, key: str) -> dict[str, Any]:
+    try:
+        notes = pq.read_schema(path).metadata or {}
+    except FileNotFoundError as error:
+        raise AlignlabError(f"{path}: no such table; run the experiment first") from error
+    return json.loads(notes.get(key.encode(), b"{}"))
 
 
 if __name__ == "__main__":

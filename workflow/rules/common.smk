@@ -1,6 +1,8 @@
 # Purpose: the plan of the chosen experiment, and the helpers that turn its names into paths.
 # Parsed again by every job, so nothing here imports a model library or touches the network.
 
+import json
+
 from snakemake.exceptions import WorkflowError
 
 from alignlab.errors import AlignlabError
@@ -20,6 +22,11 @@ LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
 
 
+def canonical(spec):
+    """One text for one meaning: Snakemake compares params as they print, key order included."""
+    return json.dumps(spec, sort_keys=True)
+
+
 wildcard_constraints:
     key=r"[a-z0-9][a-z0-9._-]*-[0-9a-f]{12}",
     part=r"\d+",
@@ -30,7 +37,7 @@ def spec_of(stage):
     """Params of a rule: the semantic slice of the artefact that its key names."""
 
     def signed_spec(wildcards):
-        return PLAN.find(stage, wildcards.key).signed_spec
+        return canonical(PLAN.find(stage, wildcards.key).signed_spec)
 
     return signed_spec
 

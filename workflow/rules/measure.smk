@@ -51,7 +51,7 @@ rule summarise_metrics:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=PLAN.summary_spec,
+        spec=canonical(PLAN.summary_spec),
     message:
         "Comparing the arms of the experiment"
     script:

@@ -48,7 +48,7 @@ rule build_report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        spec=PLAN.report_spec,
+        spec=canonical(PLAN.report_spec),
     message:
         "Building the report of the experiment"
     script:

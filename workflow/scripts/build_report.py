@@ -7,7 +7,7 @@ from alignlab.jobs import job
 from alignlab.reporting.report import build_report
 
 with job(snakemake.log[0]):
-    spec = snakemake.params.spec
+    spec = json.loads(snakemake.params.spec)
     names = [arm["name"] for arm in spec["arms"]]
     build_report(
         spec,

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.models import fetch_model
 
 with job(snakemake.log[0]):
-    fetch_model(snakemake.params.spec, Path(snakemake.output.model))
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    fetch_model(plan.find("models", snakemake.wildcards.key).job_spec, Path(snakemake.output.model))

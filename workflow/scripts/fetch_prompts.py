@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.datasets import fetch_prompts
 
 with job(snakemake.log[0]):
-    fetch_prompts(snakemake.params.spec, Path(snakemake.output.prompts))
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    fetch_prompts(
+        plan.find("prompts", snakemake.wildcards.key).job_spec, Path(snakemake.output.prompts)
+    )

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.published import fetch_published
 
 with job(snakemake.log[0]):
+    plan = Plan(load_study(snakemake.config["experiment"]))
     fetch_published(
-        snakemake.params.spec,
+        plan.find("responses", snakemake.wildcards.key).job_spec,
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.responses),
     )

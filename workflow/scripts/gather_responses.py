@@ -1,14 +1,16 @@
 """Rule gather_responses: the parts of an arm become one table."""
 
+import json
 from pathlib import Path
 
+from alignlab.experiment.plan import STORE
 from alignlab.generate import gather
 from alignlab.jobs import job
 
 with job(snakemake.log[0]):
     gather(
-        snakemake.params.spec,
+        json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.parts],
         Path(snakemake.output.responses),
-        aside=Path("results/store/aside") / snakemake.wildcards.key,
+        aside=STORE / "aside" / snakemake.wildcards.key,
     )

@@ -1,18 +1,20 @@
 """Rule generate_responses: one model answers one batch of an arm's prompts."""
 
+import json
 from pathlib import Path
 
+from alignlab.experiment.plan import STORE
 from alignlab.generate import Part, generate
 from alignlab.jobs import job
 
 with job(snakemake.log[0]):
     generate(
-        snakemake.params.spec,
+        json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.input.model),
         Path(snakemake.input.embedder[0]) if snakemake.input.embedder else None,
         Path(snakemake.output.responses),
         part=Part(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),
-        aside=Path("results/store/aside") / snakemake.wildcards.key,
+        aside=STORE / "aside" / snakemake.wildcards.key,
         batch_size=snakemake.resources.batch_size,
     )

@@ -1,5 +1,6 @@
 """Rule measure_responses: judge-free metrics of an arm's answers."""
 
+import json
 from pathlib import Path
 
 from alignlab.jobs import job
@@ -7,7 +8,7 @@ from alignlab.metrics.measure import measure
 
 with job(snakemake.log[0]):
     measure(
-        snakemake.params.spec,
+        json.loads(snakemake.params.spec),
         Path(snakemake.input.responses),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.metrics),

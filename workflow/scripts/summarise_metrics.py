@@ -1,12 +1,13 @@
 """Rule summarise_metrics: means with intervals, and every arm against the baseline by prompt."""
 
+import json
 from pathlib import Path
 
 from alignlab.jobs import job
 from alignlab.statistics.summarise import summarise
 
 with job(snakemake.log[0]):
-    spec = snakemake.params.spec
+    spec = json.loads(snakemake.params.spec)
     summarise(
         spec,
         dict(zip(spec["arms"], map(Path, snakemake.input.metrics), strict=True)),

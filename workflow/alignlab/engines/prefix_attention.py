@@ -4,9 +4,9 @@
 
 The prefix's keys and values are stored once, not once a row, and read with one matrix product for
 all rows, so a constant in-context prompt (URIAL §3: "can be cached") costs its prefill once and
-its memory once. Registered as a transformers attention function, so any model that supports
-attention backends works. Masks follow logical positions: padding between prefix and row never
-shifts a sliding window.
+its memory once. Registered as a transformers attention function, so any model of full and
+sliding-window layers that supports attention backends works. Masks follow logical positions:
+padding between prefix and row never shifts a sliding window.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.prompting.stopping import Stopping
 
+# Other kinds keep what a token may see in a mask, which a shared prefix has no place for.
+LAYERS = {"full_attention", "sliding_attention"}
+
 
 class TransformersEngine:
     """A causal language model with its tokenizer.
@@ -47,6 +50,8 @@ class TransformersEngine:
             )
         except (OSError, ValueError) as error:
             raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
+        if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
+            raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
         self.model.to(self.device).eval()
         self.batch_size = batch_size
         self.context_window = int(self.model.config.max_position_embeddings)

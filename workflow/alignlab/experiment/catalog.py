@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from alignlab.experiment.strict import Strict
+from alignlab.experiment.strict import Name, Strict
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -42,7 +42,6 @@ class HubSource(Strict):
         pattern=r"^[0-9a-f]{40}$", description="Commit hash; a branch name can move, so none"
     )
     file: str | None = Field(None, description="The one file to read (datasets)")
-    gated: bool = Field(False, description="Needs an accepted licence and `HF_TOKEN`")
 
 
 class LocalSource(Strict):
@@ -125,6 +124,6 @@ class PublishedEntry(Strict):
 class Catalog(Strict):
     """Everything an experiment may refer to by name."""
 
-    models: dict[str, ModelEntry]
-    datasets: dict[str, DatasetEntry]
-    published: dict[str, PublishedEntry] = {}
+    models: dict[Name, ModelEntry]
+    datasets: dict[Name, DatasetEntry]
+    published: dict[Name, PublishedEntry] = {}

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
+REMEMBERED = Path(".snakemake") / "alignlab-digests"
+LARGE = 10_000_000
 
 # What a config says is in the specs, and how values are stored or timed cannot change one: a new
 # table or a reworded key must not invalidate every store there is.
@@ -44,12 +46,24 @@ def code_digest(*modules: str) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative names."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
+    """SHA-256 of a file, or of a folder's files with their relative names, hidden ones left out.
+
+    Remembered by size and time of the file: every job parses the plan, and weights are large.
+    """
+    if not path.is_file():
+        files = sorted(p for p in path.rglob("[!.]*") if p.is_file())
+        return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
+    state = path.stat()
+    known = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
+    memory = REMEMBERED / config_digest(known)
+    if state.st_size > LARGE and memory.is_file():
+        return memory.read_text(encoding="utf-8")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if state.st_size > LARGE:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(digest, encoding="utf-8")
+    return digest
 
 
 def _file(module: str) -> Path | None:
@@ -72,12 +86,18 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
     return tree
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """A bare string: a docstring, or a note after a constant."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _shape(node: Any) -> Any:
@@ -87,4 +107,4 @@ def _shape(node: Any) -> Any:
         return [type(node).__name__, [pair for pair in fields if pair[1] not in (None, [])]]
     if isinstance(node, list):
         return [_shape(item) for item in node]
-    return node if node is None or isinstance(node, str) else repr(node)
+    return node if node is None else repr(node)

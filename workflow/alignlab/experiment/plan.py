@@ -8,8 +8,9 @@ value gives a new name and an unchanged one is never computed again, in whicheve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +31,16 @@ TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 
 @dataclass(frozen=True, eq=False)
 class Artefact:
-    """One file or folder of the store. `spec` is its semantic slice, parents' digests included."""
+    """One file or folder of the store.
+
+    `spec` is its semantic slice, parents' digests included; `place` is what a job needs besides,
+    such as the path of a local file, which may differ between machines.
+    """
 
     stage: str
     name: str
     spec: dict[str, Any]
+    place: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -54,8 +60,13 @@ class Artefact:
 
     @property
     def signed_spec(self) -> dict[str, Any]:
-        """The spec with its digest, as jobs and table metadata get it."""
+        """The spec with its digest, as table metadata and Snakemake's params get it."""
         return {**self.spec, "digest": self.digest}
+
+    @property
+    def job_spec(self) -> dict[str, Any]:
+        """The signed spec with places, as the job that makes the artefact gets it."""
+        return {**self.signed_spec, **self.place}
 
 
 class Jobs(NamedTuple):
@@ -168,29 +179,31 @@ class Plan:
         """What the report says about an arm."""
         spec = self.responses[name].spec
         entry = self.catalog.models.get(spec["model"])
+        methods = {arm.name: _dump(arm.method) for arm in self.experiment.arms}
         return {
             "name": name,
             "model": spec["model"],
-            "method": spec.get("method", {"kind": "published"}),
+            "method": methods.get(name, {"kind": "published"}),
             "decoding": spec.get("decoding", {}),
             "role": entry.role if entry else "aligned",
         }
 
     def _model(self, name: str) -> Artefact:
         entry = self.catalog.models[name]
-        spec = {"id": name, **_dump(entry, {"source", "role", "chat_template"})}
-        content = _content(entry.source)
-        return Artefact("models", name, _coded(spec | content, "alignlab.sources.models"))
+        spec = {"id": name, **_dump(entry, {"role", "chat_template"}), **_content(entry.source)}
+        coded = _coded(spec, "alignlab.sources.models")
+        return Artefact("models", name, coded, _place(entry.source))
 
     def _prompts(self, chosen: PromptSet) -> Artefact:
         entry = self.catalog.datasets[chosen.dataset]
         spec = {
             "dataset": chosen.dataset,
-            **_dump(entry, {"source", "columns", "category"}),
+            **_dump(entry, {"columns", "category"}),
             **_content(entry.source),
             "selection": _dump(chosen),
         }
-        return Artefact("prompts", chosen.dataset, _coded(spec, "alignlab.sources.datasets"))
+        coded = _coded(spec, "alignlab.sources.datasets")
+        return Artefact("prompts", chosen.dataset, coded, _place(entry.source))
 
     def _responses(self, arm: Arm) -> Artefact:
         decoding = arm.decoding or self.experiment.decoding
@@ -217,11 +230,12 @@ class Plan:
         entry = self.catalog.published[published.responses]
         spec = {
             "arm": published.name,
-            **_dump(entry),
+            **_dump(entry, {"model"}),
             **_content(entry.source),
             "parents": {"prompts": [prompts.digest for prompts in self.prompts]},
         }
-        return Artefact("responses", published.name, _coded(spec, "alignlab.sources.published"))
+        coded = _coded(spec, "alignlab.sources.published")
+        return Artefact("responses", published.name, coded, _place(entry.source))
 
     def _metrics(self, arm: str) -> Artefact:
         parents: dict[str, Any] = {"responses": self.responses[arm].digest}
@@ -232,14 +246,16 @@ class Plan:
 
 
 def unnamed(plans: list[Plan]) -> list[Path]:
-    """Entries of the store that none of the plans names, oldest stage first."""
-    named = {artefact.path for plan in plans for artefact in plan}
-    keys = {path.name.removesuffix(".parquet") for path in named}
-    entries = [path for stage in sorted(STORE.glob("*")) for path in sorted(stage.glob("*"))]
+    """Entries of the store that neither a plan nor the manifest of a finished experiment names."""
+    named = {str(artefact.path) for plan in plans for artefact in plan}
+    for manifest in RESULTS.glob("*/manifest.json"):
+        listed = json.loads(manifest.read_text(encoding="utf-8"))["artefacts"]
+        named |= {artefact["path"] for artefact in listed}
+    keys = {Path(path).name.removesuffix(".parquet") for path in named}
+    # Hidden files are being written; `.parts` and `aside` belong to arms that are running.
+    entries = [p for stage in sorted(STORE.glob("[!.]*")) for p in sorted(stage.glob("[!.]*"))]
     return [
-        path
-        for path in entries
-        if path not in named and path.name.removesuffix(".parts") not in keys
+        p for p in entries if p.name.removesuffix(".parts").removesuffix(".parquet") not in keys
     ]
 
 
@@ -269,13 +285,19 @@ def _coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
 
 
 def _content(source: Source) -> dict[str, Any]:
-    """Digest of what a source reads from this machine; pinned sources state their own."""
+    """What a source is. A local one is its content, wherever it lies; others are pinned."""
     if isinstance(source, LocalSource):
-        path = Path(source.path)
-    elif isinstance(source, RandomSource):
-        path = TINY_TOKENIZER
-    else:
-        return {}
+        return {"content": _local_digest(Path(source.path))}
+    if isinstance(source, RandomSource):
+        return {"source": _dump(source), "content": _local_digest(TINY_TOKENIZER)}
+    return {"source": _dump(source)}
+
+
+def _place(source: Source) -> dict[str, Any]:
+    return {"source": _dump(source)} if isinstance(source, LocalSource) else {}
+
+
+def _local_digest(path: Path) -> str:
     if not path.exists():
         raise AlignlabError(f"{path}: no such file or folder")
-    return {"content": file_digest(path)}
+    return file_digest(path)

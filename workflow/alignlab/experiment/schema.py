@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from alignlab.experiment.decoding import Decoding
 from alignlab.experiment.methods import AnyMethod
-from alignlab.experiment.strict import Strict
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*$", max_length=60)]
+from alignlab.experiment.strict import Name, Strict
 
 
 class PromptSet(Strict):
@@ -49,7 +47,9 @@ class EngineChoice(Strict):
 class Runtime(Strict):
     """How jobs are cut and sized; never part of a digest."""
 
-    batch_size: int = Field(32, gt=0, description="Prompts per forward pass")
+    batch_size: int = Field(
+        32, gt=0, description="Prompts per forward pass; in bfloat16 near-ties may fall otherwise"
+    )
     jobs_per_arm: int = Field(1, gt=0, le=1000, description="Batches of prompts, one job each")
 
 
@@ -83,7 +83,7 @@ class Experiment(Strict):
     """One study: arms × prompts, measured and compared."""
 
     name: Name = Field(description="Names the folder of results; the file's own name, by custom")
-    title: str = Field(description="One line for the report; *runtime*")
+    title: str = Field(description="One line; changing it only makes the report again")
     seed: int = Field(0, ge=0, description="Seeds of sampled answers and bootstraps derive from it")
     prompts: tuple[PromptSet, ...] = Field(min_length=1, description="What every arm is asked")
     arms: tuple[Arm, ...] = Field(min_length=1, description="Who answers, and how it is asked")
@@ -95,7 +95,9 @@ class Experiment(Strict):
     )
     baseline: str = Field(description="The arm that every other arm is compared with, by prompt")
     runtime: Runtime = Field(Runtime(), description="How jobs are cut and sized; *runtime*")
-    wandb: Wandb = Field(Wandb(), description="Where results are published; *runtime*")
+    wandb: Wandb = Field(
+        Wandb(), description="Where results are published; changing it only publishes again"
+    )
 
     @property
     def arm_names(self) -> tuple[str, ...]:
@@ -104,6 +106,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Experiment:
+        if self.name in ("store", "logs", "benchmarks"):
+            raise ValueError(f"name: {self.name} is a folder of results that is taken")
         names = self.arm_names
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two arms are named {', '.join(twice)}: names must be unique")

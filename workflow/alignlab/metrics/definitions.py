@@ -22,9 +22,15 @@ METRICS: dict[str, Metric] = {
         "Ends cleanly",
         "share",
         "higher",
-        "1 if the model stopped by itself (`stop` or `eos`) and the answer is not empty",
+        "1 if the model stopped by itself (`stop` or `eos`) and the answer is not empty; "
+        "null where a published answer does not say",
     ),
-    "truncated": Metric("Cut off", "share", "lower", "1 if the length limit ended the answer"),
+    "truncated": Metric(
+        "Cut off",
+        "share",
+        "lower",
+        "1 if the length limit ended the answer; null where a published answer does not say",
+    ),
     "empty": Metric("Empty", "share", "lower", "1 if nothing is left of the answer but space"),
     "num_words": Metric("Words", "words", "none", "Words between whitespace; 0 if empty"),
     "num_tokens": Metric(

@@ -63,9 +63,11 @@ def answer_metrics(answer: Mapping[str, Any], question: str) -> dict[str, Value]
     """Every metric but relevance of one response that is no error, by name."""
     text = answer["text"]
     empty = not text.strip()
+    reason = answer["finish_reason"]
+    known = reason != "unknown"
     return {
-        "clean_stop": float(answer["finish_reason"] in ("stop", "eos") and not empty),
-        "truncated": float(answer["finish_reason"] == "length"),
+        "clean_stop": float(reason in ("stop", "eos") and not empty) if known else None,
+        "truncated": float(reason == "length") if known else None,
         "empty": float(empty),
         "num_words": float(len(text.split())),
         "num_tokens": answer["num_tokens"],

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from alignlab.errors import AlignlabError
-from alignlab.prompting.frame import guided
+from alignlab.prompting.guidance import guided
 from alignlab.prompting.stopping import Stopping
 
 

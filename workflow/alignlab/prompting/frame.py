@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignlab.prompting.guidance import guided
 from alignlab.prompting.stopping import Stopping
 
 
@@ -28,7 +29,7 @@ class Frame:
     @property
     def stopping(self) -> Stopping:
         """The answer ends at its closing fence, or where the model invents the next question."""
-        return Stopping(strings=(self.user.rstrip(":"),), fenced=bool(self.fence))
+        return Stopping(strings=(self.user,), fenced=bool(self.fence))
 
     def open(self, query: str) -> str:
         """A question and the start of its answer; generation continues right after it."""
@@ -86,11 +87,6 @@ class FramePrompter:
     def render(self, turns: Sequence[str], answers: Sequence[str]) -> str:
         """The document whose continuation is the answer to `turns[len(answers)]`."""
         return self.frame.conversation(self.prefix, guided(turns, self.guidance), answers)
-
-
-def guided(turns: Sequence[str], guidance: str | None) -> list[str]:
-    """Put the guidance before every question (LfM step 4: the aligned mode is asked for)."""
-    return [f"{guidance}\n\n{turn}" if guidance else turn for turn in turns]
 
 
 def prompter(method: dict[str, Any]) -> FramePrompter:

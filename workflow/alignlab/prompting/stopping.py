@@ -4,7 +4,7 @@
 
 URIAL's own runner strips every fence from an answer, which destroys code; here a fence with a
 language opens a code block inside the answer, and so does a bare one after a line that ends in a
-colon, if another fence follows; a bare fence closes the block that is open, or else the answer.
+colon, if anything follows it; a bare fence closes the block that is open, or else the answer.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ class Stopping:
         Returns:
             The answer, stripped, and why it was cut: `fence`, `stop_string` or "" if it was not.
         """
-        ends = [(raw.find(f"\n{stop}"), "stop_string") for stop in self.strings]
-        ends += [(0, "stop_string") for stop in self.strings if raw.startswith(stop)]
-        if self.fenced:
-            ends.append((_closing_fence(raw, complete), "fence"))
-        found = min(((at, why) for at, why in ends if at >= 0), default=None)
-        if found is None:
-            return raw.strip(), ""
-        return raw[: found[0]].strip(), found[1]
+        at = self._stop_string(raw)
+        answer = raw if at < 0 else raw[:at]
+        fence = _closing_fence(answer, complete or at >= 0) if self.fenced else -1
+        if fence >= 0:
+            return answer[:fence].strip(), "fence"
+        return answer.strip(), "" if at < 0 else "stop_string"
 
     def may_end(self, tail: str) -> bool:
         """Cheap test on the last few tokens' text: is a full `cut` worth the time?"""
         return (self.fenced and "```" in tail) or any(stop in tail for stop in self.strings)
+
+    def _stop_string(self, raw: str) -> int:
+        """Offset of the first line that begins with a stop string, or -1."""
+        starts = [0 if raw.startswith(stop) else raw.find(f"\n{stop}") for stop in self.strings]
+        return min((start for start in starts if start >= 0), default=-1)
 
 
 def _closing_fence(raw: str, complete: bool) -> int:
@@ -60,5 +63,7 @@ def _closing_fence(raw: str, complete: bool) -> int:
             opened = fence
         else:
             return fence.start()
-    # A bare fence that nothing closes was no code block: "The answer is:" and then the end.
-    return opened.start() if complete and opened and not opened[2].strip() else -1
+    # A bare fence with nothing after it was no code block: "The answer is:" and then the end.
+    if complete and opened and not opened[2].strip() and not raw[opened.end() :].strip():
+        return opened.start()
+    return -1

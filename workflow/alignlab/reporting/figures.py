@@ -26,12 +26,19 @@ from alignlab.tables import replacing
 # The page repaints GREY text and HOLLOW dots in its own colours (answers.css).
 GREY, FAINT, ON_COLOUR, HOLLOW = "#7b7e84", "#7b7e8455", "#16181a", "#ffffff"
 ROLES = {"base": "#0072b2", "aligned": "#d55e00"}
-FINISH = {"stop": "#009e73", "eos": "#56b4e9", "length": "#e69f00", "error": "#cc79a7"}
+FINISH = {
+    "stop": "#009e73",
+    "eos": "#56b4e9",
+    "length": "#e69f00",
+    "error": "#cc79a7",
+    "unknown": "#bbbbbb",
+}
 FINISH_LABEL = {
     "stop": "stop string",
     "eos": "end token",
     "length": "cut at the length limit",
     "error": "error",
+    "unknown": "not published",
 }
 # Inches; three panels side by side.
 WIDTH, ROW, PANEL_COLUMNS = 10.8, 0.3, 3

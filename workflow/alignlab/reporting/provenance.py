@@ -52,12 +52,14 @@ def first_prompts(plan: Plan) -> dict[str, str]:
 
 
 def _described(artefact: Artefact) -> dict[str, Any]:
+    made_with = {} if artefact.stage == "models" else tables.versions_of(artefact.path)
     return {
         "stage": artefact.stage,
         "name": artefact.name,
         "digest": artefact.digest,
         "path": str(artefact.path),
         "spec": artefact.spec,
+        "versions": made_with,
     }
 
 

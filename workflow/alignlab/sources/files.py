@@ -36,6 +36,13 @@ def model_files(source: FileSource, scratch: Path) -> Path:
     return local.existing(source)
 
 
+def title(source: FileSource) -> str:
+    """What a message calls a source."""
+    if isinstance(source, WheelSource):
+        return source.packages[0]
+    return source.repo if isinstance(source, HubSource) else source.path
+
+
 def data_file(dumped: dict[str, Any], scratch: Path) -> Path:
     """The one file of a source in JSON form. Archives are opened into `scratch`.
 

@@ -27,6 +27,9 @@ from alignlab.experiment.catalog import HubSource
 from alignlab.sources.local import require_safe_weights
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+# `*` matches `/` too. Folders whose name opens with a digit are the modules of an embedder; others
+# hold the same weights in other formats, as `consolidated*` does.
+UNWANTED = ["[!0-9]*/*", "consolidated*"]
 
 
 def snapshot(source: HubSource) -> Path:
@@ -36,7 +39,12 @@ def snapshot(source: HubSource) -> Path:
         AlignlabError: gated, not found, out of reach, or with pickled weights only.
     """
     with _explained(source):
-        found = snapshot_download(source.repo, revision=source.revision, allow_patterns=WANTED)
+        found = snapshot_download(
+            source.repo,
+            revision=source.revision,
+            allow_patterns=WANTED,
+            ignore_patterns=UNWANTED,
+        )
         folder = Path(found)
         if not any(folder.glob("*.safetensors")):
             names = HfApi().list_repo_files(source.repo, revision=source.revision)

@@ -55,12 +55,24 @@ def _materialise(spec: dict[str, Any], folder: Path) -> None:
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:
         found = files.model_files(source, Path(scratch))
-        if spec["role"] == "embedder":
-            weights.copy_embedder(found, folder)
-        elif gguf := _gguf(found):
-            weights.from_gguf(gguf, folder)
-        else:
-            weights.from_safetensors(found, folder)
+        with _opening(files.title(source)):
+            if spec["role"] == "embedder":
+                weights.copy_embedder(found, folder)
+            elif gguf := _gguf(found):
+                weights.from_gguf(gguf, folder)
+            else:
+                weights.from_safetensors(found, folder)
+
+
+@contextmanager
+def _opening(source: str) -> Iterator[None]:
+    """Name the source that transformers cannot open; it says so with an OSError of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise AlignlabError(f"{source}: cannot be opened: {error}") from error
 
 
 def _gguf(found: Path) -> Path | None:
@@ -97,12 +109,12 @@ def _building(output: Path) -> Iterator[Path]:
     """
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        shutil.rmtree(output, ignore_errors=True)
-        temporary.rename(output)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AlignlabError(f"{output}: cannot be written: {reason}") from error
+        with tables.explained(output):
+            temporary.mkdir(parents=True)
+            yield temporary
+            shutil.rmtree(output, ignore_errors=True)
+            temporary.rename(output)
+    except SafetensorError as error:  # of a write: damaged weights are told apart where read
+        raise AlignlabError(f"{output}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Answers that somebody else generated, as a responses table for the prompts of an experiment.
 
-    snakemake --cores 2 --config experiment=urial-bench fetch_published
+    snakemake --cores 2 --until fetch_published    # an experiment with `published` arms
 
 just-eval and AlpacaEval both publish a list of records with `instruction` and `output`; answers
 are found by the text of the question, because their ids are not ours.
@@ -26,7 +26,8 @@ def fetch_published(spec: dict[str, Any], prompts: list[Path], output: Path) -> 
     """Write the responses table of a published arm: one row per prompt, first turns only.
 
     `spec`: `arm`, `model`, `source` and `digest`. A prompt without a published answer
-    gets a row with finish_reason `error` and trimmed `missing`, and is counted in the log.
+    gets a row with finish_reason `error` and trimmed `missing`, and is counted in the log. How a
+    published answer ended and how many tokens it had is unknown.
 
     Raises:
         AlignlabError: the source is out of reach or has other columns, or no answer fits.
@@ -91,9 +92,9 @@ def _response(prompt_id: str, raw: str | None, spec: dict[str, Any]) -> Row:
         "raw_text": raw or "",
         "text": text,
         "token_ids": [],
-        "finish_reason": "stop" if text else "error",
+        "finish_reason": "error" if raw is None else "unknown",
         "trimmed": "" if text else ("missing" if raw is None else "empty"),
-        "num_tokens": 0,
+        "num_tokens": None,
         "num_words": len(text.split()),
         "seed": None,
     }

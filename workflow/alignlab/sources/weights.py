@@ -81,6 +81,8 @@ def from_safetensors(source: Path, folder: Path) -> None:
     _edit(folder / "config.json", dtype="bfloat16", torch_dtype=None)
     if not (folder / "generation_config.json").exists():
         GenerationConfig.from_model_config(_config(folder)).save_pretrained(folder)
+    if not (folder / "tokenizer.json").exists():
+        _write_fast_tokenizer(source, folder)
 
 
 def from_seed(
@@ -132,6 +134,16 @@ def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> Generat
         eos_token_id=sorted(ends),
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def _write_fast_tokenizer(source: Path, folder: Path) -> None:
+    """Add the `tokenizer.json` that other rooms read to a folder with an older tokenizer."""
+    try:
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False).save_pretrained(folder)
+    except (ValueError, ImportError) as error:
+        raise AlignlabError(f"{source}: transformers cannot open the tokenizer: {error}") from error
+    if not (folder / "tokenizer.json").exists():
+        raise AlignlabError(f"{source}: the tokenizer cannot be saved as tokenizer.json")
 
 
 def _config(folder: Path) -> Any:

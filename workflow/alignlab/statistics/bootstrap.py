@@ -1,6 +1,6 @@
-"""Bootstrap intervals of means, over prompts.
+"""Intervals of means, over prompts: bootstrap, and Wilson's for shares of none or all.
 
-Used by `alignlab.statistics.summarise`; `mean_intervals(values, seed)` is the whole interface.
+Used by `alignlab.statistics.summarise`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
-from alignlab.statistics.values import Array
+from alignlab.statistics.values import Array, varies
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -24,7 +25,8 @@ def mean_intervals(values: Array, seed: int) -> Array:
     """95% intervals of the mean of each row; a NaN is a missing value.
 
     BCa (Efron 1987, "Better bootstrap confidence intervals"), percentile where BCa is undefined.
-    Constant rows get a zero-width interval. Under two values there is no interval: NaN.
+    Rows that are constant, to rounding, get a zero-width interval. Under two values there is no
+    interval: NaN.
 
     Args:
         values: shape (rows, prompts).
@@ -37,10 +39,27 @@ def mean_intervals(values: Array, seed: int) -> Array:
     bounds = np.full((len(values), 2), np.nan)
     for rows, prompts in _by_presence(values):
         present = values[np.ix_(rows, prompts)]
-        varies = np.ptp(present, axis=1) > 0
+        varied = varies(present)
         bounds[rows] = present.mean(axis=1, keepdims=True)
-        if varies.any():
-            bounds[rows[varies]] = _bca(present[varies], seed)
+        if varied.any():
+            bounds[rows[varied]] = _bca(present[varied], seed)
+    return bounds
+
+
+def share_intervals(values: Array, seed: int) -> Array:
+    """The same for shares, each value in [0, 1], where all 0 or all 1 does not mean certainty.
+
+    No resample of such a row differs from it, so it gets the interval of Wilson (1927, "Probable
+    inference, the law of succession, and statistical inference"), from one value on.
+    """
+    bounds = mean_intervals(values, seed)
+    counts, sums = (~np.isnan(values)).sum(axis=1), np.nansum(values, axis=1)
+    extreme = (counts > 0) & ((sums == 0) | (sums == counts))
+    share, count = (sums / np.maximum(counts, 1))[extreme], counts[extreme]
+    low, high = proportion_confint(share * count, count, alpha=1 - LEVEL, method="wilson")
+    # Rounding may leave the share itself, the end of the scale, a bit outside.
+    bounds[extreme, 0] = np.minimum(low, share).clip(0, 1)
+    bounds[extreme, 1] = np.maximum(high, share).clip(0, 1)
     return bounds
 
 

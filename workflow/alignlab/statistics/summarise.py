@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pyarrow import csv
 
 from alignlab import tables
 from alignlab.statistics import paired
-from alignlab.statistics.bootstrap import mean_intervals
-from alignlab.statistics.values import ALL, Array, Values, load
+from alignlab.statistics.bootstrap import mean_intervals, share_intervals
+from alignlab.statistics.values import ALL, Array, Values, is_binary, load, over_turns, varies
 
 
 def summarise(
@@ -33,13 +32,17 @@ def summarise(
             resample), `digest`.
         metrics: arm → its metrics table.
         prompts: the tables of prompts that every arm should have answered.
-        statistics: one row per arm, slice and metric. `coverage` is the share of the slice's
-            prompts that have a value.
+        statistics: one row per arm, slice and metric. A prompt counts with the mean of its turns
+            that have a value; `coverage` is the share of the slice's (prompt, turn) cells that
+            have one. Intervals are bootstrapped, with one exception: in a metric whose values, in
+            every arm, are all 0 or 1, a row of only zeros or only ones gets Wilson's 95% interval
+            of a share. Rows of any other constant have an interval of no width.
         comparisons: one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
-            the prompts where both have a value.
+            the (prompt, turn) cells where both have a value, averaged within the prompt.
 
     Raises:
-        AlignlabError: a table is damaged, or names a prompt that is in none of `prompts`.
+        AlignlabError: a table is damaged, or names a prompt or turn that is in none of
+            `prompts`.
     """
     values = load(spec["arms"], metrics, prompts)
     _save("statistics", statistics, _statistics(values, spec["seed"]), spec)
@@ -47,21 +50,26 @@ def summarise(
 
 
 def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
+    share = is_binary(values.cube).all(axis=(0, 2, 3))
     for dataset, category, mask in values.slices():
-        cube = values.cube[:, :, mask]
-        flat = cube.reshape(-1, cube.shape[-1])
-        bounds = mean_intervals(flat, seed).reshape(*cube.shape[:2], 2)
-        for (a, m), n in np.ndenumerate((~np.isnan(cube)).sum(axis=2)):
+        cells = values.cube[:, :, mask]
+        coverage = (~np.isnan(cells)).sum(axis=(2, 3)) / values.turns[mask].sum()
+        means = over_turns(cells)
+        bounds = np.empty((*means.shape[:2], 2))
+        for of_kind, intervals in ((share, share_intervals), (~share, mean_intervals)):
+            rows = means[:, of_kind].reshape(-1, means.shape[2])
+            bounds[:, of_kind] = intervals(rows, seed).reshape(len(means), -1, 2)
+        for (a, m), n in np.ndenumerate((~np.isnan(means)).sum(axis=2)):
             yield {
                 "arm": values.arms[a],
                 "dataset": dataset,
                 "category": category,
                 "metric": values.metrics[m],
                 "n": int(n),
-                "mean": _mean(cube[a, m]),
+                "mean": _mean(means[a, m]),
                 "ci_low": _number(bounds[a, m, 0]),
                 "ci_high": _number(bounds[a, m, 1]),
-                "coverage": n / cube.shape[-1],
+                "coverage": float(coverage[a, m]),
             }
 
 
@@ -86,19 +94,19 @@ def _comparisons(values: Values, baseline: str, seed: int) -> Iterator[tables.Ro
 
 
 def _compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
-    """Compare arms with the baseline on the prompts of one slice.
+    """Compare arms with the baseline on the prompts of one slice, turn by turn.
 
     Args:
-        others: shape (arms, metrics, prompts).
-        base: shape (1, metrics, prompts).
+        others: shape (arms, metrics, prompts, turns).
+        base: shape (1, metrics, prompts, turns).
         seed: of resamples and random signs.
 
     Returns:
         A row per arm and metric, arm by arm; p-values are not adjusted.
     """
-    differences = (others - base).reshape(-1, base.shape[-1])
-    binary = _is_binary(others) & _is_binary(base)
-    exact = binary.all(axis=2).ravel()
+    differences = over_turns(others - base).reshape(-1, base.shape[2])
+    binary = (is_binary(others) & is_binary(base)).all(axis=(2, 3)).ravel()
+    exact = binary & is_binary(np.abs(differences)).all(axis=1)
     p_values = np.full(len(differences), np.nan)
     p_values[exact] = paired.mcnemar(differences[exact])
     p_values[~exact] = paired.sign_flip(differences[~exact], seed)
@@ -115,10 +123,6 @@ def _compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
     ]
 
 
-def _is_binary(values: Array) -> npt.NDArray[np.bool_]:
-    return np.isin(values, (0, 1)) | np.isnan(values)
-
-
 def _holm_by_metric(rows: Sequence[tables.Row], shape: tuple[int, int]) -> Array:
     """Adjusted p-values in the order of the rows: a family is all arms on one metric and slice."""
     p_values = np.array([row["p_value"] for row in rows], dtype=float).reshape(shape)
@@ -128,7 +132,7 @@ def _holm_by_metric(rows: Sequence[tables.Row], shape: tuple[int, int]) -> Array
 def _size(differences: Array) -> tables.Row:
     """How large a difference is, and how small a one could have been found."""
     present = differences[~np.isnan(differences)]
-    deviation = float(present.std(ddof=1)) if len(present) > 1 else 0.0
+    deviation = float(present.std(ddof=1)) if len(present) > 1 and varies(present) else 0.0
     mean = _mean(present)
     return {
         "n": len(present),

@@ -1,4 +1,4 @@
-"""Loads metrics tables into one array, arms × metrics × prompts, and names its slices.
+"""Loads metrics tables into one array, arms × metrics × prompts × turns, and names its slices.
 
 Used by `alignlab.statistics.summarise`.
 """
@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 ALL = "all"
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Values:
     arms: tuple[str, ...]
     metrics: tuple[str, ...]
     cube: Array
-    """Shape (arms, metrics, prompts): mean over a prompt's turns; NaN where there is no value."""
+    """Shape (arms, metrics, prompts, turns): NaN where there is no value, or no such turn."""
+    turns: npt.NDArray[np.int_]
+    """Shape (prompts,): how many turns each prompt has, so how many cells a metric should have."""
     datasets: npt.NDArray[np.str_]
     """Shape (prompts,): the dataset of each prompt."""
     categories: npt.NDArray[np.str_]
@@ -55,35 +58,58 @@ class Values:
 
 
 def load(arms: Sequence[str], metrics: Mapping[str, Path], prompts: Sequence[Path]) -> Values:
-    """Read the metrics table of each arm, with one column of the array per row of `prompts`.
-
-    Turns are averaged within a prompt, over the turns that have a value: turns of a conversation
-    are not independent, so the prompt is the unit of every interval and test.
+    """Read the metrics table of each arm, with a place in the array for each turn of `prompts`.
 
     Raises:
-        AlignlabError: there are no prompts, or a metrics table names a prompt that is none of them.
+        AlignlabError: there are no prompts, or a metrics table names a prompt or a turn that is
+            none of theirs.
     """
-    rows = [tables.read("prompts", path).select(["prompt_id", "dataset", "category"]).to_pandas()
-            for path in prompts]  # fmt: skip
+    columns = ["prompt_id", "dataset", "category", "turns"]
+    rows = [tables.read("prompts", path).select(columns).to_pandas() for path in prompts]
     asked = pd.concat(rows).drop_duplicates("prompt_id").set_index("prompt_id").sort_index()
     if asked.empty:
         raise AlignlabError(f"{', '.join(map(str, prompts))}: no prompts, so nothing to summarise")
-    found = {arm: _prompt_means(metrics[arm], asked.index) for arm in arms}
+    turns = asked["turns"].map(len)
+    found = {arm: _cells(metrics[arm], turns) for arm in arms}
     names = sorted(set().union(*(frame.columns for frame in found.values())))
+    flat = np.stack([found[arm].reindex(columns=names).to_numpy(float).T for arm in arms])
     return Values(
         arms=tuple(arms),
         metrics=tuple(names),
-        cube=np.stack([found[arm].reindex(columns=names).to_numpy(float).T for arm in arms]),
+        cube=flat.reshape(len(arms), len(names), len(turns), turns.max()),
+        turns=turns.to_numpy(),
         datasets=asked["dataset"].to_numpy(str),
         categories=asked["category"].to_numpy(str),
     )
 
 
-def _prompt_means(path: Path, asked: pd.Index) -> pd.DataFrame:
-    """One metrics table as prompts × metrics, turns averaged."""
-    frame = tables.read("metrics", path).to_pandas().sort_values(["prompt_id", "metric", "turn"])
-    if not (known := frame["prompt_id"].isin(asked)).all():
-        stranger = frame["prompt_id"][~known].iloc[0]
-        raise AlignlabError(f"{path}: prompt {stranger!r} is in none of the prompts tables")
-    means = frame.groupby(["prompt_id", "metric"])["value"].mean()
-    return means.unstack("metric").reindex(asked)
+def _cells(path: Path, turns: pd.Series) -> pd.DataFrame:
+    """One metrics table as (prompt, turn) × metrics, every prompt as wide as the longest."""
+    frame = tables.read("metrics", path).to_pandas()
+    known = frame["turn"].to_numpy() < turns.reindex(frame["prompt_id"], fill_value=0).to_numpy()
+    if not known.all():
+        name, turn = frame.loc[~known, ["prompt_id", "turn"]].iloc[0]
+        raise AlignlabError(f"{path}: prompt {name!r}, turn {turn}: not in any prompts table")
+    values = frame.groupby(["prompt_id", "turn", "metric"])["value"].mean().unstack("metric")
+    return values.reindex(pd.MultiIndex.from_product([turns.index, range(turns.max())]))
+
+
+def over_turns(cells: Array) -> Array:
+    """Mean of the last axis, the turns, over those with a value; NaN where none has one.
+
+    Turns of a conversation are not independent, so the prompt is the unit of every interval and
+    test.
+    """
+    known = ~np.isnan(cells)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, cells, 0).sum(axis=-1) / known.sum(axis=-1)
+
+
+def is_binary(values: Array) -> Mask:
+    """Where a value is 0, 1 or missing; same shape."""
+    return np.isin(values, (0, 1)) | np.isnan(values)
+
+
+def varies(values: Array) -> Mask:
+    """Whether the values along the last axis, none missing, differ by more than rounding does."""
+    return np.ptp(values, axis=-1) > ROUNDING * np.maximum(1, np.abs(values.mean(axis=-1)))
