@@ -37,7 +37,9 @@ rule build_report:
         manifest=PLAN.folder / "manifest.json",
     output:
         report=report(
-            REPORT / "index.html", category="Report", labels={"experiment": PLAN.experiment.name}
+            REPORT / "index.html",
+            category="Report",
+            labels={"experiment": PLAN.experiment.name},
         ),
         figures=directory(PLAN.folder / "figures"),
     log:
