@@ -48,7 +48,7 @@ def main() -> None:
 
     plain = AutoModelForCausalLM.from_pretrained(
         plan.models["gemma-3-270m"].path, dtype=getattr(torch, options.dtype)
-    )
+    ).to(engine.device)
     theirs, plain_seconds = timed(lambda: batched_generate(plain, prompts, options.new_tokens))
     speed, plain_speed = (count(a) / s for a, s in ((ours, seconds), (theirs, plain_seconds)))
     print(f"throughput: {speed:.1f} tokens/s, plain generate {plain_speed:.1f}: "
@@ -104,8 +104,8 @@ def batched_generate(model, prompts: list[list[int]], new: int) -> list[list[int
         padded = [[0] * (width - len(prompts[i])) + prompts[i] for i in rows]
         mask = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows]
         output = model.generate(
-            torch.tensor(padded),
-            attention_mask=torch.tensor(mask),
+            torch.tensor(padded, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
             max_new_tokens=new,
             do_sample=False,
             pad_token_id=0,
@@ -117,7 +117,9 @@ def batched_generate(model, prompts: list[list[int]], new: int) -> list[list[int
 
 
 def generate_alone(model, ids: list[int], new: int) -> list[int]:
-    output = model.generate(torch.tensor([ids]), max_new_tokens=new, do_sample=False)
+    output = model.generate(
+        torch.tensor([ids], device=model.device), max_new_tokens=new, do_sample=False
+    )
     return output[0, len(ids) :].tolist()
 
 
@@ -139,7 +141,9 @@ def report_equality(name, prompts, found, expected, model) -> None:
             )
             if at is None:
                 continue
-            logits = model(torch.tensor([ids + theirs[:at]])).logits[0, -1].float()
+            logits = (
+                model(torch.tensor([ids + theirs[:at]], device=model.device)).logits[0, -1].float()
+            )
             best = logits.topk(2).values
             gaps.append((best[0] - best[1]).item())
     equal = sum(a == b for a, b in zip(found, expected, strict=True))

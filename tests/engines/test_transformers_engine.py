@@ -70,6 +70,9 @@ def test_the_prefix_is_prefilled_once_and_each_row_only_its_own_tokens(folder):
     answers(engine, PROMPTS, Decoding(max_new_tokens=2), prefix=PREFIX)
     unavoidable = len(PREFIX) + sum(map(len, ROWS))
     assert unavoidable <= engine.prefilled <= 1.1 * unavoidable
+    first = engine.prefilled
+    answers(engine, PROMPTS, Decoding(max_new_tokens=2), prefix=PREFIX)
+    assert engine.prefilled - first == first - len(PREFIX)
 
 
 @given(st.lists(st.integers(1, 500), min_size=1))

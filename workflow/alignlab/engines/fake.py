@@ -1,4 +1,4 @@
-"""A deterministic engine for tests: no weights, but a real tokenizer and every way to end.
+"""A deterministic engine for tests: no weights, but a real tokenizer, fences and headers.
 
 snakemake --cores 2 --config experiment=smoke
 """

@@ -21,6 +21,7 @@ from alignlab.engines.choosing import Chooser
 from alignlab.engines.ending import Ending
 from alignlab.engines.growing_cache import growing_cache, joined
 from alignlab.engines.prefix_attention import NAME, Context, Prefix
+from alignlab.engines.skinny import turn_linears_round
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.prompting.stopping import Stopping
@@ -53,10 +54,12 @@ class TransformersEngine:
         if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
             raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
         self.model.to(self.device).eval()
+        turn_linears_round(self.model)
         self.batch_size = batch_size
         self.context_window = int(self.model.config.max_position_embeddings)
         self.end_ids = _end_ids(self.model, self.tokenizer)
         self.prefilled = 0
+        self._computed: tuple[list[int], Prefix] | None = None
 
     @torch.inference_mode()
     def generate(
@@ -81,14 +84,18 @@ class TransformersEngine:
                 yield list(zip(batch, answers, strict=True))
 
     def _prefill_prefix(self, ids: list[int]) -> Prefix:
+        """Keys and values of a prefix; the last one is kept for the next window of prompts."""
         if not ids:
             return Prefix(0)
+        if self._computed and self._computed[0] == ids:
+            return self._computed[1]
         positions = torch.arange(len(ids), device=self.device)[None]
         cache = growing_cache()
         self._forward([ids], Context(Prefix(0), positions, positions), cache)
         self.prefilled += len(ids)
         keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
-        return Prefix(len(ids), keys, values)
+        self._computed = (ids, Prefix(len(ids), keys, values))
+        return self._computed[1]
 
     def _answer(
         self, requests: list[Request], prefix: Prefix, decoding: Decoding, stopping: Stopping
