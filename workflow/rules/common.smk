@@ -47,20 +47,25 @@ def arm_of(wildcards, stage="responses"):
     return PLAN.find(stage, wildcards.key).spec["arm"]
 
 
+def stored(artefact):
+    """An artefact as an input whose age says nothing: its name says whether it is right."""
+    return ancient(str(artefact.path))
+
+
 def prompt_tables(wildcards):
     """Prompts tables of the experiment, in its order."""
-    return [prompts.path for prompts in PLAN.prompts]
+    return [stored(prompts) for prompts in PLAN.prompts]
 
 
 def model_of_arm(wildcards):
     """The model that an arm asks."""
-    return PLAN.models[PLAN.find("responses", wildcards.key).spec["model"]].path
+    return stored(PLAN.models[PLAN.find("responses", wildcards.key).spec["model"]])
 
 
 def embedder_of_arm(wildcards):
     """The embedding model of a retrieval arm; nothing for other arms."""
     method = PLAN.find("responses", wildcards.key).spec["method"]
-    return [PLAN.models[method["embedder"]].path] if "embedder" in method else []
+    return [stored(PLAN.models[method["embedder"]])] if "embedder" in method else []
 
 
 def memory_of_arm(wildcards):
@@ -71,13 +76,13 @@ def memory_of_arm(wildcards):
 
 def responses_of_arm(wildcards):
     """The responses that a metrics table measures."""
-    return PLAN.responses[arm_of(wildcards, "metrics")].path
+    return stored(PLAN.responses[arm_of(wildcards, "metrics")])
 
 
 def metrics_embedder(wildcards):
     """The embedding model behind the relevance metric; nothing if the experiment has none."""
     name = PLAN.experiment.embedder
-    return [PLAN.models[name].path] if name else []
+    return [stored(PLAN.models[name])] if name else []
 
 
 def parts_of_arm(wildcards):
