@@ -4,7 +4,8 @@
 
 One new token for each of 32 rows makes a product of 32 rows by a wide weight. MKL spreads the rows
 of its left side over threads, and 32 are too few; with the weight on the left the same product took
-half the time on two cores (float32: 155 ms against 310 ms for a 262,144-token head).
+half the time on two threads (float32: 155 ms against 310 ms for a 262,144-token head). On one
+thread there is nothing to gain.
 """
 
 from __future__ import annotations

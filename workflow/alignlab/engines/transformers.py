@@ -54,7 +54,8 @@ class TransformersEngine:
         if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
             raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
         self.model.to(self.device).eval()
-        turn_linears_round(self.model)
+        if torch.get_num_threads() > 1:
+            turn_linears_round(self.model)
         self.batch_size = batch_size
         self.context_window = int(self.model.config.max_position_embeddings)
         self.end_ids = _end_ids(self.model, self.tokenizer)
