@@ -6,6 +6,7 @@ header (checksum, length, kind); a record that spans blocks comes in first, midd
 
 import json
 import struct
+import time
 from pathlib import Path
 
 from wandb.proto import wandb_internal_pb2
@@ -30,8 +31,18 @@ def records(folder):
             pieces = b""
 
 
-def read(folder):
-    """Run, config, summary and artifacts as plain values."""
+def read(folder, patience=30):
+    """Run, config, summary and artifacts as plain values.
+
+    The W&B service may still be writing when `finish` has returned: wait for the exit record.
+    """
+    until = time.monotonic() + patience
+    while "exit" not in (found := _read(folder)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def _read(folder):
     found = {"config": {}, "summary": {}, "artifacts": [], "history": set()}
     for record in records(folder):
         kind = record.WhichOneof("record_type")
