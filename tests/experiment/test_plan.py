@@ -6,8 +6,9 @@ import yaml
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
+from alignlab.experiment.garbage import unnamed
 from alignlab.experiment.load import load_study
-from alignlab.experiment.plan import STORE, Plan, unnamed
+from alignlab.experiment.plan import STORE, Plan
 
 SMOKE = Path("config/experiments/smoke.yaml")
 pytestmark = pytest.mark.usefixtures("repository")

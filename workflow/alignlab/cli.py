@@ -72,8 +72,9 @@ def _described(name: str) -> str:
 
 
 def _gc(options: argparse.Namespace) -> int:
+    from alignlab.experiment.garbage import unnamed
     from alignlab.experiment.load import load_study, shipped
-    from alignlab.experiment.plan import Plan, unnamed
+    from alignlab.experiment.plan import Plan
 
     names = [*map(str, shipped()), *options.keep]
     if not names:

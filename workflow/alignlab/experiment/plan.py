@@ -8,7 +8,6 @@ value gives a new name and an unchanged one is never computed again, in whicheve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -243,20 +242,6 @@ class Plan:
             parents["embedder"] = self.models[self.experiment.embedder].digest
         spec = _coded({"arm": arm, "parents": parents}, "alignlab.metrics.measure")
         return Artefact("metrics", arm, spec)
-
-
-def unnamed(plans: list[Plan]) -> list[Path]:
-    """Entries of the store that neither a plan nor the manifest of a finished experiment names."""
-    named = {str(artefact.path) for plan in plans for artefact in plan}
-    for manifest in RESULTS.glob("*/manifest.json"):
-        listed = json.loads(manifest.read_text(encoding="utf-8"))["artefacts"]
-        named |= {artefact["path"] for artefact in listed}
-    keys = {Path(path).name.removesuffix(".parquet") for path in named}
-    # Hidden files are being written; `.parts` and `aside` belong to arms that are running.
-    entries = [p for stage in sorted(STORE.glob("[!.]*")) for p in sorted(stage.glob("[!.]*"))]
-    return [
-        p for p in entries if p.name.removesuffix(".parts").removesuffix(".parquet") not in keys
-    ]
 
 
 def resolved_method(method: Method) -> dict[str, Any]:
