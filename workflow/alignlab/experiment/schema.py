@@ -40,7 +40,7 @@ class EngineChoice(Strict):
     )
     dtype: Literal["bfloat16", "float32"] = Field(
         "bfloat16",
-        description="On CPUs without bfloat16 instructions float32 is several times faster",
+        description="On CPUs without bfloat16 instructions float32 is faster",
     )
 
 
