@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab import tables
+from alignlab import schemas, tables
 from alignlab.errors import AlignlabError
 
 METRIC = {"arm": "a", "prompt_id": "d/1", "turn": 0, "metric": "words", "value": 1.5}
@@ -30,7 +30,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
 
 
 def test_every_column_is_described():
-    for name in tables.COLUMNS:
+    for name in schemas.COLUMNS:
         assert all(field.metadata[b"description"] for field in tables.schema(name))
 
 

@@ -1,4 +1,4 @@
-"""Every Parquet schema, and the only code that reads or writes one.
+"""The only code that reads or writes a table; `alignlab.schemas` says what each holds.
 
     python -m alignlab.tables results/store/responses/<arm>-<digest>.parquet     # what is in it
 
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alignlab.errors import AlignlabError
+from alignlab.schemas import COLUMNS
 
 Row = dict[str, Any]
 
@@ -30,74 +31,6 @@ Row = dict[str, Any]
 WRITE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR),
-}
-
-TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
-IDS = pa.list_(pa.int32())
-
-# Column → (type, description). A name is a contract between rooms: add columns, never rename.
-COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
-    "prompts": {
-        "prompt_id": (TEXT, "Unique in the dataset: `<dataset>/<id>`"),
-        "dataset": (TEXT, "Catalog name"),
-        "category": (TEXT, "`regular` or `safety`"),
-        "source": (TEXT, "Where the dataset took the row from"),
-        "turns": (pa.list_(TEXT), "The user's messages, in order"),
-        "tags": (pa.list_(TEXT), "Task, topic or category labels"),
-        "reference": (TEXT, "Reference answer, or null"),
-    },
-    "responses": {
-        "arm": (TEXT, "Arm name"),
-        "model": (TEXT, "Catalog name of the model"),
-        "prompt_id": (TEXT, "Row of the prompts table"),
-        "turn": (INT, "0-based turn of the conversation"),
-        "sample": (INT, "0-based sample; always 0 under greedy decoding"),
-        "prompt_ids": (IDS, "Token ids the model was given, BOS included"),
-        "raw_text": (TEXT, "Decoded answer as generated, special tokens skipped"),
-        "text": (TEXT, "Answer after cutting at the fence or stop string and stripping"),
-        "token_ids": (IDS, "Generated token ids, the stopping ones included"),
-        "finish_reason": (TEXT, "`stop`, `eos`, `length`, `error`; `unknown` if published"),
-        "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
-        "num_tokens": (INT, "Generated tokens; null if published"),
-        "num_words": (INT, "Whitespace-separated words of text"),
-        "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
-    },
-    "metrics": {
-        "arm": (TEXT, "Arm name"),
-        "prompt_id": (TEXT, "Row of the prompts table"),
-        "turn": (INT, "0-based turn"),
-        "metric": (TEXT, "Metric name; `alignlab.metrics` documents each"),
-        "value": (FLOAT, "Value, averaged over samples; null where the metric is undefined"),
-    },
-    "statistics": {
-        "arm": (TEXT, "Arm name"),
-        "dataset": (TEXT, "Dataset, or `all`"),
-        "category": (TEXT, "`regular`, `safety` or `all`"),
-        "metric": (TEXT, "Metric name"),
-        "n": (INT, "Prompts with a value"),
-        "mean": (FLOAT, "Mean over prompts, in the metric's unit"),
-        "ci_low": (
-            FLOAT,
-            "95% interval over prompts: bootstrap; Wilson where all are 0 or all are 1",
-        ),
-        "ci_high": (FLOAT, "The same"),
-        "coverage": (FLOAT, "Share of prompts and turns with a value"),
-    },
-    "comparisons": {
-        "arm_a": (TEXT, "Arm"),
-        "arm_b": (TEXT, "The arm it is compared with"),
-        "dataset": (TEXT, "Dataset, or `all`"),
-        "metric": (TEXT, "Metric name"),
-        "n": (INT, "Prompts where both arms have a value"),
-        "mean_difference": (FLOAT, "Mean of a − b over those prompts"),
-        "ci_low": (FLOAT, "95% paired bootstrap interval"),
-        "ci_high": (FLOAT, "95% paired bootstrap interval"),
-        "test": (TEXT, "Name of the paired test"),
-        "p_value": (FLOAT, "Two-sided"),
-        "p_adjusted": (FLOAT, "Holm-adjusted over the comparisons of one metric"),
-        "effect_size": (FLOAT, "Mean difference over the standard deviation of differences"),
-        "minimum_detectable_effect": (FLOAT, "Smallest mean difference found with 80% power"),
-    },
 }
 
 

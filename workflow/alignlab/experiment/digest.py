@@ -21,7 +21,13 @@ LARGE = 10_000_000
 
 # What a config says is in the specs, and how values are stored or timed cannot change one: a new
 # table or a reworded key must not invalidate every store there is.
-INFRASTRUCTURE = ("alignlab.errors", "alignlab.experiment", "alignlab.progress", "alignlab.tables")
+INFRASTRUCTURE = (
+    "alignlab.errors",
+    "alignlab.experiment",
+    "alignlab.progress",
+    "alignlab.schemas",
+    "alignlab.tables",
+)
 
 
 def config_digest(value: Any) -> str:
