@@ -6,8 +6,10 @@
 # Paths (digests make them unique, so a changed value gives a new file and an old one stays valid):
 #   results/store/models/<model>-<digest>/                 safetensors + tokenizer
 #   results/store/prompts/<dataset>-<digest>.parquet
+#   results/store/adapters/<model>-<digest>/               LoRA adapter + tokenizer
 #   results/store/responses/<arm>-<digest>.parquet
 #   results/store/metrics/<arm>-<digest>.parquet
+#   results/store/shift/<pair>-<digest>.parquet
 #   results/<experiment>/{tables,figures,report}/…         manifest.json  wandb.json
 #   results/{logs,benchmarks}/<rule>/<key>.*
 
@@ -22,7 +24,9 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/measure.smk"
+include: "workflow/rules/shift.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -30,5 +34,6 @@ rule all:
     default_target: True
     input:
         report=REPORT / "index.html",
+        shift=shift_page,
         manifest=PLAN.folder / "manifest.json",
         wandb=PLAN.folder / "wandb.json",

@@ -2,7 +2,7 @@ import pytest
 
 from alignlab import tables
 from alignlab.cli import main
-from alignlab.experiment.plan import STORE
+from alignlab.experiment.artefact import STORE
 
 pytestmark = pytest.mark.usefixtures("repository")
 

@@ -6,9 +6,11 @@ import yaml
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
+from alignlab.experiment.artefact import STORE
 from alignlab.experiment.garbage import unnamed
 from alignlab.experiment.load import load_study
-from alignlab.experiment.plan import STORE, Plan
+from alignlab.experiment.outputs import report_spec
+from alignlab.experiment.plan import Plan
 
 SMOKE = Path("config/experiments/smoke.yaml")
 pytestmark = pytest.mark.usefixtures("repository")
@@ -103,7 +105,7 @@ def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatc
 
 
 def test_the_report_shows_methods_as_the_file_says_them(plan):
-    cards = {card["name"]: card for card in plan().report_spec["arms"]}
+    cards = {card["name"]: card for card in report_spec(plan())["arms"]}
     assert cards["urial-k3-guided"]["method"]["prompt"] == "urial/constant"
     assert "examples" not in cards["urial-k3-guided"]["method"]
 

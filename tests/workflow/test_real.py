@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from alignlab import tables
-from alignlab.experiment.plan import STORE
+from alignlab.experiment.artefact import STORE
 
 QUESTIONS = ("mt-bench/81", "mt-bench/143", "mt-bench/151", "mt-bench/160")
 

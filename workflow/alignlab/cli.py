@@ -95,12 +95,13 @@ def _gc(options: argparse.Namespace) -> int:
 def _summary(options: argparse.Namespace) -> int:
     from alignlab import tables
     from alignlab.experiment.load import load_study
+    from alignlab.experiment.outputs import summary_spec
     from alignlab.experiment.plan import Plan
     from alignlab.reporting.summary import summary
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
-    if tables.spec_of(folder / "statistics.parquet")["digest"] != plan.summary_spec["digest"]:
+    if tables.spec_of(folder / "statistics.parquet")["digest"] != summary_spec(plan)["digest"]:
         raise AlignlabError(f"{folder}: made before the experiment's last change; run it again")
     baseline = plan.experiment.baseline
     print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))

@@ -60,6 +60,7 @@ def generate(
     spec: dict[str, Any],
     prompts: list[Path],
     model: Path,
+    adapter: Path | None,
     embedder: Path | None,
     output: Path,
     *,
@@ -73,6 +74,7 @@ def generate(
         spec: the arm's semantic slice: arm, model, method, decoding, engine, seed, digest.
         prompts: prompts tables, in order.
         model: folder of a materialised model.
+        adapter: folder of the adapter, if the model is a tuned one.
         embedder: folder of the embedding model, for retrieval.
         output: responses table to write.
         part: the share of prompts this job answers.
@@ -84,7 +86,7 @@ def generate(
     """
     _check_unique(prompts)
     engine_module = import_module(f"alignlab.engines.{spec['engine']['name']}")
-    engine = engine_module.load(model, spec["engine"]["dtype"], batch_size)
+    engine = engine_module.load(model, spec["engine"]["dtype"], batch_size, adapter)
     prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
     job = Job(spec, engine, prompter, aside)
     first, last = part.bounds(sum(tables.opened("prompts", p).metadata.num_rows for p in prompts))

@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from alignlab.errors import AlignlabError
 from alignlab.schemas import COLUMNS
@@ -123,11 +124,23 @@ class TableWriter:
                 raise ValueError(f"row keys differ from the schema: {sorted(row.keys() ^ names)}")
         self._writer.write_table(pa.Table.from_pylist(listed, schema=self._layout))
 
+    def append(self, columns: pa.Table) -> None:
+        """Append a table that has the schema's columns, in any order and of types that cast."""
+        ordered = columns.select(self._layout.names)
+        self._writer.write_table(ordered.cast(self._layout))
+
 
 def write(table: str, path: str | Path, rows: Iterable[Row], spec: Mapping[str, Any]) -> None:
     """Write a whole table at once."""
     with writing(table, path, spec) as writer:
         writer.write(rows)
+
+
+def write_with_csv(table: str, path: Path, rows: Iterable[Row], spec: Mapping[str, Any]) -> None:
+    """Write a whole table, and the same as CSV beside it."""
+    write(table, path, rows, spec)
+    with replacing(path.with_suffix(".csv")) as temporary:
+        csv.write_csv(read(table, path), temporary)
 
 
 def opened(table: str, path: str | Path) -> pq.ParquetFile:

@@ -11,6 +11,7 @@
 rule generate_responses:
     input:
         model=model_of_arm,
+        adapter=adapter_of_arm,
         prompts=prompt_tables,
         embedder=embedder_of_arm,
     output:

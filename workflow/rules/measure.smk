@@ -51,7 +51,7 @@ rule summarise_metrics:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=canonical(PLAN.summary_spec),
+        spec=canonical(outputs.summary_spec(PLAN)),
     message:
         "Comparing the arms of the experiment"
     script:

@@ -3,7 +3,7 @@
 # REQUIRED INPUTS: everything the experiment made.
 # OUTPUTS:
 #   results/<experiment>/report/index.html     one offline file
-#   results/<experiment>/figures/*.svg
+#   results/<experiment>/figures/arms/*.svg
 #   results/<experiment>/manifest.json         artefacts, digests, versions, hardware, timings
 #   results/<experiment>/wandb.json            what was published where
 
@@ -20,7 +20,7 @@ rule write_manifest:
     conda:
         "../../envs/cpu.yaml"
     params:
-        digest=PLAN.report_spec["digest"],
+        digest=outputs.report_spec(PLAN)["digest"],
     message:
         "Writing down what was made, from what and where"
     script:
@@ -35,13 +35,14 @@ rule build_report:
         metrics=[metrics.path for metrics in PLAN.metrics.values()],
         prompts=prompt_tables,
         manifest=PLAN.folder / "manifest.json",
+        shift_figures=FIGURES[1:],
     output:
         report=report(
             REPORT / "index.html",
             category="Report",
             labels={"experiment": PLAN.experiment.name},
         ),
-        figures=directory(PLAN.folder / "figures"),
+        figures=directory(PLAN.folder / "figures" / "arms"),
     log:
         LOGS / "build_report" / f"{PLAN.experiment.name}.log",
     benchmark:
@@ -50,7 +51,7 @@ rule build_report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        spec=canonical(PLAN.report_spec),
+        spec=canonical(outputs.report_spec(PLAN)),
     message:
         "Building the report of the experiment"
     script:
@@ -62,7 +63,8 @@ rule publish_wandb:
         statistics=TABLES / "statistics.parquet",
         comparisons=TABLES / "comparisons.parquet",
         report=REPORT / "index.html",
-        figures=PLAN.folder / "figures",
+        figures=FIGURES,
+        shift=shift_statistics,
         manifest=PLAN.folder / "manifest.json",
     output:
         receipt=PLAN.folder / "wandb.json",
@@ -72,7 +74,7 @@ rule publish_wandb:
     conda:
         "../../envs/cpu.yaml"
     params:
-        digest=PLAN.report_spec["digest"],
+        digest=outputs.report_spec(PLAN)["digest"],
         settings=PLAN.experiment.wandb.model_dump(),
     message:
         "Publishing the experiment to Weights & Biases"

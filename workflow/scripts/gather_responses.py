@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.plan import STORE
+from alignlab.experiment.artefact import STORE
 from alignlab.generate import gather
 from alignlab.jobs import job
 

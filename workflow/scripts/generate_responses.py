@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.plan import STORE
+from alignlab.experiment.artefact import STORE
 from alignlab.generate import Part, generate
 from alignlab.jobs import job
 
@@ -12,6 +12,7 @@ with job(snakemake.log[0]):
         json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.input.model),
+        Path(snakemake.input.adapter[0]) if snakemake.input.adapter else None,
         Path(snakemake.input.embedder[0]) if snakemake.input.embedder else None,
         Path(snakemake.output.responses),
         part=Part(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),

@@ -6,12 +6,13 @@ from alignlab.jobs import job
 from alignlab.tracking.publish import publish
 
 with job(snakemake.log[0]):
+    found = snakemake.input
     publish(
         snakemake.params.digest,
         snakemake.params.settings,
-        manifest=Path(snakemake.input.manifest),
-        tables=[Path(snakemake.input.statistics), Path(snakemake.input.comparisons)],
-        figures=Path(snakemake.input.figures),
-        report=Path(snakemake.input.report),
+        manifest=Path(found.manifest),
+        tables=[Path(path) for path in (found.statistics, found.comparisons, *found.shift)],
+        figures=[Path(folder) for folder in found.figures],
+        report=Path(found.report),
         receipt=Path(snakemake.output.receipt),
     )

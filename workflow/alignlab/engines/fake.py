@@ -21,8 +21,8 @@ WORDS = ("yes", "no", "well", "water", "seven", "because", "sorry", "listen", "h
 class FakeEngine:
     """Answers with a few words the prompt decides, closes the fence, and asks itself a question."""
 
-    def __init__(self, folder: Path, batch_size: int) -> None:
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    def __init__(self, folder: Path, batch_size: int, adapter: Path | None) -> None:
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(adapter or folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.context_window = int(config["max_position_embeddings"])
         self.batch_size = batch_size
@@ -52,7 +52,7 @@ class FakeEngine:
         return Completion(ids, "stop" if stopping.cut(text)[1] else "length")
 
 
-def load(folder: Path, dtype: str, batch_size: int) -> FakeEngine:
-    """Load a tokenizer; every engine module has this function."""
+def load(folder: Path, dtype: str, batch_size: int, adapter: Path | None = None) -> FakeEngine:
+    """Load a tokenizer, the adapter's if there is one; every engine module has this function."""
     del dtype
-    return FakeEngine(folder, batch_size)
+    return FakeEngine(folder, batch_size, adapter)

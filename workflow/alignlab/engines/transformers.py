@@ -37,15 +37,19 @@ class TransformersEngine:
         prefilled: tokens run through the model before decoding, padding included; for accounting.
     """
 
-    def __init__(self, folder: Path, dtype: str, batch_size: int) -> None:
+    def __init__(self, folder: Path, dtype: str, batch_size: int, adapter: Path | None) -> None:
         """Load a materialised model in `dtype`, on CUDA if there is one.
 
+        An adapter is merged into it, and brings the tokenizer that it was tuned with.
+
         Raises:
-            AlignlabError: the folder holds no model that transformers can load.
+            AlignlabError: the folder holds no model that transformers can load, or the adapter
+                is none of this model.
         """
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+            spoken = adapter or folder
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(spoken)
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True
             )
@@ -53,6 +57,10 @@ class TransformersEngine:
             raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
         if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
             raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
+        if adapter:
+            from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
+
+            self.model = adapted(self.model, adapter)
         self.model.to(self.device).eval()
         if torch.get_num_threads() > 1:
             turn_linears_round(self.model)
@@ -77,14 +85,14 @@ class TransformersEngine:
             indices = [i for i, fit in enumerate(fits) if fit == chosen]
             if not indices:
                 continue
-            computed = self._prefill_prefix(start)
+            computed = self.prefill_prefix(start)
             indices.sort(key=lambda i: len(requests[i].prompt_ids), reverse=True)
             for at in range(0, len(indices), self.batch_size):
                 batch = indices[at : at + self.batch_size]
                 answers = self._answer([requests[i] for i in batch], computed, decoding, stopping)
                 yield list(zip(batch, answers, strict=True))
 
-    def _prefill_prefix(self, ids: list[int]) -> Prefix:
+    def prefill_prefix(self, ids: list[int]) -> Prefix:
         """Keys and values of a prefix; the last one is kept for the next window of prompts."""
         if not ids:
             return Prefix(0)
@@ -125,7 +133,7 @@ class TransformersEngine:
         logits, caches, positions = [], [], []
         for group in groups_of_like_length([len(row) for row in rows]):
             own = rows[group]
-            positions.append(self._positions(own, prefix.length))
+            positions.append(self.positions(own, prefix.length))
             caches.append(growing_cache())
             context = Context(prefix, positions[-1], positions[-1])
             logits.append(self._forward(own, context, caches[-1]))
@@ -136,10 +144,8 @@ class TransformersEngine:
 
     def _forward(self, rows: list[list[int]], context: Context, cache: Cache) -> Tensor:
         """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
-        width = max(len(row) for row in rows)
-        ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
         output = self.model(
-            input_ids=ids,
+            input_ids=self.padded(rows),
             position_ids=context.query_positions.clamp(min=0),
             past_key_values=cache,
             use_cache=True,
@@ -148,7 +154,12 @@ class TransformersEngine:
         )
         return output.logits[:, -1].float()
 
-    def _positions(self, rows: list[list[int]], start: int) -> Tensor:
+    def padded(self, rows: list[list[int]]) -> Tensor:
+        """Rows padded on the left, [batch, width]; what stands in the padding is never seen."""
+        width = max(len(row) for row in rows)
+        return torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
+
+    def positions(self, rows: list[list[int]], start: int) -> Tensor:
         """Positions of left-padded rows that continue after `start` tokens; padding is -1."""
         width = max(len(row) for row in rows)
         listed = [[-1] * (width - len(r)) + list(range(start, start + len(r))) for r in rows]
@@ -185,6 +196,8 @@ def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
 
 
-def load(folder: Path, dtype: str, batch_size: int) -> TransformersEngine:
-    """Load a model; every engine module has this function."""
-    return TransformersEngine(folder, dtype, batch_size)
+def load(
+    folder: Path, dtype: str, batch_size: int, adapter: Path | None = None
+) -> TransformersEngine:
+    """Load a model, tuned if there is an adapter; every engine module has this function."""
+    return TransformersEngine(folder, dtype, batch_size, adapter)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from alignlab.experiment import catalog, decoding, methods, schema
+from alignlab.experiment import catalog, decoding, methods, schema, tuning
 from alignlab.experiment.texts import Example, PromptFile
 
 INTRODUCTION = """\
@@ -38,6 +38,9 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             schema.PromptSet,
             schema.Arm,
             schema.Published,
+            tuning.Tuned,
+            tuning.Lora,
+            schema.Pair,
             decoding.Decoding,
             schema.EngineChoice,
             schema.Runtime,

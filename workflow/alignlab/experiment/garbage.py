@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from alignlab.experiment.plan import RESULTS, STORE, Plan
+from alignlab.experiment.artefact import RESULTS, STORE
+from alignlab.experiment.plan import Plan
 
 
 def unnamed(plans: list[Plan]) -> list[Path]:

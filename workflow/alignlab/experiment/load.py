@@ -114,16 +114,29 @@ def _check_references(study: Study) -> None:
     experiment, catalog, path = study.experiment, study.catalog, study.path
     for index, chosen in enumerate(experiment.prompts):
         _known(f"{path}: prompts.{index}.dataset", chosen.dataset, catalog.datasets)
+    tuned = [entry.name for entry in experiment.tuned]
+    for index, entry in enumerate(experiment.tuned):
+        _language_model(f"{path}: tuned.{index}.base", entry.base, catalog)
+        if entry.name in catalog.models:
+            raise AlignlabError(f"{path}: tuned.{index}.name: {entry.name} is in the catalog")
     for index, arm in enumerate(experiment.arms):
-        _known(f"{path}: arms.{index}.model", arm.model, catalog.models)
-        if catalog.models[arm.model].role == "embedder":
-            raise AlignlabError(f"{path}: arms.{index}.model: {arm.model} only embeds text")
+        if arm.model not in tuned:
+            _language_model(f"{path}: arms.{index}.model", arm.model, catalog)
         if isinstance(arm.method, Retrieval):
             _embedder(f"{path}: arms.{index}.method.embedder", arm.method.embedder, catalog)
     for index, published in enumerate(experiment.published):
         _known(f"{path}: published.{index}.responses", published.responses, catalog.published)
+        if published.name in {pair.aligned for pair in experiment.pairs}:
+            model = catalog.published[published.responses].model
+            _language_model(f"{path}: published.{index}.responses: model", model, catalog)
     if experiment.embedder:
         _embedder(f"{path}: embedder", experiment.embedder, catalog)
+
+
+def _language_model(where: str, name: str, catalog: Catalog) -> None:
+    _known(where, name, catalog.models)
+    if catalog.models[name].role == "embedder":
+        raise AlignlabError(f"{where}: {name} only embeds text")
 
 
 def _embedder(where: str, name: str, catalog: Catalog) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from alignlab.experiment.decoding import Decoding
 from alignlab.experiment.methods import AnyMethod
 from alignlab.experiment.strict import Name, Strict
+from alignlab.experiment.tuning import Tuned
 
 
 class PromptSet(Strict):
@@ -50,6 +51,9 @@ class Runtime(Strict):
     batch_size: int = Field(
         32, gt=0, description="Prompts per forward pass; in bfloat16 near-ties may fall otherwise"
     )
+    models_together: bool = Field(
+        True, description="Hold both models of a pair in memory; else one after the other"
+    )
     jobs_per_arm: int = Field(1, gt=0, le=1000, description="Batches of prompts, one job each")
 
 
@@ -67,6 +71,24 @@ class Published(Strict):
 
     name: Name = Field(description="Unique among all arms")
     responses: str = Field(description="An entry of the catalog's `published`")
+    method: AnyMethod | None = Field(
+        None, description="How they were asked; a pair with `template: own` needs to know"
+    )
+
+
+class Pair(Strict):
+    """An aligned model's answers, scored token by token under itself and a base model."""
+
+    name: Name = Field(description="Unique; part of file names")
+    aligned: str = Field(description="The arm whose answers are scored; any arm")
+    base: str = Field(description="The arm that says which base model, and how it is asked")
+    template: Literal["own", "shared"] = Field(
+        "own",
+        description="`own`: each model sees its own prompt (URIAL); `shared`: both see the base's",
+    )
+    retokenise: bool = Field(
+        False, description="Score published answers, whose token ids are unknown, from their text"
+    )
 
 
 class Wandb(Strict):
@@ -88,6 +110,8 @@ class Experiment(Strict):
     prompts: tuple[PromptSet, ...] = Field(min_length=1, description="What every arm is asked")
     arms: tuple[Arm, ...] = Field(min_length=1, description="Who answers, and how it is asked")
     published: tuple[Published, ...] = Field((), description="Arms that others have run already")
+    tuned: tuple[Tuned, ...] = Field((), description="Models that the experiment tunes itself")
+    pairs: tuple[Pair, ...] = Field((), description="Whose token shift is measured")
     decoding: Decoding = Field(Decoding(), description="Decoding of arms that do not say")
     engine: EngineChoice = Field(EngineChoice(), description="What runs the models")
     embedder: str | None = Field(
@@ -113,4 +137,20 @@ class Experiment(Strict):
             raise ValueError(f"two arms are named {', '.join(twice)}: names must be unique")
         if self.baseline not in names:
             raise ValueError(f"baseline {self.baseline!r} is no arm; arms are {', '.join(names)}")
+        self._check_pairs()
         return self
+
+    def _check_pairs(self) -> None:
+        generated = [arm.name for arm in self.arms]
+        for kind, entries in (("tuned models", self.tuned), ("pairs", self.pairs)):
+            given = [entry.name for entry in entries]
+            if twice := sorted({name for name in given if given.count(name) > 1}):
+                raise ValueError(f"two {kind} are named {', '.join(twice)}: names must be unique")
+        for index, pair in enumerate(self.pairs):
+            for key, known in (("aligned", self.arm_names), ("base", generated)):
+                if (arm := getattr(pair, key)) not in known:
+                    raise ValueError(
+                        f"pairs.{index}.{key}: {arm!r} is not one of {', '.join(known)}"
+                    )
+        if self.pairs and self.engine.name == "fake":
+            raise ValueError("pairs: the fake engine has no probabilities to compare")

@@ -7,6 +7,7 @@ Two forms: our YAML (`system`, `examples`, `guidance`) and URIAL's own .txt file
 
 from __future__ import annotations
 
+import random
 import re
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,20 @@ def example_pool(name: str, k: int) -> list[dict[str, str]]:
     return [_pair(example) for example in examples]
 
 
+def training_examples(name: str, take: int | None, seed: int) -> list[dict[str, str]]:
+    """Question-answer pairs to tune on: all, or `take` of them drawn with `seed`, in file order."""
+    path = _find(name)
+    examples = _read(path).examples
+    count = _count(path, take, len(examples))
+    chosen = sorted(random.Random(seed).sample(range(len(examples)), count))
+    return [_pair(examples[number]) for number in chosen]
+
+
+def chat_template(name: str) -> str:
+    """A Jinja chat template of `config/prompts`."""
+    return _find(name, ".jinja").read_text(encoding="utf-8")
+
+
 def guidance(name: str) -> str:
     """The guidance sentence of a file (LfM step 4)."""
     path = _find(name)
@@ -84,9 +99,9 @@ def guidance(name: str) -> str:
     return text
 
 
-def _find(name: str) -> Path:
+def _find(name: str, suffix: str = ".yaml") -> Path:
     folder = CONFIG / "prompts"
-    candidates = (folder / f"{name}.yaml", folder / name, Path(name))
+    candidates = (folder / f"{name}{suffix}", folder / name, Path(name))
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         raise AlignlabError(f"prompt {name!r}: no such file in {folder}")

@@ -69,9 +69,14 @@ STYLE = {
 
 def draw(results: Results, folder: Path) -> dict[str, Path]:
     """Draw every figure that the tables allow, as `<folder>/<name>.svg`; returns name → path."""
+    return save(_figures(results), folder)
+
+
+def save(figures: Iterator[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
+    """Draw named figures, in the report's style, as `<folder>/<name>.svg`; returns name → path."""
     drawn = {}
     with mpl.rc_context(STYLE):
-        for name, figure in _figures(results):
+        for name, figure in figures:
             drawn[name] = folder / f"{name}.svg"
             with replacing(drawn[name]) as temporary:
                 figure.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
@@ -104,7 +109,7 @@ def forest(results: Results, metrics: list[str]) -> Figure:
 
 
 def _forest_panel(axes: Axes, results: Results, metric: str) -> None:
-    _bare(axes, results.others)
+    bare(axes, results.others)
     axes.axvline(0, color=GREY, linewidth=0.9)
     axes.set_title(METRICS[metric].label)
     axes.set_xlabel(_axis_label(metric))
@@ -130,7 +135,7 @@ def finish_reasons(results: Results) -> Figure:
     """How answers ended: shares of every arm's answers, stacked."""
     figure = Figure(figsize=(WIDTH, ROW * len(results.arms) + 0.8))
     axes = figure.subplots()
-    _bare(axes, results.names)
+    bare(axes, results.names)
     axes.set(xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     counts = [Counter(row["finish_reason"] for row in results.rows(arm)) for arm in results.names]
@@ -150,7 +155,7 @@ def answer_lengths(results: Results) -> Figure:
     """Words per answer: each length a tick, the middle half a bar, the median a dot."""
     figure = Figure(figsize=(WIDTH, ROW * 1.25 * len(results.arms) + 0.55))
     axes = figure.subplots()
-    _bare(axes, results.names)
+    bare(axes, results.names)
     axes.set_xlabel("words per answer")
     axes.grid(axis="x")
     for place, arm in enumerate(results.names):
@@ -167,7 +172,7 @@ def answer_lengths(results: Results) -> Figure:
     return figure
 
 
-def _bare(axes: Axes, names: list[str]) -> None:
+def bare(axes: Axes, names: list[str]) -> None:
     """One row a name, the first on top, without a frame."""
     axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)), yticklabels=names)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -18,13 +18,15 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from alignlab import tables
-from alignlab.experiment.plan import RESULTS, Artefact, Plan
+from alignlab.experiment.artefact import FOLDERS, RESULTS, Artefact
+from alignlab.experiment.outputs import report_spec
+from alignlab.experiment.plan import Plan
 
 
 def write_manifest(plan: Plan, output: Path) -> None:
     """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
     manifest = {
-        **plan.report_spec,
+        **report_spec(plan),
         "artefacts": [_described(artefact) for artefact in plan],
         "first_prompts": first_prompts(plan),
         "versions": tables.versions(),
@@ -39,9 +41,9 @@ def write_manifest(plan: Plan, output: Path) -> None:
 
 def first_prompts(plan: Plan) -> dict[str, str]:
     """The first prompt of every generated arm, decoded from the ids the model was given."""
-    models = {arm.model: plan.models[arm.model].path for arm in plan.experiment.arms}
+    names = {arm.model for arm in plan.experiment.arms}
     tokenizers = {
-        name: Tokenizer.from_file(str(path / "tokenizer.json")) for name, path in models.items()
+        name: Tokenizer.from_file(str(plan.tokenizer_of(name) / "tokenizer.json")) for name in names
     }
     found = {}
     for arm in plan.experiment.arms:
@@ -52,7 +54,7 @@ def first_prompts(plan: Plan) -> dict[str, str]:
 
 
 def _described(artefact: Artefact) -> dict[str, Any]:
-    made_with = {} if artefact.stage == "models" else tables.versions_of(artefact.path)
+    made_with = {} if artefact.stage in FOLDERS else tables.versions_of(artefact.path)
     return {
         "stage": artefact.stage,
         "name": artefact.name,

@@ -1,22 +1,23 @@
-"""Intervals of means, over prompts: bootstrap, and Wilson's for shares of none or all.
+"""Intervals over prompts, of means and of ratios: bootstrap, and Wilson's where shares are extreme.
 
-Used by `alignlab.statistics.summarise`.
+Used by `alignlab.statistics.summarise` and `alignlab.statistics.shift`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from alignlab.statistics.values import Array, varies
+from alignlab.statistics.values import Array, Mask, varies
 
 RESAMPLES = 2000
 LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 Positions = npt.NDArray[np.intp]
 
@@ -37,25 +38,65 @@ def mean_intervals(values: Array, seed: int) -> Array:
         Shape (rows, 2): low and high, in the unit of the values.
     """
     bounds = np.full((len(values), 2), np.nan)
-    for rows, prompts in _by_presence(values):
+    for rows, prompts in _by_presence(~np.isnan(values)):
         present = values[np.ix_(rows, prompts)]
         varied = varies(present)
         bounds[rows] = present.mean(axis=1, keepdims=True)
         if varied.any():
-            bounds[rows[varied]] = _bca(present[varied], seed)
+            bounds[rows[varied]] = _bca(present[varied], lambda means: means, seed)
+    return bounds
+
+
+def ratio_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
+    """95% intervals of sum(numerators) / sum(denominators) of each row, resampling prompts.
+
+    All tokens of a prompt move together, so this is a cluster bootstrap. Method, seed and edge
+    cases as in `mean_intervals`; a prompt whose denominator is 0 is a missing value.
+
+    Args:
+        numerators: shape (rows, prompts), each the sum over a prompt's tokens.
+        denominators: the same shape, 0 or more.
+        seed: as in `mean_intervals`.
+
+    Returns:
+        Shape (rows, 2): low and high.
+    """
+    bounds = np.full((len(numerators), 2), np.nan)
+    for rows, prompts in _by_presence(denominators > 0):
+        above, below = (sums[np.ix_(rows, prompts)] for sums in (numerators, denominators))
+        varied = varies(above / below)
+        bounds[rows] = (above.sum(axis=1) / below.sum(axis=1))[:, None]
+        if varied.any():
+            stacked = np.concatenate([above[varied], below[varied]])
+            bounds[rows[varied]] = _bca(stacked, _ratios, seed)
     return bounds
 
 
 def share_intervals(values: Array, seed: int) -> Array:
-    """The same for shares, each value in [0, 1], where all 0 or all 1 does not mean certainty.
+    """`mean_intervals` of shares, each value in [0, 1], where none or all is not certainty.
 
     No resample of such a row differs from it, so it gets the interval of Wilson (1927, "Probable
     inference, the law of succession, and statistical inference"), from one value on.
     """
-    bounds = mean_intervals(values, seed)
     counts, sums = (~np.isnan(values)).sum(axis=1), np.nansum(values, axis=1)
-    extreme = (counts > 0) & ((sums == 0) | (sums == counts))
-    share, count = (sums / np.maximum(counts, 1))[extreme], counts[extreme]
+    return _widen(mean_intervals(values, seed), sums / np.maximum(counts, 1), counts)
+
+
+def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
+    """`ratio_intervals` of shares, with Wilson's where a share is 0 or 1.
+
+    His count is that of prompts, not of tokens, which are not independent; under two there is no
+    interval.
+    """
+    counts = (denominators > 0).sum(axis=1)
+    shares = numerators.sum(axis=1) / np.maximum(denominators.sum(axis=1), 1)
+    bounds = ratio_intervals(numerators, denominators, seed)
+    return _widen(bounds, shares, np.where(counts > 1, counts, 0))
+
+
+def _widen(bounds: Array, shares: Array, counts: Positions) -> Array:
+    extreme = (counts > 0) & ((shares == 0) | (shares == 1))
+    share, count = shares[extreme], counts[extreme]
     low, high = proportion_confint(share * count, count, alpha=1 - LEVEL, method="wilson")
     # Rounding may leave the share itself, the end of the scale, a bit outside.
     bounds[extreme, 0] = np.minimum(low, share).clip(0, 1)
@@ -63,16 +104,21 @@ def share_intervals(values: Array, seed: int) -> Array:
     return bounds
 
 
-def _by_presence(values: Array) -> Iterator[tuple[Positions, Positions]]:
+def _by_presence(present: Mask) -> Iterator[tuple[Positions, Positions]]:
     """Group rows that have values for the same prompts: (rows, prompts), two prompts or more."""
-    patterns, group = np.unique(~np.isnan(values), axis=0, return_inverse=True)
+    patterns, group = np.unique(present, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         if pattern.sum() > 1:
             yield np.flatnonzero(group == number), np.flatnonzero(pattern)
 
 
-def _bca(values: Array, seed: int) -> Array:
-    """Intervals of rows that are complete and not constant.
+def _ratios(means: Array) -> Array:
+    above, below = np.split(means, 2)
+    return above / below
+
+
+def _bca(values: Array, statistic: Callable[[Array], Array], seed: int) -> Array:
+    """Intervals of statistics, none of them constant, of the means of complete rows.
 
     What is resampled is the prompts' positions. A resample's means are then one product with the
     counts of its positions, for all rows at once: a hundred times faster than to let scipy gather
@@ -81,18 +127,18 @@ def _bca(values: Array, seed: int) -> Array:
     """
     count = values.shape[1]
 
-    def means(positions: Positions, axis: int) -> Array:
+    def statistics(positions: Positions, axis: int) -> Array:
         draws = positions.reshape(-1, positions.shape[axis])
         cells = draws + count * np.arange(len(draws))[:, None]
         times = np.bincount(cells.ravel(), minlength=count * len(draws)).reshape(-1, count)
-        found = np.einsum("rp,dp->rd", values, times.astype(float)) / draws.shape[1]
-        return found.reshape(len(values), *positions.shape[:-1])
+        means = np.einsum("rp,dp->rd", values, times.astype(float)) / draws.shape[1]
+        return statistic(means).reshape(-1, *positions.shape[:-1])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
             (np.arange(count),),
-            means,
+            statistics,
             n_resamples=RESAMPLES,
             batch=500,
             vectorized=True,
@@ -102,6 +148,5 @@ def _bca(values: Array, seed: int) -> Array:
         )
     bounds = np.stack(found.confidence_interval, axis=1)
     undefined = np.isnan(bounds).any(axis=1)
-    tails = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-    bounds[undefined] = np.quantile(found.bootstrap_distribution[undefined], tails, axis=1).T
+    bounds[undefined] = np.quantile(found.bootstrap_distribution[undefined], TAILS, axis=1).T
     return bounds

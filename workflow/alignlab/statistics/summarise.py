@@ -5,17 +5,25 @@ snakemake results/demo/tables/statistics.parquet results/demo/tables/comparisons
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyarrow import csv
 
 from alignlab import tables
 from alignlab.statistics import paired
 from alignlab.statistics.bootstrap import mean_intervals, share_intervals
-from alignlab.statistics.values import ALL, Array, Values, is_binary, load, over_turns, varies
+from alignlab.statistics.values import (
+    ALL,
+    Array,
+    Values,
+    is_binary,
+    load,
+    number,
+    over_turns,
+    varies,
+)
 
 
 def summarise(
@@ -45,8 +53,10 @@ def summarise(
             `prompts`.
     """
     values = load(spec["arms"], metrics, prompts)
-    _save("statistics", statistics, _statistics(values, spec["seed"]), spec)
-    _save("comparisons", comparisons, _comparisons(values, spec["baseline"], spec["seed"]), spec)
+    estimates = _statistics(values, spec["seed"])
+    differences = _comparisons(values, spec["baseline"], spec["seed"])
+    tables.write_with_csv("statistics", statistics, estimates, spec)
+    tables.write_with_csv("comparisons", comparisons, differences, spec)
 
 
 def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
@@ -67,15 +77,15 @@ def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
                 "metric": values.metrics[m],
                 "n": int(n),
                 "mean": _mean(means[a, m]),
-                "ci_low": _number(bounds[a, m, 0]),
-                "ci_high": _number(bounds[a, m, 1]),
+                "ci_low": number(bounds[a, m, 0]),
+                "ci_high": number(bounds[a, m, 1]),
                 "coverage": float(coverage[a, m]),
             }
 
 
 def _comparisons(values: Values, baseline: str, seed: int) -> Iterator[tables.Row]:
     base = values.arms.index(baseline)
-    others = [number for number in range(len(values.arms)) if number != base]
+    others = [arm for arm in range(len(values.arms)) if arm != base]
     for dataset, category, mask in values.slices():
         if category == ALL and others:
             cube = values.cube[:, :, mask]
@@ -88,7 +98,7 @@ def _comparisons(values: Values, baseline: str, seed: int) -> Iterator[tables.Ro
                     "arm_b": baseline,
                     "dataset": dataset,
                     "metric": values.metrics[m],
-                    "p_adjusted": _number(p_adjusted),
+                    "p_adjusted": number(p_adjusted),
                     **row,
                 }
 
@@ -113,13 +123,13 @@ def _compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
     bounds = mean_intervals(differences, seed)
     return [
         {
-            **_size(differences[number]),
-            "ci_low": _number(bounds[number, 0]),
-            "ci_high": _number(bounds[number, 1]),
-            "test": None if np.isnan(p) else paired.MCNEMAR if exact[number] else paired.SIGN_FLIP,
-            "p_value": _number(p),
+            **_size(differences[place]),
+            "ci_low": number(bounds[place, 0]),
+            "ci_high": number(bounds[place, 1]),
+            "test": None if np.isnan(p) else paired.MCNEMAR if exact[place] else paired.SIGN_FLIP,
+            "p_value": number(p),
         }
-        for number, p in enumerate(p_values)
+        for place, p in enumerate(p_values)
     ]
 
 
@@ -138,7 +148,7 @@ def _size(differences: Array) -> tables.Row:
         "n": len(present),
         "mean_difference": mean,
         "effect_size": mean / deviation if mean is not None and deviation > 0 else None,
-        "minimum_detectable_effect": _number(
+        "minimum_detectable_effect": number(
             paired.minimum_detectable_effect(len(present), deviation)
         ),
     }
@@ -147,14 +157,3 @@ def _size(differences: Array) -> tables.Row:
 def _mean(values: Array) -> float | None:
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else None
-
-
-def _number(value: float) -> float | None:
-    """NaN is how numpy says missing; a table says null."""
-    return None if np.isnan(value) else float(value)
-
-
-def _save(table: str, path: Path, rows: Iterable[tables.Row], spec: Mapping[str, Any]) -> None:
-    tables.write(table, path, rows, spec)
-    with tables.replacing(path.with_suffix(".csv")) as temporary:
-        csv.write_csv(tables.read(table, path), temporary)

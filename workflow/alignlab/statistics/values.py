@@ -18,6 +18,7 @@ from alignlab.errors import AlignlabError
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Names = npt.NDArray[np.str_]
 
 ALL = "all"
 ROUNDING = 1e-12
@@ -33,28 +34,34 @@ class Values:
     """Shape (arms, metrics, prompts, turns): NaN where there is no value, or no such turn."""
     turns: npt.NDArray[np.int_]
     """Shape (prompts,): how many turns each prompt has, so how many cells a metric should have."""
-    datasets: npt.NDArray[np.str_]
+    datasets: Names
     """Shape (prompts,): the dataset of each prompt."""
-    categories: npt.NDArray[np.str_]
+    categories: Names
     """Shape (prompts,): the category of each prompt."""
 
     def slices(self) -> Iterator[tuple[str, str, Mask]]:
-        """Yield (dataset, category, mask over prompts) for every slice that is worth a row.
+        """Slices of the prompts, as `slices` yields them."""
+        return slices(self.datasets, self.categories)
 
-        All prompts; each category where there are several; each dataset where there are several,
-        and its categories where it mixes them.
-        """
-        everything = np.ones(len(self.datasets), dtype=bool)
-        yield from self._with_categories(ALL, everything)
-        names = np.unique(self.datasets)
-        for name in names if len(names) > 1 else ():
-            yield from self._with_categories(str(name), self.datasets == name)
 
-    def _with_categories(self, dataset: str, mask: Mask) -> Iterator[tuple[str, str, Mask]]:
+def slices(datasets: Names, categories: Names) -> Iterator[tuple[str, str, Mask]]:
+    """Yield (dataset, category, mask over prompts) for every slice that is worth a row.
+
+    All prompts; each category where there are several; each dataset where there are several, and
+    its categories where it mixes them.
+
+    Args:
+        datasets: shape (prompts,): the dataset of each prompt.
+        categories: shape (prompts,): the category of each prompt.
+    """
+    names = np.unique(datasets)
+    masks = {ALL: np.ones(len(datasets), dtype=bool)}
+    masks |= {str(name): datasets == name for name in names} if len(names) > 1 else {}
+    for dataset, mask in masks.items():
         yield dataset, ALL, mask
-        names = np.unique(self.categories[mask])
-        for name in names if len(names) > 1 else ():
-            yield dataset, str(name), mask & (self.categories == name)
+        kinds = np.unique(categories[mask])
+        for kind in kinds if len(kinds) > 1 else ():
+            yield dataset, str(kind), mask & (categories == kind)
 
 
 def load(arms: Sequence[str], metrics: Mapping[str, Path], prompts: Sequence[Path]) -> Values:
@@ -64,11 +71,7 @@ def load(arms: Sequence[str], metrics: Mapping[str, Path], prompts: Sequence[Pat
         AlignlabError: there are no prompts, or a metrics table names a prompt or a turn that is
             none of theirs.
     """
-    columns = ["prompt_id", "dataset", "category", "turns"]
-    rows = [tables.read("prompts", path).select(columns).to_pandas() for path in prompts]
-    asked = pd.concat(rows).drop_duplicates("prompt_id").set_index("prompt_id").sort_index()
-    if asked.empty:
-        raise AlignlabError(f"{', '.join(map(str, prompts))}: no prompts, so nothing to summarise")
+    asked = read_prompts(prompts)
     turns = asked["turns"].map(len)
     found = {arm: _cells(metrics[arm], turns) for arm in arms}
     names = sorted(set().union(*(frame.columns for frame in found.values())))
@@ -81,6 +84,20 @@ def load(arms: Sequence[str], metrics: Mapping[str, Path], prompts: Sequence[Pat
         datasets=asked["dataset"].to_numpy(str),
         categories=asked["category"].to_numpy(str),
     )
+
+
+def read_prompts(paths: Sequence[Path]) -> pd.DataFrame:
+    """`dataset`, `category` and `turns` of every prompt, by prompt id in sorted order.
+
+    Raises:
+        AlignlabError: there are no prompts.
+    """
+    columns = ["prompt_id", "dataset", "category", "turns"]
+    rows = [tables.read("prompts", path).select(columns).to_pandas() for path in paths]
+    asked = pd.concat(rows).drop_duplicates("prompt_id").set_index("prompt_id").sort_index()
+    if asked.empty:
+        raise AlignlabError(f"{', '.join(map(str, paths))}: no prompts, so nothing to summarise")
+    return asked
 
 
 def _cells(path: Path, turns: pd.Series) -> pd.DataFrame:
@@ -103,6 +120,16 @@ def over_turns(cells: Array) -> Array:
     known = ~np.isnan(cells)
     with np.errstate(invalid="ignore"):
         return np.where(known, cells, 0).sum(axis=-1) / known.sum(axis=-1)
+
+
+def number(value: float) -> float | None:
+    """NaN is how numpy says missing; a table says null."""
+    return None if np.isnan(value) else float(value)
+
+
+def estimate(value: float, low: float, high: float) -> tables.Row:
+    """A value and its interval as columns of a table."""
+    return {"value": number(value), "ci_low": number(low), "ci_high": number(high)}
 
 
 def is_binary(values: Array) -> Mask:

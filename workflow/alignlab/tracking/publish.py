@@ -27,7 +27,7 @@ def publish(
     *,
     manifest: Path,
     tables: list[Path],
-    figures: Path,
+    figures: list[Path],
     report: Path,
     receipt: Path,
 ) -> None:
@@ -37,8 +37,8 @@ def publish(
         digest: the report's digest, which becomes the run's id.
         settings: mode (`offline`, `online`, `disabled`), project, entity.
         manifest: what the experiment is; becomes the run's config.
-        tables: statistics and comparisons, logged as tables and kept as an artifact.
-        figures: folder of SVG files.
+        tables: statistics of arms and pairs, logged as tables and kept as an artifact.
+        figures: folders of SVG files.
         report: the HTML report.
         receipt: JSON to write: run id, mode, folder or address, artifact name.
 
@@ -58,7 +58,7 @@ def _log(
     settings: dict[str, Any],
     facts: dict[str, Any],
     tables: list[Path],
-    figures: Path,
+    figures: list[Path],
     report: Path,
     folder: Path,
 ) -> dict[str, Any]:
@@ -84,7 +84,8 @@ def _log(
             run.summary.update(_means(frame) if "mean" in frame else {})
         run.log({"report": wandb.Html(report, inject=False)})
         artifact = wandb.Artifact(f"{facts['experiment']}-tables", type="results")
-        for path in [*tables, *sorted(figures.glob("*.svg"))]:
+        drawn = [path for folder in figures for path in sorted(folder.glob("*.svg"))]
+        for path in [*tables, *drawn]:
             artifact.add_file(str(path), policy="immutable")
         run.log_artifact(artifact, aliases=[digest])
         place = run.url or os.path.relpath(Path(run.dir).parent)

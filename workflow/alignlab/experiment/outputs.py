@@ -1,0 +1,97 @@
+"""Semantic slices of what an experiment makes for itself: tables of statistics, and pages.
+
+alignlab summary demo                       # refuses tables whose slice is not today's
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alignlab.experiment.digest import code_digest, config_digest, file_digest
+from alignlab.experiment.plan import SIDES, Plan
+from alignlab.experiment.schema import Pair
+from alignlab.experiment.specs import dump
+
+PAGE = Path(__file__).parents[1] / "reporting"
+
+
+def summary_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the experiment's statistics."""
+    spec = {
+        "experiment": plan.experiment.name,
+        "arms": list(plan.experiment.arm_names),
+        "baseline": plan.experiment.baseline,
+        "seed": plan.experiment.seed,
+        "parents": {name: artefact.digest for name, artefact in plan.metrics.items()},
+        "code": code_digest("alignlab.statistics.summarise"),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def shift_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the token-shift statistics."""
+    spec = {
+        "experiment": plan.experiment.name,
+        "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
+        "seed": plan.experiment.seed,
+        "parents": {name: artefact.digest for name, artefact in plan.shifts.items()},
+        "code": code_digest("alignlab.statistics.shift"),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def report_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the report."""
+    spec = {
+        "experiment": plan.experiment.name,
+        "title": plan.experiment.title,
+        "arms": [_arm_card(plan, name) for name in plan.experiment.arm_names],
+        "baseline": plan.experiment.baseline,
+        "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
+        "parents": {
+            "statistics": summary_spec(plan)["digest"],
+            "shift": shift_spec(plan)["digest"],
+        },
+        "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
+        "page": _page_digests(),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def shift_page_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the token-shift page."""
+    spec = {
+        "experiment": plan.experiment.name,
+        "title": plan.experiment.title,
+        "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
+        "parents": {"shift": shift_spec(plan)["digest"]},
+        "code": code_digest("alignlab.reporting.shift_page", "alignlab.reporting.shift_figures"),
+        "page": _page_digests(),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def _pair_card(plan: Plan, pair: Pair) -> dict[str, Any]:
+    """What statistics and the report say about a pair."""
+    models = {f"{side}_model": plan.asked(getattr(pair, side))[0] for side in SIDES}
+    return {**dump(pair), **models}
+
+
+def _arm_card(plan: Plan, name: str) -> dict[str, Any]:
+    """What the report says about an arm."""
+    spec = plan.responses[name].spec
+    entry = plan.catalog.models.get(spec["model"])
+    methods = {arm.name: dump(arm.method) for arm in plan.experiment.arms}
+    return {
+        "name": name,
+        "model": spec["model"],
+        "method": methods.get(name, {"kind": "published"}),
+        "decoding": spec.get("decoding", {}),
+        "role": entry.role if entry else "aligned",
+    }
+
+
+def _page_digests() -> list[str]:
+    """Digests of the pages' own HTML, CSS and JavaScript."""
+    return [file_digest(path) for path in sorted(PAGE.glob("*.*")) if path.suffix != ".py"]

@@ -1,0 +1,64 @@
+"""Semantic slices of config models: what a digest covers, with texts in place of file names.
+
+alignlab check demo                         # print the artefacts whose digests these give
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment import texts
+from alignlab.experiment.catalog import LocalSource, RandomSource, Source
+from alignlab.experiment.digest import code_digest, file_digest
+from alignlab.experiment.load import CONFIG
+from alignlab.experiment.methods import InContext, Method, Retrieval
+
+TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
+
+
+def resolved_method(method: Method) -> dict[str, Any]:
+    """A method with its texts in place of file names, so that a digest covers what is read."""
+    resolved = {**dump(method), "module": method.module}
+    if isinstance(method, InContext):
+        for key in ("prompt", "k", "system"):
+            resolved.pop(key, None)
+        resolved |= texts.constant_prompt(method.prompt, method.k, method.system)
+    if isinstance(method, Retrieval):
+        resolved["pool"] = texts.example_pool(method.pool, method.k)
+    if method.guidance:
+        resolved["guidance"] = texts.guidance(method.guidance)
+    return resolved
+
+
+def dump(model: Any, include: set[str] | None = None) -> dict[str, Any]:
+    """JSON of a config model. Absent optional keys stay absent, so that a new one changes nothing;
+    defaults are written out, so that a changed one changes the digest.
+    """
+    return model.model_dump(mode="json", exclude_none=True, include=include)
+
+
+def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
+    """A slice with the digest of the code that turns it into an artefact."""
+    return {**spec, "code": code_digest(*modules)}
+
+
+def content(source: Source) -> dict[str, Any]:
+    """What a source is. A local one is its content, wherever it lies; others are pinned."""
+    if isinstance(source, LocalSource):
+        return {"content": _local_digest(Path(source.path))}
+    if isinstance(source, RandomSource):
+        return {"source": dump(source), "content": _local_digest(TINY_TOKENIZER)}
+    return {"source": dump(source)}
+
+
+def place(source: Source) -> dict[str, Any]:
+    """Where a local source lies, which is not part of a digest."""
+    return {"source": dump(source)} if isinstance(source, LocalSource) else {}
+
+
+def _local_digest(path: Path) -> str:
+    if not path.exists():
+        raise AlignlabError(f"{path}: no such file or folder")
+    return file_digest(path)

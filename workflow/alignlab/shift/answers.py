@@ -1,0 +1,197 @@
+"""An arm's answers as both models of a pair see them: the same ids after each one's own prompt.
+
+    snakemake --cores 2 --until score_shift
+
+No text is tokenised again between generation and scoring. Published answers have text only; they
+are tokenised here if the pair allows it, and its table says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.prompting.build import build_prompter
+from alignlab.prompting.encode import Encode, Prompter, encoder
+from alignlab.shift.model import Forced, Weights
+from alignlab.tables import Row
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to score; `number` counts those of an arm."""
+
+    number: int
+    row: Row
+    base: Forced
+    aligned: Forced
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How one model of the pair is asked."""
+
+    prompter: Prompter
+    encode: Encode
+
+    def context(self, turns: list[str], answers: list[str]) -> list[int]:
+        """Token ids before the answer to `turns[len(answers)]`."""
+        return self.encode(self.prompter.render(turns, answers))
+
+
+class Answers:
+    """The answers of a responses table that both models can score.
+
+    Attributes:
+        retokenised: published answers, which come without token ids.
+        empty: answers without a token.
+        too_long: answers that do not fit a model's context window.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        responses: Path,
+        prompts: list[Path],
+        base: Weights,
+        aligned: Weights,
+        embedder: Path | None,
+    ) -> None:
+        """Check the vocabularies and count what must be tokenised.
+
+        Raises:
+            AlignlabError: the models share no vocabulary, or the pair refuses published answers.
+        """
+        check_vocabularies(base, aligned)
+        self.spec, self.responses, self.base, self.aligned = spec, responses, base, aligned
+        self.turns = {
+            row["prompt_id"]: row["turns"]
+            for path in prompts
+            for row in tables.rows("prompts", path)
+        }
+        self.voices = {
+            side: _voice(spec[side]["method"], weights, embedder)
+            for side, weights in (("base", base), ("aligned", aligned))
+            if spec[side].get("method")
+        }
+        self.retokenised = sum(_has_text_only(row) for row in tables.rows("responses", responses))
+        self.empty: dict[str, None] = {}
+        self.too_long: dict[str, None] = {}
+        if self.retokenised and not spec["retokenise"]:
+            raise AlignlabError(
+                f"pair {spec['pair']}: {self.retokenised} answers of {spec['aligned']['arm']} have "
+                "no token ids; `retokenise: true` lets them be tokenised from their text"
+            )
+
+    def __iter__(self) -> Iterator[Answer]:
+        """Answers in the order of the table; what cannot be scored is counted."""
+        talk: tuple[str, int] | None = None
+        earlier: list[str] = []
+        for number, row in enumerate(tables.rows("responses", self.responses)):
+            if talk != (row["prompt_id"], row["sample"]):
+                talk, earlier = (row["prompt_id"], row["sample"]), []
+            answer = self._answer(number, row, earlier)
+            earlier = [*earlier, row["text"]]
+            if not answer.base.answer:
+                self.empty[_label(row)] = None
+            elif not self._fits(answer):
+                self.too_long[_label(row)] = None
+            else:
+                yield answer
+
+    def report(self) -> None:
+        """Say what was left out or tokenised again."""
+        for rows, what in (
+            (self.empty, "have no token"),
+            (self.too_long, "do not fit the context window"),
+        ):
+            if rows:
+                some = ", ".join(list(rows)[:5])
+                log.warning("pair %s: %d answers %s: %s", self.spec["pair"], len(rows), what, some)
+        if self.retokenised:
+            count = self.retokenised
+            log.warning("pair %s: %d answers tokenised from text", self.spec["pair"], count)
+
+    def _answer(self, number: int, row: Row, earlier: list[str]) -> Answer:
+        turns = self.turns[row["prompt_id"]]
+        ids = row["token_ids"]
+        if _has_text_only(row):
+            ids = self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
+        else:
+            self._check_ids(row)
+        base = self.voices["base"].context(turns, earlier)
+        if self.spec["template"] == "shared":
+            aligned = base
+        elif row["prompt_ids"]:
+            aligned = row["prompt_ids"]
+        else:
+            aligned = self._published_context(turns, earlier)
+        return Answer(number, row, Forced(base, ids), Forced(aligned, ids))
+
+    def _published_context(self, turns: list[str], earlier: list[str]) -> list[int]:
+        if "aligned" not in self.voices:
+            arm = self.spec["aligned"]["arm"]
+            raise AlignlabError(
+                f"pair {self.spec['pair']}: how {arm} was asked is unknown; "
+                "give the published arm a `method`, or use `template: shared`"
+            )
+        return self.voices["aligned"].context(turns, earlier)
+
+    def _check_ids(self, row: Row) -> None:
+        """The ids must be this tokenizer's: they decode to the text that was stored with them."""
+        decoded = self.aligned.tokenizer.decode(row["token_ids"], skip_special_tokens=True)
+        if decoded != row["raw_text"]:
+            raise AlignlabError(
+                f"{self.responses}: {_label(row)}: token ids do not decode to the answer's text; "
+                f"they were made with another revision of the tokenizer of {self.aligned.name}"
+            )
+        if row["token_ids"] and max(row["token_ids"]) >= len(self.base.tokenizer):
+            raise AlignlabError(
+                f"{self.responses}: {_label(row)}: id {max(row['token_ids'])} is not in the "
+                f"vocabulary of {self.base.name}"
+            )
+
+    def _fits(self, answer: Answer) -> bool:
+        return (
+            len(answer.base.fed) <= self.base.context_window
+            and len(answer.aligned.fed) <= self.aligned.context_window
+        )
+
+
+def check_vocabularies(base: Weights, aligned: Weights) -> None:
+    """Every id that both tokenizers know must mean the same token.
+
+    Raises:
+        AlignlabError: one does not.
+    """
+    ours, theirs = (
+        {id_: token for token, id_ in weights.tokenizer.get_vocab().items()}
+        for weights in (base, aligned)
+    )
+    for id_ in sorted(ours.keys() & theirs.keys()):
+        if ours[id_] != theirs[id_]:
+            raise AlignlabError(
+                f"{aligned.name} and {base.name} have different vocabularies: token {id_} is "
+                f"{theirs[id_]!r} in the one and {ours[id_]!r} in the other; token shift compares "
+                "models that share one"
+            )
+
+
+def _voice(method: dict[str, Any], weights: Weights, embedder: Path | None) -> Voice:
+    prompter = build_prompter(method, weights.tokenizer, embedder)
+    return Voice(prompter, encoder(weights.tokenizer, prompter))
+
+
+def _has_text_only(row: Row) -> bool:
+    return not row["token_ids"] and row["finish_reason"] == "unknown"
+
+
+def _label(row: Row) -> str:
+    return f"{row['prompt_id']} turn {row['turn']}"

@@ -1,0 +1,118 @@
+"""A language model as the scorer sees it: hidden states of answers, and the head that reads them.
+
+    python benchmarks/token_shift.py
+
+Answers are teacher-forced: one pass over prompt and answer gives the state before every token of
+the answer. A prefix that all prompts share is run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from alignlab.engines.prefix_attention import Context
+from alignlab.engines.transformers import load
+from alignlab.shift.head import Head
+
+
+@dataclass(frozen=True)
+class Forced:
+    """An answer's ids after the context that one model sees before them."""
+
+    context: list[int]
+    answer: list[int]
+
+    @property
+    def fed(self) -> list[int]:
+        """What the model runs; nothing is predicted from the last token."""
+        return self.context + self.answer[:-1]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a model lies: a materialised folder, and the adapter of a tuned one."""
+
+    folder: Path
+    adapter: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return (self.adapter or self.folder).name
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """A tuned model's tokenizer comes with its adapter."""
+        return AutoTokenizer.from_pretrained(self.adapter or self.folder)
+
+    @cached_property
+    def context_window(self) -> int:
+        """Tokens the model can see."""
+        return int(AutoConfig.from_pretrained(self.folder).max_position_embeddings)
+
+
+class ScoringModel:
+    """A loaded model; `states` runs it, `head` turns states into logits."""
+
+    def __init__(self, weights: Weights, dtype: str) -> None:
+        """Load the weights.
+
+        Raises:
+            AlignlabError: they cannot be loaded, or the model changes its logits in an unknown way.
+        """
+        self.engine = load(weights.folder, dtype, 1, weights.adapter)
+        self.head = Head(self.engine.model)
+        self._check_head(weights.name)
+
+    @torch.inference_mode()
+    def states(
+        self, batches: Sequence[Sequence[Forced]], prefix_ids: list[int]
+    ) -> Iterator[Tensor]:
+        """Hidden states before every answer token.
+
+        Args:
+            batches: answers after their contexts.
+            prefix_ids: what all contexts begin with; run once.
+
+        Yields:
+            For each batch [answer tokens of all its rows, hidden], row after row, in the model's
+            dtype.
+        """
+        prefix = self.engine.prefill_prefix(prefix_ids)
+        for batch in batches:
+            own = [row.fed[prefix.length :] for row in batch]
+            positions = self.engine.positions(own, prefix.length)
+            hidden = self._run(own, Context(prefix, positions, positions))
+            yield torch.cat(
+                [states[-len(row.answer) :] for states, row in zip(hidden, batch, strict=True)]
+            )
+
+    def _run(self, rows: list[list[int]], context: Context) -> Tensor:
+        """Last hidden states of left-padded rows, after the final norm, [rows, width, hidden]."""
+        output = self.engine.model.base_model(
+            input_ids=self.engine.padded(rows),
+            position_ids=context.query_positions.clamp(min=0),
+            use_cache=False,
+            context=context,
+        )
+        return output.last_hidden_state
+
+    @torch.inference_mode()
+    def _check_head(self, name: str) -> None:
+        rows = [list(range(min(8, self.head.width)))]
+        positions = self.engine.positions(rows, 0)
+        context = Context(self.engine.prefill_prefix([]), positions, positions)
+        expected = self.engine.model(
+            input_ids=self.engine.padded(rows),
+            position_ids=positions,
+            use_cache=False,
+            context=context,
+        )
+        self.head.check(self._run(rows, context)[0], expected.logits[0], name)

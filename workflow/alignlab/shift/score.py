@@ -1,0 +1,145 @@
+"""Token-distribution shift of one pair: responses in, a token_shift table out.
+
+    snakemake --cores 2 --until score_shift
+
+The ids that the aligned model generated are forced through both models once (URIAL §2.1, without
+its code's re-tokenising, forward pass per position and top-30 cut).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from alignlab import tables
+from alignlab.errors import AlignlabError
+from alignlab.shift import columns
+from alignlab.shift.answers import Answers
+from alignlab.shift.batches import Batch, windows
+from alignlab.shift.divergence import Shift
+from alignlab.shift.head import Head, HeadPair
+from alignlab.shift.model import ScoringModel, Weights
+
+
+def score_shift(
+    spec: dict[str, Any],
+    responses: Path,
+    prompts: list[Path],
+    base: Weights,
+    aligned: Weights,
+    embedder: Path | None,
+    output: Path,
+    *,
+    together: bool,
+) -> None:
+    """Score every answer of a responses table under two models.
+
+    Args:
+        spec: the pair's semantic slice: pair, template, retokenise, base, aligned, engine, digest.
+        responses: answers of the aligned model.
+        prompts: prompts tables, for the base model's own prompt.
+        base: the base model.
+        aligned: the aligned model.
+        embedder: folder of the embedding model, if the base model's method retrieves examples.
+        output: token_shift table to write.
+        together: hold both models in memory; else one after the other, with the aligned model's
+            hidden states on disk in between. The numbers are the same.
+
+    Raises:
+        AlignlabError: no common vocabulary, no answer that can be scored, or a logit that is not
+            a finite number; the message names the row.
+    """
+    answers = Answers(spec, responses, prompts, base, aligned, embedder)
+    scored = 0
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".states-") as scratch:
+        scorer = Scorer(spec, answers, None if together else Path(scratch))
+        notes = {**spec, "retokenised": answers.retokenised}
+        with tables.writing("token_shift", output, notes) as writer:
+            for rows in scorer.scored():
+                writer.append(rows)
+                scored += len(rows)
+    answers.report()
+    if not scored:
+        raise AlignlabError(f"pair {spec['pair']}: not one answer can be scored")
+
+
+class Scorer:
+    """Runs both models over the same batches of answers."""
+
+    def __init__(self, spec: dict[str, Any], answers: Answers, scratch: Path | None) -> None:
+        """Load the models; with `scratch`, the aligned one runs now and leaves all but its head."""
+        self.spec, self.answers = spec, answers
+        dtype = spec["engine"]["dtype"]
+        head, self.aligned_states = _aligned_side(answers, dtype, scratch)
+        self.base = ScoringModel(answers.base, dtype)
+        self.heads = HeadPair(self.base.head, head)
+
+    @torch.inference_mode()
+    def scored(self) -> Iterator[pa.Table]:
+        """Rows of the token_shift table, a window of answers at a time, in the answers' order."""
+        vocabulary = columns.Vocabulary(self.answers.aligned.tokenizer)
+        for window in windows(self.answers):
+            rows = [[answer.base for answer in batch] for batch in window.batches]
+            states = self.base.states(rows, window.base_prefix)
+            parts = {}
+            for batch, ours, theirs in zip(window.batches, states, self.aligned_states):  # noqa: B905
+                shift = self._compare(batch, ours, theirs)
+                done = columns.table(self.spec, batch, shift, vocabulary)
+                at = 0
+                for answer in batch:
+                    parts[answer.number] = done.slice(at, len(answer.base.answer))
+                    at += len(answer.base.answer)
+            yield pa.concat_tables(parts[number] for number in sorted(parts))
+
+    def _compare(self, batch: Batch, base: Tensor, aligned: Tensor) -> Shift:
+        """Compare hidden states [tokens, hidden] of a batch."""
+        tokens = torch.tensor([id_ for answer in batch for id_ in answer.base.answer])
+        shift = self.heads.compare(base, aligned, tokens.to(base.device))
+        self._check_finite(batch, shift)
+        return shift
+
+    def _check_finite(self, batch: Batch, shift: Shift) -> None:
+        """One logit that is NaN or infinite makes all of its row's divergences so."""
+        finite = (shift.kl_aligned_base + shift.kl_base_aligned + shift.js).isfinite()
+        if finite.all():
+            return
+        places = [(answer, at) for answer in batch for at in range(len(answer.base.answer))]
+        answer, at = places[int(finite.logical_not().nonzero()[0])]
+        raise AlignlabError(
+            f"pair {self.spec['pair']}: prompt {answer.row['prompt_id']} turn "
+            f"{answer.row['turn']}, position {at}: a model's logits are not finite numbers"
+        )
+
+
+def _aligned_side(
+    answers: Answers, dtype: str, scratch: Path | None
+) -> tuple[Head, Iterator[Tensor]]:
+    """The aligned model's head and its hidden states, batch after batch.
+
+    With `scratch` the states wait there and nothing but the head stays in memory.
+    """
+    model = ScoringModel(answers.aligned, dtype)
+    states = _states(model, answers)
+    return model.head, states if scratch is None else spilled(states, scratch)
+
+
+def _states(model: ScoringModel, answers: Answers) -> Iterator[Tensor]:
+    for window in windows(answers):
+        rows = [[answer.aligned for answer in batch] for batch in window.batches]
+        yield from model.states(rows, window.aligned_prefix)
+
+
+def spilled(states: Iterable[Tensor], scratch: Path) -> Iterator[Tensor]:
+    """Write tensors to a folder at once; read them back one by one."""
+    paths = []
+    for number, part in enumerate(states):
+        paths.append(scratch / f"{number}.safetensors")
+        save_file({"states": part.contiguous()}, paths[-1])
+    return (load_file(path)["states"] for path in paths)

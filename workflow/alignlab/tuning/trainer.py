@@ -1,0 +1,48 @@
+"""TRL's trainer with a head for frozen weights.
+
+    python benchmarks/tuning.py
+
+Of a small model with a large vocabulary the head is most of the work. Only labelled positions pass
+through it here, and torch computes their gradient along with the loss: two products where TRL's
+own fused head makes three, over prompts and padding too when there is no GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.nn import LinearCrossEntropyOptions
+from torch.nn.functional import linear_cross_entropy
+from trl import SFTTrainer
+
+from alignlab.tuning.examples import UNLABELLED
+
+# Heads that do more than multiply: Gemma 2, Cohere, Granite, Falcon-H1. TRL's head knows them.
+SCALINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+class CompletionTrainer(SFTTrainer):
+    """Completion-only cross-entropy that never holds logits of more than a few positions."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Mean loss of the labelled tokens of an optimizer step, nats."""
+        base = model.get_base_model()
+        if any(getattr(base.config, name, None) is not None for name in SCALINGS):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs.pop("labels")[:, 1:]
+        hidden = base.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+        counted = labels != UNLABELLED
+        total = linear_cross_entropy(
+            hidden[counted],
+            base.lm_head.weight,
+            labels[counted],
+            reduction="sum",
+            options=LinearCrossEntropyOptions(),
+        )
+        return total / num_items_in_batch

@@ -1,0 +1,96 @@
+# Purpose: token-distribution shift between the models of every pair.
+#
+# REQUIRED INPUTS: responses of the aligned model, both models, prompts tables.
+# OUTPUTS:
+#   results/store/shift/<pair>-<digest>.parquet             every token of every answer
+#   results/<experiment>/tables/shift*.{parquet,csv}        shares, curves, tokens, categories
+#   results/<experiment>/figures/shift/*.svg
+#   results/<experiment>/report/shift.html                  page, with its data in report/shift/
+
+
+if PLAN.experiment.pairs:
+
+    rule score_shift:
+        input:
+            responses=answers_of_pair,
+            prompts=prompt_tables,
+            base=lambda wildcards: weights_of_pair(wildcards, "base")[0],
+            base_adapter=lambda wildcards: weights_of_pair(wildcards, "base")[1],
+            aligned=lambda wildcards: weights_of_pair(wildcards, "aligned")[0],
+            aligned_adapter=lambda wildcards: weights_of_pair(wildcards, "aligned")[1],
+            embedder=embedder_of_pair,
+        output:
+            shift=STORE / "shift" / "{key}.parquet",
+        log:
+            LOGS / "score_shift" / "{key}.log",
+        benchmark:
+            BENCHMARKS / "score_shift" / "{key}.tsv"
+        conda:
+            "../../envs/gpu.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_of_pair,
+            runtime=240,
+            models_together=int(RUNTIME.models_together),
+        params:
+            spec=spec_of("shift"),
+        message:
+            "Scoring pair {wildcards.key}"
+        script:
+            "../scripts/score_shift.py"
+
+
+    rule summarise_shift:
+        input:
+            shifts=[shift.path for shift in PLAN.shifts.values()],
+            prompts=prompt_tables,
+        output:
+            tables=expand(
+                TABLES / "{table}.{suffix}", table=SHIFT_TABLES, suffix=["parquet", "csv"]
+            ),
+        log:
+            LOGS / "summarise_shift" / f"{PLAN.experiment.name}.log",
+        benchmark:
+            BENCHMARKS / "summarise_shift" / f"{PLAN.experiment.name}.tsv"
+        conda:
+            "../../envs/cpu.yaml"
+        threads: 1
+        resources:
+            mem_mb=8000,
+            runtime=60,
+        params:
+            spec=canonical(outputs.shift_spec(PLAN)),
+            folder=TABLES,
+        message:
+            "Summing up token shift"
+        script:
+            "../scripts/summarise_shift.py"
+
+    rule build_shift_page:
+        input:
+            shifts=[shift.path for shift in PLAN.shifts.values()],
+            prompts=prompt_tables,
+            responses=[responses.path for responses in PLAN.scored.values()],
+            tables=rules.summarise_shift.output.tables,
+        output:
+            page=report(
+                REPORT / "shift.html",
+                category="Report",
+                labels={"experiment": PLAN.experiment.name},
+            ),
+            data=directory(REPORT / "shift"),
+            figures=directory(PLAN.folder / "figures" / "shift"),
+        log:
+            LOGS / "build_shift_page" / f"{PLAN.experiment.name}.log",
+        benchmark:
+            BENCHMARKS / "build_shift_page" / f"{PLAN.experiment.name}.tsv"
+        localrule: True
+        conda:
+            "../../envs/cpu.yaml"
+        params:
+            spec=canonical(outputs.shift_page_spec(PLAN)),
+            tables=TABLES,
+        message:
+            "Building the token-shift page of the experiment"
+        script:
+            "../scripts/build_shift_page.py"

@@ -1,0 +1,30 @@
+# Purpose: models that the experiment tunes itself, as LoRA adapters of catalog models.
+#
+# REQUIRED INPUTS: a materialised model.
+# OUTPUTS:
+#   results/store/adapters/<model>-<digest>/     adapter, tokenizer, training.parquet
+# A killed job goes on from its last checkpoint in results/store/aside/<key>/.
+
+
+rule tune_model:
+    input:
+        model=base_of_adapter,
+    output:
+        adapter=directory(STORE / "adapters" / "{key}"),
+    log:
+        LOGS / "tune_model" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "tune_model" / "{key}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 1
+    priority: 10
+    resources:
+        mem_mb=memory_of_adapter,
+        runtime=240,
+    params:
+        spec=spec_of("adapters"),
+    message:
+        "Tuning {wildcards.key}"
+    script:
+        "../scripts/tune_model.py"

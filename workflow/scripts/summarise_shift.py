@@ -1,0 +1,17 @@
+"""Rule summarise_shift: shares, curves, tokens and categories of every pair."""
+
+import json
+from pathlib import Path
+
+from alignlab.jobs import job
+from alignlab.statistics.shift import summarise_shift
+
+with job(snakemake.log[0]):
+    spec = json.loads(snakemake.params.spec)
+    names = [pair["name"] for pair in spec["pairs"]]
+    summarise_shift(
+        spec,
+        dict(zip(names, map(Path, snakemake.input.shifts), strict=True)),
+        [Path(path) for path in snakemake.input.prompts],
+        Path(snakemake.params.folder),
+    )

@@ -1,0 +1,16 @@
+"""Rule tune_model: an adapter from question-answer pairs."""
+
+import json
+from pathlib import Path
+
+from alignlab.experiment.artefact import STORE
+from alignlab.jobs import job
+from alignlab.tuning.finetune import finetune
+
+with job(snakemake.log[0]):
+    finetune(
+        json.loads(snakemake.params.spec),
+        Path(snakemake.input.model),
+        Path(snakemake.output.adapter),
+        aside=STORE / "aside" / snakemake.wildcards.key,
+    )
