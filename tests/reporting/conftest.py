@@ -65,9 +65,9 @@ def browser():
 
 @pytest.fixture
 def shift_page(browser, shift_study):
-    """A function that opens the token-shift page; at the end nothing was logged, or thrown.
+    """A function that opens the token-shift page.
 
-    Nor was anything requested but the page and its data files.
+    At the end nothing was logged or thrown, and only the page and its data files were read.
     """
     trouble = []
     context = browser.new_context(viewport={"width": 1400, "height": 900})

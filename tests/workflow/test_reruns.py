@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 REPORT = {"summarise_metrics": 1, "write_manifest": 1, "build_report": 1, "publish_wandb": 1}
+SHIFT = {"summarise_shift": 1, "build_shift_page": 1}
 ONE_ARM = {"generate_responses": 1, "gather_responses": 1, "measure_responses": 1, **REPORT}
 SMOKE = "config/experiments/smoke.yaml"
 
@@ -55,14 +56,27 @@ def test_a_comment_or_docstring_in_the_code_runs_nothing(checkout):
 def test_code_of_one_stage_reruns_that_stage(checkout):
     file = checkout.folder / "workflow" / "alignlab" / "metrics" / "style.py"
     file.write_text(file.read_text() + "\nADDED = 1\n")
-    assert checkout.planned() == {"measure_responses": 4, **REPORT}
+    assert checkout.planned() == {"measure_responses": 5, **REPORT}
 
 
 def test_a_line_of_a_prompt_text_reruns_the_arms_that_use_it(checkout):
     file = "config/prompts/urial/constant.yaml"
     checkout.edit(file, lambda prompt: prompt.update(system=prompt["system"] + "\nBe brief."))
-    # Of the two arms with this prompt, one leaves the system text out.
-    assert checkout.planned() == ONE_ARM
+    # Of the two arms with this prompt, one leaves the system text out; a pair has the other.
+    assert checkout.planned() == {**ONE_ARM, "score_shift": 1, **SHIFT}
+
+
+def test_a_pair_costs_its_scoring(checkout):
+    def add(experiment):
+        experiment["pairs"].append({**experiment["pairs"][0], "name": "new", "template": "shared"})
+
+    checkout.edit(SMOKE, add)
+    assert checkout.planned() == {"score_shift": 1, **SHIFT, **REPORT}
+
+
+def test_another_tuning_reruns_what_the_tuned_model_made(checkout):
+    checkout.edit(SMOKE, lambda e: e["tuned"][0].update(learning_rate=1e-4))
+    assert checkout.planned() == {"tune_model": 1, **ONE_ARM, "score_shift": 2, **SHIFT}
 
 
 def test_a_new_arm_costs_that_arm(checkout):
@@ -83,7 +97,7 @@ def test_published_answers_are_fetched_and_not_generated(checkout):
 
 def test_another_experiment_shares_the_store(checkout, tmp_path):
     experiment = yaml.safe_load((checkout.folder / SMOKE).read_text())
-    experiment |= {"name": "other", "arms": experiment["arms"][:2]}
+    experiment |= {"name": "other", "arms": experiment["arms"][:2], "pairs": [], "tuned": []}
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(experiment))
     assert checkout.planned(path) == REPORT
@@ -95,7 +109,7 @@ def test_a_copied_store_is_accepted_whatever_its_times(checkout):
         shutil.rmtree(checkout.folder / lost)
     for i, file in enumerate(sorted((checkout.folder / "results").rglob("*"), reverse=True)):
         os.utime(file, (i * 1000, i * 1000))
-    assert checkout.planned() == REPORT
+    assert checkout.planned() == {**SHIFT, **REPORT}
 
 
 @pytest.mark.parametrize("lost", ["responses", "prompts"])

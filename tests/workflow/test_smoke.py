@@ -6,11 +6,18 @@ import pytest
 
 from alignlab import tables
 
+FOLDERS = {
+    "prompts": "prompts",
+    "responses": "responses",
+    "metrics": "metrics",
+    "shift": "token_shift",
+}
+
 
 def test_every_artefact_is_a_valid_table(finished):
     store = finished.folder / "results" / "store"
-    for name in ("prompts", "responses", "metrics"):
-        files = list((store / name).glob("*.parquet"))
+    for folder, name in FOLDERS.items():
+        files = list((store / folder).glob("*.parquet"))
         assert files
         for file in files:
             table = tables.read(name, file)
@@ -29,11 +36,28 @@ def test_every_prompt_is_answered_in_every_turn_and_sample(finished):
         "zero-shot": 7,
         "urial-k3-guided": 7,
         "urial-k1-no-system": 7,
+        "tuned-chat": 7,
         "chat-sampled": 14,
     }
     for found in rows.values():
         assert all(row["finish_reason"] in ("stop", "eos", "length") for row in found)
         assert all(row["num_tokens"] == len(row["token_ids"]) for row in found)
+
+
+def test_every_token_of_the_tuned_model_is_scored_in_both_pairs(finished):
+    store = finished.folder / "results" / "store"
+    (responses,) = (store / "responses").glob("tuned-chat-*.parquet")
+    answers = {
+        (row["prompt_id"], row["turn"]): row["token_ids"]
+        for row in tables.rows("responses", responses)
+    }
+    assert any(answers.values())
+    for file in (store / "shift").glob("*.parquet"):
+        scored = {key: [] for key in answers}
+        for row in tables.rows("token_shift", file):
+            scored[row["prompt_id"], row["turn"]].append(row["token_id"])
+            assert row["kl_aligned_base"] >= 0
+        assert scored == answers
 
 
 def test_no_batch_is_left_over(finished):
@@ -56,8 +80,9 @@ def test_the_manifest_says_where_numbers_come_from(finished):
     assert {t["rule"] for t in manifest["timings"]} >= {"generate_responses", "fetch_model"}
 
 
-def test_the_report_is_one_offline_file(finished):
-    page = (finished.folder / "results/smoke/report/index.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["index.html", "shift.html"])
+def test_the_report_is_offline(finished, name):
+    page = (finished.folder / "results/smoke/report" / name).read_text(encoding="utf-8")
     for address in ('src="http', 'href="http', "url(http", "@import"):
         assert address not in page
 

@@ -8,6 +8,7 @@ from alignlab.reporting.report import build_report
 
 with job(snakemake.log[0]):
     spec = json.loads(snakemake.params.spec)
+    shift = snakemake.input.shift_figures
     names = [arm["name"] for arm in spec["arms"]]
     build_report(
         spec,
@@ -19,4 +20,5 @@ with job(snakemake.log[0]):
         provenance=json.loads(Path(snakemake.input.manifest).read_text(encoding="utf-8")),
         output=Path(snakemake.output.report),
         figures=Path(snakemake.output.figures),
+        shift=Path(shift[0]) if shift else None,
     )

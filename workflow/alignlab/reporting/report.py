@@ -8,26 +8,21 @@ page's own script runs by its hash, and a content security policy refuses every 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from alignlab.reporting import figures as drawing
-from alignlab.reporting import formats, headlines
+from alignlab.reporting import headlines, page
 from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
 
 OPTIONAL = ("artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts")
-SCRIPTS = ("report.js", "leaderboard.js", "answers.js")
+SCRIPTS = ("page.js", "report.js", "leaderboard.js", "answers.js")
 STYLES = ("report.css", "answers.css")
 CAPTIONS = {
     "differences": (
@@ -58,6 +53,7 @@ def build_report(
     provenance: dict[str, Any],
     output: Path,
     figures: Path,
+    shift: Path | None = None,
 ) -> None:
     """Write the page to `output` and its figures to `figures`/*.svg.
 
@@ -73,15 +69,17 @@ def build_report(
             `first_prompts` (arm → the first prompt as the model was given it).
         output: the page.
         figures: folder of the figures.
+        shift: folder of the token-shift figures, where the experiment has pairs.
 
     Raises:
         AlignlabError: a table is missing or damaged, or an arm has no responses.
     """
     results = read(spec, statistics, comparisons, responses, metrics, prompts)
     drawn = drawing.draw(results, figures)
-    page = render(spec, results, provenance, drawn)
+    shares = page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None
+    text = render(spec, results, provenance, drawn, shares)
     with replacing(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def render(
@@ -89,39 +87,25 @@ def render(
     results: Results,
     provenance: Mapping[str, Any],
     drawn: Mapping[str, Path],
+    shares: Markup | None = None,
 ) -> str:
     """The page as text: the same for the same input."""
-    loader = PackageLoader("alignlab.reporting", ".")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"formats": formats}
     provenance = dict.fromkeys(OPTIONAL) | dict(provenance)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
     found = headlines.headlines(results)
-    return environment.get_template("report.html").render(
-        spec=spec,
-        facts=_facts(results),
-        opening=headlines.opening(results, found),
-        headlines=found,
-        baseline=results.baseline,
-        figures=[(*CAPTIONS[name], _inline(path, name)) for name, path in drawn.items()],
-        shown=min(PROMPT_LIMIT, len(results.prompts)),
-        total=len(results.prompts),
-        provenance=provenance,
-        data=embed(payload(results, provenance["first_prompts"] or {})),
-        style=Markup("\n".join(_asset(name) for name in STYLES)),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-def _asset(name: str) -> str:
-    return (files("alignlab.reporting") / name).read_text(encoding="utf-8")
+    context = {
+        "spec": spec,
+        "facts": _facts(results),
+        "opening": headlines.opening(results, found),
+        "headlines": found,
+        "baseline": results.baseline,
+        "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in drawn.items()],
+        "shares": shares,
+        "shown": min(PROMPT_LIMIT, len(results.prompts)),
+        "total": len(results.prompts),
+        "provenance": provenance,
+        "data": embed(payload(results, provenance["first_prompts"] or {})),
+    }
+    return page.render("report.html", STYLES, SCRIPTS, context)
 
 
 def _facts(results: Results) -> list[tuple[str, str, str]]:
@@ -134,10 +118,3 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
         ("Prompts", f"{len(results.prompts):,}", split),
         ("Answers", f"{answers:,}", "one for each arm, prompt and turn"),
     ]
-
-
-def _inline(path: Path, name: str) -> Markup:
-    """An SVG file as markup of the page: without prologue, and with ids of its own."""
-    svg = path.read_text(encoding="utf-8")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    return Markup(re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg))

@@ -31,8 +31,10 @@ CAPTIONS = {
     ),
     "shift_curves": (
         "Where in the answer",
-        "Divergence, base rank and base probability by position in the answer. Later positions "
-        "average over the longer answers only; n says over how many.",
+        "Divergence, base rank and base probability by position in the answer, which counts from 1 "
+        "on a logarithmic axis. Late positions are grouped, and average over the longer answers "
+        "only; the strip below says over how many. Positions that fewer than 5% of the answers "
+        "reach are left out.",
     ),
     "shifted_tokens": (
         "Which tokens",
