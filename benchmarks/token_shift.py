@@ -42,6 +42,7 @@ class Pair:
 
     def __init__(self, base: Weights, aligned: Weights, dtype: str) -> None:
         self.base, self.aligned = ScoringModel(base, dtype), ScoringModel(aligned, dtype)
+        self.weights = memory()
         self.heads = HeadPair(self.base.head, self.aligned.head)
         self.device = self.base.engine.device
 
@@ -80,6 +81,7 @@ class Pair:
                 plain(side, ids)[0, -1].float().softmax(dim=-1).topk(30)
 
     def log_probs(self, side: ScoringModel, ids: torch.Tensor) -> torch.Tensor:
+        """Of every position, [1, tokens, vocabulary]."""
         return plain(side, ids).float().log_softmax(dim=-1)
 
 
@@ -119,10 +121,9 @@ def seconds(work: Callable[[list[list[Forced]]], None], batches: list[list[Force
 @torch.inference_mode()
 def measure(pair: Pair) -> None:
     one = pair.answers(1)
-    before = memory()
     start_peak()
     pair.score(one)
-    print(f"memory above the models: {peak() - before:.0f} MB")
+    print(f"memory above the models: {peak() - pair.weights:.0f} MB")
     ours = seconds(pair.score, one)
     print(f"our scoring: {ours:.2f} s for an answer of {ANSWER} tokens after {PROMPT}")
     bare, full = seconds(pair.bare, one), seconds(pair.full, one)
@@ -131,16 +132,16 @@ def measure(pair: Pair) -> None:
     sample = seconds(pair.published, one)
     whole = sample * ANSWER / SAMPLE
     print(
-        f"published: {sample:.1f} s for {SAMPLE} positions, so {whole:.0f} s: {whole / ours:.0f} ×"
+        f"published: {sample:.1f} s for {SAMPLE} of {ANSWER} positions, so {whole:.0f} s for all,"
     )
+    print(f"           {whole / ours:.0f} times ours")
     for times in (2, 4):
         print(f"{times} answers: {seconds(pair.score, pair.answers(times)) / ours:.2f} of one")
     if torch.cuda.is_available():
         weights = sum(p.numel() for m in (pair.base, pair.aligned) for p in body(m))
         done = 2 * weights * (PROMPT + ANSWER) + 2 * ANSWER * 2 * pair.heads.base.weight.numel()
-        print(
-            f"{done / ours / 1e12:.0f} TFLOP/s; on an H100 (989) {done / ours / 989e12:.0%} of peak"
-        )
+        rate = done / ours / 1e12
+        print(f"{rate:.0f} TFLOP/s, {rate / 989:.0%} of an H100's 989 in bfloat16")
 
 
 def body(model: ScoringModel) -> list[torch.nn.Parameter]:

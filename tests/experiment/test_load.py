@@ -43,6 +43,16 @@ def arm(key, value):
     return lambda experiment: experiment["arms"][0].update({key: value})
 
 
+def pairs(*changes):
+    pair = {"name": "p", "aligned": "zero-shot", "base": "zero-shot"}
+    return lambda experiment: experiment.update(pairs=[{**pair, **change} for change in changes])
+
+
+def tuned(**changes):
+    entry = {"name": "mine", "base": "tiny-base", "examples": "icl/pool"} | changes
+    return lambda experiment: experiment.update(tuned=[entry])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -57,6 +67,18 @@ def arm(key, value):
             arm("method", {"kind": "retrieval", "pool": "icl/pool", "embedder": "tiny-base"}),
             r"arms.0.method.embedder: tiny-base is a language model",
         ),
+        (pairs({"aligned": "none"}), r"pairs.0.aligned: 'none' is not one of zero-shot"),
+        (pairs({"base": "none"}), r"pairs.0.base: 'none' is not one of zero-shot"),
+        (pairs({}, {}), "two pairs are named p"),
+        (pairs({"template": "other"}), r"pairs.0.template: .*'own' or 'shared'"),
+        (
+            lambda e: (pairs({})(e), e.update(engine={"name": "fake"})),
+            "pairs: the fake engine has no probabilities",
+        ),
+        (tuned(base="none"), r"tuned.0.base: 'none' is not in the catalog"),
+        (tuned(base="minilm"), r"tuned.0.base: minilm only embeds text"),
+        (tuned(name="tiny-base"), r"tuned.0.name: tiny-base is in the catalog"),
+        (tuned(method={"kind": "retrieval", "pool": "icl/pool"}), "retrieval would show each"),
         (lambda e: e["arms"].append(e["arms"][0]), "two arms are named zero-shot"),
         (lambda e: e.update(baseline="other"), "baseline 'other' is no arm"),
         (lambda e: e["prompts"].append({"dataset": "nope"}), r"prompts.1.dataset: 'nope' is not"),

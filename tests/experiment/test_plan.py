@@ -13,6 +13,10 @@ from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
 
 SMOKE = Path("config/experiments/smoke.yaml")
+TUNED = {
+    *(("adapters", "tiny-tuned"), ("responses", "tuned-chat"), ("metrics", "tuned-chat")),
+    *(("shift", "tuned-vs-base"), ("shift", "tuned-vs-urial")),
+}
 pytestmark = pytest.mark.usefixtures("repository")
 
 
@@ -58,13 +62,41 @@ def test_runtime_wandb_titles_and_key_order_change_nothing(plan):
 
 def test_the_seed_counts_only_where_something_is_sampled(plan):
     after = plan(lambda experiment: experiment.update(seed=7))
-    assert changed(plan(), after) == {("responses", "chat-sampled"), ("metrics", "chat-sampled")}
+    assert changed(plan(), after) == {
+        *(("responses", "chat-sampled"), ("metrics", "chat-sampled")),
+        *TUNED,
+    }
+
+
+def test_tuning_changes_what_the_tuned_model_made(plan):
+    def change(experiment):
+        experiment["tuned"][0]["lora"]["rank"] = 2
+
+    assert changed(plan(), plan(change)) == TUNED
+
+
+def test_a_pair_reads_its_base_arms_prompt_and_not_its_answers(plan):
+    def shorter(experiment):
+        experiment["arms"][1]["decoding"] = {"max_new_tokens": 5}
+
+    def asked_otherwise(experiment):
+        experiment["arms"][1]["method"]["k"] = 1
+
+    assert ("shift", "tuned-vs-urial") not in changed(plan(), plan(shorter))
+    assert ("shift", "tuned-vs-urial") in changed(plan(), plan(asked_otherwise))
+
+
+def test_a_tuned_model_keeps_its_bases_weights_and_its_own_tokenizer(plan):
+    planned = plan()
+    assert planned.base_of("tiny-tuned") == "tiny-gemma"
+    assert set(planned.models) == {"tiny-gemma", "tiny-aligned"}
+    assert planned.tokenizer_of("tiny-tuned") == planned.adapters["tiny-tuned"].path
 
 
 def test_prompts_change_every_arm_but_no_model(plan):
     after = plan(lambda experiment: experiment["prompts"][0].update(take=3))
     stages = {stage for stage, _ in changed(plan(), after)}
-    assert stages == {"prompts", "responses", "metrics"}
+    assert stages == {"prompts", "responses", "metrics", "shift"}
 
 
 def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch):
@@ -84,7 +116,11 @@ def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch
     after = plan()
     found = changed(before, after)
     texts._read.cache_clear()
-    assert found == {("responses", "urial-k3-guided"), ("metrics", "urial-k3-guided")}
+    assert found == {
+        ("responses", "urial-k3-guided"),
+        ("metrics", "urial-k3-guided"),
+        ("shift", "tuned-vs-urial"),
+    }
 
 
 def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatch):

@@ -110,8 +110,9 @@ def _with_lora(spec: dict[str, Any], folder: Path) -> PeftModel:
     )
     lora, targets = spec["lora"], spec["lora"]["targets"]
     if targets != "all-linear":
-        linear = {n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
-        known = {name.rpartition(".")[2] for name in linear} - {"lm_head"}
+        head, linear = model.get_output_embeddings(), torch.nn.Linear
+        layers = [n for n, m in model.named_modules() if isinstance(m, linear) and m is not head]
+        known = {name.rpartition(".")[2] for name in layers}
         if unknown := sorted(set(targets) - known):
             raise AlignlabError(
                 f"{spec['name']}: lora.targets: {spec['base']} has no linear layer "

@@ -1,0 +1,113 @@
+"""LoRA tuning of the demo's base model: throughput and peak memory against a bare TRL script.
+
+    make run && .venv/bin/python benchmarks/tuning.py                  # about 5 minutes on one core
+    .venv/bin/python benchmarks/tuning.py --examples 8                 # about 1
+
+Both tune on the same ids with the same settings, one after the other in a process of its own, so
+that its peak of memory is its own too. Loading the model is not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+import yaml
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+
+from alignlab import tables
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.experiment.tuning import Tuned
+from alignlab.prompting.chat import prompter
+from alignlab.prompting.encode import encoder
+from alignlab.tuning.examples import labelled
+from alignlab.tuning.finetune import finetune
+
+BASE = "gemma-3-270m"
+
+
+def main() -> None:
+    options = arguments()
+    model = options.model or Plan(load_study("demo")).models[BASE].path
+    speeds = {}
+    for name, run in (("ours", ours), ("bare TRL", bare)):
+        with get_context("spawn").Pool(1) as pool:
+            tokens, seconds, peak = pool.apply(measured, (run, model, options))
+        speeds[name] = tokens / seconds
+        print(f"{name}: {tokens} tokens, {speeds[name]:.1f} tokens/s, peak {peak:.0f} MB")
+    print(f"throughput: ratio {speeds['ours'] / speeds['bare TRL']:.2f}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", type=Path, help="folder of the model; the store's if absent")
+    return parser.parse_args()
+
+
+def measured(run, model: Path, options: argparse.Namespace) -> tuple[int, float, float]:
+    """Tokens, seconds of training, and peak memory in MB."""
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        tokens, seconds = run(spec_of(options.examples), model, Path(folder))
+    return tokens, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def spec_of(examples: int) -> dict:
+    pool = yaml.safe_load(Path("config/prompts/icl/pool.yaml").read_text(encoding="utf-8"))
+    keys = Tuned(name="warm", base=BASE, examples="icl/pool").model_dump(exclude_none=True)
+    return {
+        **keys,
+        "examples": pool["examples"][:examples],
+        "method": {"kind": "chat", "module": "alignlab.prompting.chat"},
+        "chat_template": Path("config/prompts/chat/gemma.jinja").read_text(encoding="utf-8"),
+        "engine": {"name": "transformers", "dtype": "float32"},
+        "seed": 0,
+    }
+
+
+def ours(spec: dict, model: Path, folder: Path) -> tuple[int, float]:
+    finetune(spec, model, folder / "adapter", folder / "aside")
+    last = tables.read("training", folder / "adapter" / "training.parquet").to_pylist()[-1]
+    return last["tokens"], last["seconds"]
+
+
+def bare(spec: dict, model: Path, folder: Path) -> tuple[int, float]:
+    """What TRL's documentation suggests, with our settings and no more."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = spec["chat_template"]
+    asked = prompter(spec["method"], tokenizer)
+    rows = labelled(spec, tokenizer, asked, encoder(tokenizer, asked))
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        args=SFTConfig(
+            output_dir=str(folder),
+            num_train_epochs=spec["epochs"],
+            per_device_train_batch_size=spec["batch_size"],
+            learning_rate=spec["learning_rate"],
+            max_length=None,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"),
+    )
+    start = time.perf_counter()
+    trainer.train()
+    return sum(len(row["input_ids"]) for row in rows) * spec["epochs"], time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""A real model and a LoRA of it: positions recomputed by hand with plain transformers."""
+
+import random
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from alignlab import tables
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.generate import Part, generate
+from alignlab.shift.model import Weights
+from alignlab.shift.score import score_shift
+from alignlab.sources.datasets import fetch_prompts
+from alignlab.sources.models import fetch_model
+from alignlab.tuning.finetune import finetune
+
+pytestmark = pytest.mark.real
+MODEL = "smollm2-135m-instruct"
+POSITIONS = 200
+
+
+@pytest.fixture(scope="module")
+def experiment(repository_root, tmp_path_factory):
+    """Plan of a small experiment: a LoRA of the model answers, and is compared with the model."""
+    folder = tmp_path_factory.mktemp("experiment")
+    path = folder / "real.yaml"
+    path.write_text(
+        f"""
+        name: real
+        title: A real model and a LoRA of it
+        prompts: [{{dataset: smoke-questions, take: 4}}]
+        baseline: base
+        decoding: {{max_new_tokens: 60}}
+        engine: {{dtype: float32}}
+        embedder: null
+        tuned: [{{name: lora, base: {MODEL}, examples: icl/pool, take: 8}}]
+        arms:
+          - {{name: base, model: {MODEL}, method: {{kind: chat}}}}
+          - {{name: tuned, model: lora, method: {{kind: chat, system: Be kind.}}}}
+        pairs: [{{name: pair, aligned: tuned, base: base}}]
+        """
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repository_root)
+        plan = Plan(load_study(str(path)))
+        assert list(plan)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def scored(experiment, repository_root, tmp_path_factory):
+    """Folders of the model and the adapter, the responses, and the token_shift rows."""
+    folder = tmp_path_factory.mktemp("scored")
+    kept = repository_root / experiment.models[MODEL].path
+    model = kept if kept.is_dir() else folder / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repository_root)
+        if not model.is_dir():
+            fetch_model(experiment.models[MODEL].job_spec, model)
+        prompts = folder / "prompts.parquet"
+        fetch_prompts(experiment.prompts[0].job_spec, prompts)
+    adapter, responses = folder / "adapter", folder / "responses.parquet"
+    finetune(experiment.adapters["lora"].job_spec, model, adapter, aside=folder / "aside")
+    spec = experiment.responses["tuned"].job_spec
+    settings = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
+    generate(spec, [prompts], model, adapter, None, responses, **settings)
+    output = folder / "shift.parquet"
+    weights = Weights(model), Weights(model, adapter)
+    spec = experiment.shifts["pair"].job_spec
+    score_shift(spec, responses, [prompts], *weights, None, output, together=True)
+    return model, adapter, responses, tables.read("token_shift", output).to_pylist()
+
+
+def test_positions_recomputed_by_hand_agree(scored):
+    model, adapter, responses, rows = scored
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    tuned = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    tuned = PeftModel.from_pretrained(tuned, adapter)
+    answers = {r["prompt_id"]: r for r in tables.rows("responses", responses) if r["turn"] == 0}
+    sides = {
+        name: (
+            every_position(base, base_context(tokenizer, answer), answer["token_ids"]),
+            every_position(tuned, answer["prompt_ids"], answer["token_ids"]),
+        )
+        for name, answer in answers.items()
+    }
+    first = [row for row in rows if row["turn"] == 0]
+    assert len(first) >= POSITIONS
+    for row in random.Random(0).sample(first, POSITIONS):
+        q, p = (side[row["position"]] for side in sides[row["prompt_id"]])
+        token = row["token_id"]
+        assert row["base_logprob"] == pytest.approx(q[token].item(), abs=1e-4)
+        assert row["aligned_logprob"] == pytest.approx(p[token].item(), abs=1e-4)
+        assert row["kl_aligned_base"] == pytest.approx((p.exp() * (p - q)).sum().item(), abs=1e-4)
+        assert row["kl_base_aligned"] == pytest.approx((q.exp() * (q - p)).sum().item(), abs=1e-4)
+        assert abs(row["base_rank"] - int((q > q[token]).sum()) - 1) <= near(q, token)
+
+
+def base_context(tokenizer, answer):
+    """The base arm has no system message: the question alone in its template."""
+    question = tokenizer.decode(answer["prompt_ids"]).split("<|im_start|>user\n")[-1]
+    chat = [{"role": "user", "content": question.split("<|im_end|>")[0]}]
+    return tokenizer.apply_chat_template(chat, add_generation_prompt=True).input_ids
+
+
+def every_position(model, context, answer):
+    """Log-probabilities before each token of the answer, [tokens, vocabulary], float64."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([context + answer])).logits[0].double()
+    return logits[len(context) - 1 : -1].log_softmax(1)
+
+
+def near(log_q, token):
+    """How many other ids are so close that rounding decides their order."""
+    return int(((log_q - log_q[token]).abs() < 1e-4).sum()) - 1
+
+
+def test_the_greedy_model_is_certain_of_its_own_answers(scored):
+    *_, rows = scored
+    top = [row["aligned_topk_ids"][0] == row["token_id"] for row in rows]
+    assert sum(top) / len(top) > 0.99
