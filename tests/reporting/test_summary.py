@@ -3,10 +3,11 @@
 import pytest
 from synthetic import ARMS
 
+from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import MAIN, read_differences
-from alignlab.reporting.summary import WIDTH, summary
+from alignlab.reporting.summary import WIDTH, shift_summary, summary
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,20 @@ def test_stars_are_the_distinguishable_differences(study, text):
 def test_an_unknown_baseline_is_an_error(study):
     with pytest.raises(AlignlabError, match="no row for the baseline 'nobody'"):
         summary(study.arguments["statistics"], study.arguments["comparisons"], "nobody")
+
+
+def test_every_pair_has_a_line(tmp_path):
+    path = tmp_path / "shift_statistics.parquet"
+    row = {"template": "own", "dataset": "all", "category": "all", "eos": "with", "prompts": 9}
+    row |= {"weighting": "pooled", "tokens": 90, "value": 0.5, "ci_low": 0.25, "ci_high": 0.75}
+    metrics = ("unshifted", "marginal", "shifted", "kl_aligned_base", "first_token_shifted")
+    rows = [{**row, "pair": pair, "metric": m} for pair in ("own", "other") for m in metrics]
+    rows += [{**row, "pair": "own", "metric": "shifted", "eos": "without", "value": 0.99}]
+    tables.write("shift_statistics", path, rows, {})
+    text = shift_summary(path)
+    header, own, other, *_ = text.splitlines()
+    assert header.split()[:3] == ["pair", "Unshifted", "Marginal"]
+    assert own.startswith("own    50% [25, 75]")
+    assert other.startswith("other  50% [25, 75]")
+    assert "99%" not in text
+    assert max(map(len, text.splitlines())) <= WIDTH

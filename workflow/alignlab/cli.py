@@ -97,7 +97,7 @@ def _summary(options: argparse.Namespace) -> int:
     from alignlab.experiment.load import load_study
     from alignlab.experiment.outputs import summary_spec
     from alignlab.experiment.plan import Plan
-    from alignlab.reporting.summary import summary
+    from alignlab.reporting.summary import shift_summary, summary
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
@@ -105,6 +105,8 @@ def _summary(options: argparse.Namespace) -> int:
         raise AlignlabError(f"{folder}: made before the experiment's last change; run it again")
     baseline = plan.experiment.baseline
     print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))
+    if plan.experiment.pairs:
+        print(f"\n{shift_summary(folder / 'shift_statistics.parquet')}")
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
     return 0
 

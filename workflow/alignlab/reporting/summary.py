@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.formats import decimals, number
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import MAIN, Grid, read_differences, read_estimates
+from alignlab.statistics import shift_metrics
 from alignlab.tables import Row
 
 WIDTH = 110
+# Which rows of shift_statistics: dataset, category, eos, weighting.
+POOLED = ("all", "all", "with", "pooled")
+SHIFT = ("unshifted", "marginal", "shifted", "kl_aligned_base", "first_token_shifted")
 GAP = "  "
 
 
@@ -37,6 +42,32 @@ def summary(statistics: Path, comparisons: Path, baseline: str) -> str:
     columns = [_column(estimates, differences, metric) for metric in metrics]
     notes = list(_notes(estimates, metrics, baseline))
     return "\n\n".join([*(_block(names, block) for block in _folded(names, columns)), *notes])
+
+
+def shift_summary(statistics: Path) -> str:
+    """Token shift of every pair: all tokens pooled, the end of the answer included.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    chosen: dict[str, dict[str, Row]] = {}
+    for row in tables.rows("shift_statistics", statistics):
+        if (row["dataset"], row["category"], row["eos"], row["weighting"]) == POOLED:
+            chosen.setdefault(row["pair"], {})[row["metric"]] = {**row, "mean": row["value"]}
+    columns = []
+    for metric in SHIFT:
+        known = shift_metrics.METRICS[metric]
+        share = known.unit == "share"
+        rows = [cells[metric] for cells in chosen.values() if metric in cells]
+        places = 0 if share else min(2, decimals(row["mean"] for row in rows))
+        cells = [
+            _cell(cells[metric], share, places) if metric in cells else "–"
+            for cells in chosen.values()
+        ]
+        columns.append([known.label, *cells])
+    names = ["pair", *chosen]
+    blocks = [_block(names, block) for block in _folded(names, columns)]
+    return "\n\n".join([*blocks, "All tokens pooled; 95% bootstrap intervals over prompts."])
 
 
 def _known(cells: dict[str, Row], metric: str) -> bool:
