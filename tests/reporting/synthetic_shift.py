@@ -111,7 +111,7 @@ def response_row(key: tuple, pieces: list[str]) -> dict:
 
 
 def write_aggregates(folder: Path, prompts: list[dict]) -> None:
-    """The three tables of the statistics room, over tokens, with invented intervals."""
+    """The tables of the statistics room, over tokens, with invented intervals."""
     safety = {row["prompt_id"] for row in prompts if row["category"] == "safety"}
     shares, kinds, tokens = [], [], []
     for pair in PAIRS:
@@ -130,11 +130,19 @@ def write_aggregates(folder: Path, prompts: list[dict]) -> None:
         tokens += shifted_token_rows(head, rows)
     note = {"digest": "0123456789ab"}
     for name, content in zip(
-        ("shift_statistics", "shift_categories", "shifted_tokens"),
-        (shares, kinds, tokens),
+        ("shift_statistics", "shift_categories", "shifted_tokens", "shift_comparisons"),
+        (shares, kinds, tokens, comparison_rows()),
         strict=True,
     ):
         tables.write(name, folder / f"{name}.parquet", content, note)
+
+
+def comparison_rows() -> list[dict]:
+    """The second pair against the first, less shifted by a quarter of a point."""
+    row = {"pair_a": PAIRS[1][0], "pair_b": PAIRS[0][0], "dataset": "all", "category": "all"}
+    row |= {"prompts": 20, "tokens": 900, "value": -0.0025, "ci_low": -0.01, "ci_high": 0.005}
+    names = ("unshifted", "marginal", "shifted", "top3", "kl_aligned_base")
+    return [row | {"metric": name} for name in names]
 
 
 def statistic_rows(head: dict, rows: list[dict]) -> list[dict]:

@@ -10,7 +10,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.reporting import shift_payload
 from alignlab.reporting.shift_page import build_shift_page
-from alignlab.reporting.shift_summary import slices
+from alignlab.reporting.shift_summary import comparisons, slices
 
 PAIR = {"name": PAIRS[0][0], "template": PAIRS[0][1]}
 
@@ -126,3 +126,10 @@ def test_values_that_the_table_does_not_have_are_dashes_without_interval(tmp_pat
     assert found.cells["shifted"].value == "25.0\u00a0%"
     assert found.cells["shifted"].interval == ""
     assert found.cells["top3"].value == "–"
+
+
+def test_a_pair_is_compared_with_the_first_of_the_same_answers(shift_study):
+    (row,) = comparisons(shift_study.folder)
+    assert (row["pair"], row["against"], row["tokens"]) == ("smol-shared", "smol-own", 900)
+    assert row["cells"]["shifted"].value == "−0.2\u00a0%"
+    assert row["cells"]["shifted"].interval == "−1.0 to +0.5"

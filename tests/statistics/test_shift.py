@@ -26,7 +26,8 @@ def summarised(tmp_path):
     def run(rows, prompts=FOUR, seed=0):
         write_prompts(tmp_path / "prompts.parquet", prompts)
         tables.write("token_shift", tmp_path / "p.parquet", rows, {})
-        spec = {"pairs": [{"name": "p", "template": "own"}], "seed": seed, "digest": "d"}
+        pair = {"name": "p", "template": "own", "aligned": "chat"}
+        spec = {"pairs": [pair], "seed": seed, "digest": "d"}
         pairs = {"p": tmp_path / "p.parquet"}
         summarise_shift(spec, pairs, [tmp_path / "prompts.parquet"], tmp_path)
         return {name: list(tables.rows(name, tmp_path / f"{name}.parquet")) for name in TABLES}

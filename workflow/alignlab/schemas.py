@@ -100,6 +100,18 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "ci_low": (FLOAT, "95% interval: bootstrap over prompts; Wilson for shares of 0 or 1"),
         "ci_high": (FLOAT, "The same"),
     },
+    "shift_comparisons": {
+        "pair_a": (TEXT, "Name of a pair"),
+        "pair_b": (TEXT, "The first pair that scores the same answers"),
+        "dataset": (TEXT, "Dataset, or `all`"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
+        "metric": (TEXT, "`alignlab.statistics.shift_metrics` documents each"),
+        "prompts": (INT, "Prompts that both could score"),
+        "tokens": (INT, "Their tokens, which are the same in both"),
+        "value": (FLOAT, "Pooled mean of a − b over those tokens, in the metric's unit"),
+        "ci_low": (FLOAT, "95% paired bootstrap interval over prompts"),
+        "ci_high": (FLOAT, "The same"),
+    },
     "shift_curves": {
         "pair": (TEXT, "Name of the pair"),
         "template": (TEXT, "`own` or `shared`"),

@@ -26,6 +26,7 @@ SHIFT_TABLES = [
     "shifted_tokens",
     "shift_categories",
     "shift_confidence",
+    "shift_comparisons",
 ]
 FIGURES = [PLAN.folder / "figures" / "arms"]
 FIGURES += [PLAN.folder / "figures" / "shift"] if PLAN.experiment.pairs else []

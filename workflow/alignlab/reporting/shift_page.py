@@ -9,9 +9,7 @@ Model text is hostile input: it is placed with `textContent` only, isolated, con
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from alignlab.errors import AlignlabError
 from alignlab.reporting import page, shift_summary
 from alignlab.reporting.payload import embed
 from alignlab.reporting.shift_payload import Written, write_pair, write_prompts
-from alignlab.tables import explained, replacing, rows
+from alignlab.tables import building, replacing, rows
 
 SCRIPTS = ("page.js", "shift.js", "shift_answer.js", "shift_summary.js", "shift_list.js")
 STYLES = ("report.css", "answers.css", "shift.css")
@@ -71,7 +69,7 @@ def build_shift_page(
         prompts: prompts tables, in order of display.
         responses: aligned arm → responses table.
         figures: a name of `CAPTIONS` → SVG file, in order of display.
-        tables: folder with shift_statistics, shift_categories and shifted_tokens, as .parquet.
+        tables: folder with the token-shift statistics, as .parquet.
         output: the page.
         data: folder of the data files; the page finds it by its path relative to `output`.
 
@@ -88,7 +86,7 @@ def build_shift_page(
     asked = [row for path in prompts for row in rows("prompts", path)]
     places = {row["prompt_id"]: place for place, row in enumerate(asked)}
     shown = []
-    with _replacing_folder(data) as folder:
+    with building(data) as folder:
         files = write_prompts(folder, asked)
         for place, pair in enumerate(spec["pairs"]):
             listed = shift_summary.shifted_tokens(tables, pair)
@@ -113,6 +111,7 @@ def _render(
         "spec": spec,
         "columns": shift_summary.COLUMNS,
         "summaries": [(pair, shift_summary.slices(tables, pair)) for pair in spec["pairs"]],
+        "comparisons": shift_summary.comparisons(tables),
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in figures.items()],
         "data": embed(content),
     }
@@ -133,17 +132,3 @@ def _pair(
         "categories": shift_summary.categories(tables, pair),
         "tokens": [token | {"answers": written.shifted_in[token["token_id"]]} for token in listed],
     }
-
-
-@contextmanager
-def _replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty sibling that takes the place of `path` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explained(path):
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)

@@ -8,13 +8,13 @@ Shares are over tokens, pooled over prompts, with 95% bootstrap intervals over p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alignlab import tables
-from alignlab.reporting.formats import number
+from alignlab.reporting.formats import number, signed
 from alignlab.tables import Row
 
 COLUMNS = {
@@ -76,11 +76,31 @@ def _slice(eos: str, category: str, rows: Mapping[str, Row]) -> Slice:
     )
 
 
-def _cell(row: Row | None, share: bool) -> Cell:
+def comparisons(folder: Path) -> list[dict[str, Any]]:
+    """Pairs against the first that scores the same answers: differences over all prompts.
+
+    Each has `pair`, `against`, `tokens` and `cells`, a `Cell` for every key of `COLUMNS`.
+    """
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in tables.rows("shift_comparisons", folder / "shift_comparisons.parquet"):
+        if (row["dataset"], row["category"]) == ("all", "all") and row["metric"] in COLUMNS:
+            found.setdefault((row["pair_a"], row["pair_b"]), {})[row["metric"]] = row
+    return [
+        {
+            "pair": pair,
+            "against": against,
+            "tokens": next(iter(rows.values()))["tokens"],
+            "cells": {name: _cell(rows[name], name in SHARES, signed) for name in COLUMNS},
+        }
+        for (pair, against), rows in found.items()
+    ]
+
+
+def _cell(row: Row | None, share: bool, shown_as: Callable[..., str] = number) -> Cell:
     known = {name: _known(row[name]) if row else None for name in ("value", "ci_low", "ci_high")}
     scale, places = (100, 1) if share else (1, 3)
     value, low, high = (
-        number(None if each is None else scale * each, places) for each in known.values()
+        shown_as(None if each is None else scale * each, places) for each in known.values()
     )
     interval = "" if known["ci_low"] is None else f"{low} to {high}"
     shown = f"{value}\u00a0%" if share and known["value"] is not None else value

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,13 +37,15 @@ def fetch_model(spec: dict[str, Any], output: Path) -> None:
             message opens with the model's name.
     """
     try:
-        with _building(output) as folder:
+        with tables.building(output) as folder:
             _materialise(spec, folder)
             if spec.get("chat_template"):
                 (folder / "chat_template.jinja").write_text(spec["chat_template"], encoding="utf-8")
             _sign(spec, folder)
     except AlignlabError as error:
         raise AlignlabError(f"model {spec['id']}: {error}") from error
+    except SafetensorError as error:  # of a write: damaged weights are told apart where read
+        raise AlignlabError(f"model {spec['id']}: cannot be written: {error}") from error
 
 
 def _materialise(spec: dict[str, Any], folder: Path) -> None:
@@ -98,23 +98,3 @@ def _sign(spec: dict[str, Any], folder: Path) -> None:
             checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     note = {"spec": spec, "sha256": checksums, "versions": tables.versions()}
     (folder / "alignlab.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _building(output: Path) -> Iterator[Path]:
-    """Yield a temporary sibling folder that becomes `output` when the block ends well.
-
-    Raises:
-        AlignlabError: the disk is full or the folder cannot be written.
-    """
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with tables.explained(output):
-            temporary.mkdir(parents=True)
-            yield temporary
-            shutil.rmtree(output, ignore_errors=True)
-            temporary.rename(output)
-    except SafetensorError as error:  # of a write: damaged weights are told apart where read
-        raise AlignlabError(f"{output}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

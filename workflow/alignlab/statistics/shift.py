@@ -20,6 +20,7 @@ from alignlab import tables
 from alignlab.statistics.bootstrap import ratio_intervals, ratio_share_intervals
 from alignlab.statistics.resampling import areas, bands, draws, medians
 from alignlab.statistics.shift_curves import curves
+from alignlab.statistics.shift_differences import Sums, differences, sums
 from alignlab.statistics.shift_kinds import categories, confidence, top_tokens
 from alignlab.statistics.shift_metrics import METRICS
 from alignlab.statistics.shift_tokens import read_tokens, sums_by_prompt
@@ -37,23 +38,26 @@ def summarise_shift(
     prompts, for shares of 0 or 1. Under two prompts there is none.
 
     Args:
-        spec: `pairs` (each with `name` and `template`, in order of display), `seed` (of every
-            resample), `digest`.
+        spec: `pairs` (each with `name`, `template` and `aligned` arm, in order of display), `seed`
+            (of every resample), `digest`.
         pairs: name of a pair → its token_shift table.
         prompts: the tables of prompts that were asked.
-        folder: where `shift_statistics`, `shift_curves`, `shifted_tokens`, `shift_categories` and
-            `shift_confidence` go.
+        folder: where `shift_statistics`, `shift_curves`, `shifted_tokens`, `shift_categories`,
+            `shift_confidence` and `shift_comparisons` go.
 
     Raises:
         AlignlabError: a table is damaged, or names a prompt that is in none of `prompts`.
     """
     asked, seed = read_prompts(prompts), spec["seed"]
     found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    added: dict[str, Sums] = {}
     for pair in spec["pairs"]:
         tokens = read_tokens(pairs[pair["name"]], asked)
         label = {"pair": pair["name"], "template": pair["template"]}
         for table, describe in TABLES.items() if len(tokens) else ():
             found[table] += [label | row for row in describe(tokens, asked, seed)]
+        added[pair["name"]] = sums(tokens, len(asked))
+    found["shift_comparisons"] = list(differences(spec["pairs"], added, asked, seed))
     for table, rows in found.items():
         tables.write_with_csv(table, folder / f"{table}.parquet", rows, spec)
 

@@ -9,10 +9,7 @@ output is the adapter, the tokenizer with its chat template, and `training.parqu
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +70,7 @@ def finetune(spec: dict[str, Any], model: Path, output: Path, aside: Path) -> No
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_checkpoint(aside))
-    with _appearing(output) as folder:
+    with tables.building(output) as folder:
         _save(tuned, spec["base"], folder)
         tokenizer.save_pretrained(folder)
         steps = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -186,17 +183,3 @@ def _save(tuned: PeftModel, base: str, folder: Path) -> None:
     # safetensors writes 0600, which a shared store cannot use.
     mode = (folder / "adapter_config.json").stat().st_mode
     (folder / "adapter_model.safetensors").chmod(mode)
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[Path]:
-    """Yield a temporary sibling folder that becomes `output` when the block ends well."""
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with tables.explained(output):
-            temporary.mkdir(parents=True)
-            yield temporary
-            shutil.rmtree(output, ignore_errors=True)
-            temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
