@@ -152,7 +152,7 @@ def statistic_rows(head: dict, rows: list[dict]) -> list[dict]:
     values = {name: shares[name] / len(rows) for name in ("unshifted", "marginal", "shifted")}
     values["top3"] = values["unshifted"] + values["marginal"]
     values["kl_aligned_base"] = sum(row["kl_aligned_base"] for row in rows) / len(rows)
-    head |= {"dataset": "all", "weighting": "pooled", "tokens": len(rows)}
+    head |= {"dataset": "all", "weighting": "pooled", "coverage": None, "tokens": len(rows)}
     head["prompts"] = len({row["prompt_id"] for row in rows})
     return [
         head | {"metric": name, "value": value, "ci_low": 0.95 * value, "ci_high": 1.05 * value}
@@ -205,7 +205,8 @@ def shift_arguments(folder: Path, figure: Path) -> dict:
     names = ("name", "template", "aligned", "base", "aligned_model", "base_model")
     spec = {"experiment": "synthetic", "title": "Invented shift", "digest": "0123456789ab"}
     return {
-        "spec": spec | {"pairs": [dict(zip(names, pair, strict=True)) for pair in PAIRS]},
+        "spec": spec
+        | {"pairs": [dict(zip(names, pair, strict=True)) | {"decoding": None} for pair in PAIRS]},
         "pairs": {pair[0]: folder / f"{pair[0]}.parquet" for pair in PAIRS},
         "prompts": [folder / "prompts.parquet"],
         "responses": {"chat": folder / "chat.parquet"},

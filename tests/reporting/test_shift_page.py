@@ -119,7 +119,14 @@ def test_slices_come_whole_first_then_by_category_then_without_the_end_token(shi
 
 def test_values_that_the_table_does_not_have_are_dashes_without_interval(tmp_path):
     row = {"pair": "smol-own", "template": "own", "dataset": "all", "category": "all"}
-    row |= {"eos": "with", "weighting": "pooled", "metric": "shifted", "prompts": 1, "tokens": 3}
+    row |= {
+        "eos": "with",
+        "weighting": "pooled",
+        "coverage": None,
+        "metric": "shifted",
+        "prompts": 1,
+        "tokens": 3,
+    }
     row |= {"value": 0.25, "ci_low": None, "ci_high": float("nan")}
     tables.write("shift_statistics", tmp_path / "shift_statistics.parquet", [row], {})
     (found,) = slices(tmp_path, PAIR)

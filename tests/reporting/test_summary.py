@@ -45,7 +45,14 @@ def test_an_unknown_baseline_is_an_error(study):
 def test_every_pair_has_a_line(tmp_path):
     path = tmp_path / "shift_statistics.parquet"
     row = {"template": "own", "dataset": "all", "category": "all", "eos": "with", "prompts": 9}
-    row |= {"weighting": "pooled", "tokens": 90, "value": 0.5, "ci_low": 0.25, "ci_high": 0.75}
+    row |= {
+        "weighting": "pooled",
+        "coverage": 0.9,
+        "tokens": 90,
+        "value": 0.5,
+        "ci_low": 0.25,
+        "ci_high": 0.75,
+    }
     metrics = ("unshifted", "marginal", "shifted", "kl_aligned_base", "first_token_shifted")
     rows = [{**row, "pair": pair, "metric": m} for pair in ("own", "other") for m in metrics]
     rows += [{**row, "pair": "own", "metric": "shifted", "eos": "without", "value": 0.99}]
@@ -56,4 +63,5 @@ def test_every_pair_has_a_line(tmp_path):
     assert own.startswith("own    50% [25, 75]")
     assert other.startswith("other  50% [25, 75]")
     assert "99%" not in text
+    assert "other: 90% of answers could be scored." in text
     assert max(map(len, text.splitlines())) <= WIDTH

@@ -70,7 +70,7 @@ def scored(experiment, repository_root, tmp_path_factory):
     output = folder / "shift.parquet"
     weights = Weights(model), Weights(model, adapter)
     spec = experiment.shifts["pair"].job_spec
-    score_shift(spec, responses, [prompts], *weights, None, output, together=True)
+    score_shift(spec, responses, [prompts], *weights, output, together=True)
     return model, adapter, responses, tables.read("token_shift", output).to_pylist()
 
 

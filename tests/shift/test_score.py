@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import all_logits, before_answer, divergences
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
@@ -90,7 +91,7 @@ def scored(tmp_path, prompts, answer):
         tables.write("responses", responses, rows, {})
         weights = Weights(base), Weights(aligned)
         given = spec(**changes)
-        score_shift(given, responses, prompts, *weights, None, output, together=together)
+        score_shift(given, responses, prompts, *weights, output, together=together)
         return tables.read("token_shift", output).to_pylist()
 
     return run
@@ -195,14 +196,17 @@ def test_a_later_turn_sees_the_earlier_ones(tmp_path, scored, answer, prompts, m
     assert first[0]["base_logprob"] != pytest.approx(second[0]["base_logprob"], abs=1e-3)
 
 
-def test_what_cannot_be_scored_is_counted(scored, answer, model_folder, caplog):
+def test_what_cannot_be_scored_is_counted(tmp_path, scored, answer, model_folder, caplog):
     pair = model_folder("tied", 0), model_folder("tied", 1)
     rows = [answer(0, 5), answer(1, 0, finish_reason="error"), answer(2, 250)]
     assert {row["prompt_id"] for row in scored(*pair, rows)} == {"q/0"}
     assert "1 answers have no token: q/1 turn 0" in caplog.text
     assert "1 answers do not fit the context window: q/2 turn 0" in caplog.text
+    assert tables.counts_of(tmp_path / "shift.parquet")["scored"] == 1
+    (tmp_path / "shift.parquet").unlink()
     with pytest.raises(AlignlabError, match="not one answer"):
         scored(*pair, rows[1:])
+    assert not (tmp_path / "shift.parquet").exists()
 
 
 def test_published_answers_are_tokenised_only_if_asked(tmp_path, scored, answer, model_folder):
@@ -216,7 +220,8 @@ def test_published_answers_are_tokenised_only_if_asked(tmp_path, scored, answer,
         scored(*pair, rows, retokenise=True)
     found = scored(*pair, rows, retokenise=True, template="shared")
     assert "".join(row["token"] for row in found) == text
-    assert tables.spec_of(tmp_path / "shift.parquet")["retokenised"] == 1
+    counts = tables.counts_of(tmp_path / "shift.parquet")
+    assert counts == {"answers": 1, "scored": 1, "retokenised": 1}
 
 
 def test_another_revision_of_the_tokenizer_is_noticed(scored, answer, model_folder):
@@ -265,3 +270,35 @@ def test_a_head_that_does_something_else_is_refused(model_folder, scored, monkey
     monkeypatch.setattr(Head, "__init__", forgetful)
     with pytest.raises(AlignlabError, match="cannot score this architecture"):
         scored(model_folder("capped", 0), model_folder("capped", 1))
+
+
+def test_a_stop_string_is_no_part_of_the_answer(scored, answer, model_folder, tokenizer):
+    pair = model_folder("tied", 0), model_folder("tied", 1)
+    ids = tokenizer("Yes, it is.\n```\n\n# Query:\n").input_ids
+    raw = tokenizer.decode(ids, skip_special_tokens=True)
+    changes = {"token_ids": ids, "raw_text": raw, "text": "Yes, it is.", "finish_reason": "stop"}
+    rows = scored(*pair, [answer(0, 1, **changes)])
+    assert "".join(r["token"] for r in rows if not r["is_special"]).strip() == "Yes, it is."
+    assert not any(r["is_eos"] for r in rows)
+
+
+def test_the_end_token_of_a_published_text_is_its_end(scored, answer, model_folder, tokenizer):
+    pair = model_folder("tied", 0), model_folder("tied", 1)
+    text = f"It depends.{tokenizer.eos_token}"
+    unknown = {"finish_reason": "unknown", "token_ids": [], "prompt_ids": [], "num_tokens": None}
+    rows = [answer(0, 0, raw_text=text, text=text, **unknown)]
+    found = scored(*pair, rows, retokenise=True, template="shared")
+    assert [r["is_eos"] for r in found] == [False] * (len(found) - 1) + [True]
+
+
+def test_a_token_that_one_model_has_no_logit_for(tmp_path, scored, model_folder, tokenizer):
+    larger = tmp_path / "larger"
+    larger.mkdir()
+    model = AutoModelForCausalLM.from_pretrained(model_folder("tied", 0))
+    grown = AutoTokenizer.from_pretrained(model_folder("tied", 0))
+    grown.add_tokens([f"<extra-{i}>" for i in range(model.config.vocab_size - len(grown) + 1)])
+    model.resize_token_embeddings(len(grown))
+    model.save_pretrained(larger)
+    grown.save_pretrained(larger)
+    with pytest.raises(AlignlabError, match=r"larger and tied-0\S* have different vocabularies"):
+        scored(model_folder("tied", 0), larger)

@@ -42,7 +42,7 @@ def finished(tmp_path, monkeypatch):
             {**SETTINGS, **settings},
             manifest=folder / "manifest.json",
             tables=[folder / "statistics.parquet", folder / "comparisons.parquet"],
-            figures=folder / "figures",
+            figures=[folder / "figures"],
             report=folder / "index.html",
             receipt=folder / "wandb.json",
         )

@@ -95,7 +95,7 @@ def _gc(options: argparse.Namespace) -> int:
 def _summary(options: argparse.Namespace) -> int:
     from alignlab import tables
     from alignlab.experiment.load import load_study
-    from alignlab.experiment.outputs import summary_spec
+    from alignlab.experiment.outputs import shift_spec, summary_spec
     from alignlab.experiment.plan import Plan
     from alignlab.reporting.summary import shift_summary, summary
 
@@ -106,7 +106,10 @@ def _summary(options: argparse.Namespace) -> int:
     baseline = plan.experiment.baseline
     print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))
     if plan.experiment.pairs:
-        print(f"\n{shift_summary(folder / 'shift_statistics.parquet')}")
+        shift = folder / "shift_statistics.parquet"
+        if tables.spec_of(shift)["digest"] != shift_spec(plan)["digest"]:
+            raise AlignlabError(f"{shift}: made before the experiment's last change; run it again")
+        print(f"\n{shift_summary(shift)}")
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
     return 0
 

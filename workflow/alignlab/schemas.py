@@ -1,6 +1,6 @@
 """Every Parquet schema: column → (type, description). `alignlab.tables` reads and writes them.
 
-    python -m alignlab.tables results/store/token_shift/<pair>-<digest>.parquet  # what is in one
+    python -m alignlab.tables results/store/shift/<pair>-<digest>.parquet  # what is in one
 
 A name is a contract between rooms: add columns, never rename.
 """
@@ -94,6 +94,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "eos": (TEXT, "`with` or `without` the position that ends the answer"),
         "weighting": (TEXT, "`pooled` over tokens, or mean of `by_prompt` means"),
         "metric": (TEXT, "`alignlab.statistics.shift_metrics` documents each"),
+        "coverage": (FLOAT, "Share of the pair's answers, over all slices, that could be scored"),
         "prompts": (INT, "Prompts with a token that counts"),
         "tokens": (INT, "Tokens that count"),
         "value": (FLOAT, "In the metric's unit"),

@@ -143,6 +143,10 @@ class TableWriter:
                 raise ValueError(f"row keys differ from the schema: {sorted(row.keys() ^ names)}")
         self._writer.write_table(pa.Table.from_pylist(listed, schema=self._layout))
 
+    def note(self, name: str, value: Any) -> None:
+        """Add `alignlab.<name>` to the file's metadata, for what is known only at the end."""
+        self._writer.add_key_value_metadata({f"alignlab.{name}": json.dumps(value)})
+
     def append(self, columns: pa.Table) -> None:
         """Append a table that has the schema's columns, in any order and of types that cast."""
         ordered = columns.select(self._layout.names)
@@ -211,9 +215,14 @@ def versions_of(path: str | Path) -> dict[str, str]:
     return _note(path, "alignlab.versions")
 
 
+def counts_of(path: str | Path) -> dict[str, int]:
+    """How many answers a token_shift table is about, and how many it could score."""
+    return _note(path, "alignlab.counts")
+
+
 def _note(path: str | Path, key: str) -> dict[str, Any]:
     try:
-        notes = pq.read_schema(path).metadata or {}
+        notes = pq.read_metadata(path).metadata or {}
     except FileNotFoundError as error:
         raise AlignlabError(f"{path}: no such table; run the experiment first") from error
     return json.loads(notes.get(key.encode(), b"{}"))

@@ -98,7 +98,9 @@ def memory_of_arm(wildcards):
 
 def memory_of(*models):
     """Memory in MB to load models: weights in four bytes, one of them twice, and 2 GB."""
-    sizes = [PLAN.catalog.models[PLAN.base_of(model)].parameters or 0 for model in models]
+    sizes = [
+        PLAN.catalog.models[PLAN.base_of(model)].parameters or 0 for model in models
+    ]
     return 2000 + 4 * (sum(sizes) + max(sizes)) // 10**6
 
 
@@ -151,15 +153,15 @@ def memory_of_pair(wildcards):
 
 def answers_of_pair(wildcards):
     """The responses that a pair scores."""
-    return stored(PLAN.responses[PLAN.find("shift", wildcards.key).spec["aligned"]["arm"]])
+    return stored(
+        PLAN.responses[PLAN.find("shift", wildcards.key).spec["aligned"]["arm"]]
+    )
 
 
-def embedder_of_pair(wildcards):
+def embedder_of_pair(wildcards, side):
     """The embedding model, where a model of the pair is asked with retrieved examples."""
-    spec = PLAN.find("shift", wildcards.key).spec
-    methods = [spec[side].get("method", {}) for side in ("base", "aligned")]
-    names = [method["embedder"] for method in methods if "embedder" in method]
-    return [stored(PLAN.models[name]) for name in names[:1]]
+    method = PLAN.find("shift", wildcards.key).spec[side].get("method", {})
+    return [stored(PLAN.models[method["embedder"]])] if "embedder" in method else []
 
 
 def shift_statistics(wildcards):

@@ -18,7 +18,8 @@ if PLAN.experiment.pairs:
             base_adapter=lambda wildcards: weights_of_pair(wildcards, "base")[1],
             aligned=lambda wildcards: weights_of_pair(wildcards, "aligned")[0],
             aligned_adapter=lambda wildcards: weights_of_pair(wildcards, "aligned")[1],
-            embedder=embedder_of_pair,
+            base_embedder=lambda wildcards: embedder_of_pair(wildcards, "base"),
+            aligned_embedder=lambda wildcards: embedder_of_pair(wildcards, "aligned"),
         output:
             shift=STORE / "shift" / "{key}.parquet",
         log:
@@ -39,14 +40,15 @@ if PLAN.experiment.pairs:
         script:
             "../scripts/score_shift.py"
 
-
     rule summarise_shift:
         input:
             shifts=[shift.path for shift in PLAN.shifts.values()],
             prompts=prompt_tables,
         output:
             tables=expand(
-                TABLES / "{table}.{suffix}", table=SHIFT_TABLES, suffix=["parquet", "csv"]
+                TABLES / "{table}.{suffix}",
+                table=SHIFT_TABLES,
+                suffix=["parquet", "csv"],
             ),
         log:
             LOGS / "summarise_shift" / f"{PLAN.experiment.name}.log",

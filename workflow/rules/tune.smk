@@ -15,10 +15,10 @@ rule tune_model:
         LOGS / "tune_model" / "{key}.log",
     benchmark:
         BENCHMARKS / "tune_model" / "{key}.tsv"
+    priority: 10
     conda:
         "../../envs/gpu.yaml"
     threads: 1
-    priority: 10
     resources:
         mem_mb=memory_of_adapter,
         runtime=240,

@@ -19,9 +19,10 @@ with job(snakemake.log[0]):
         json.loads(snakemake.params.spec),
         Path(found.responses),
         [Path(path) for path in found.prompts],
-        base=Weights(Path(found.base), only(found.base_adapter)),
-        aligned=Weights(Path(found.aligned), only(found.aligned_adapter)),
-        embedder=only(found.embedder),
+        base=Weights(Path(found.base), only(found.base_adapter), only(found.base_embedder)),
+        aligned=Weights(
+            Path(found.aligned), only(found.aligned_adapter), only(found.aligned_embedder)
+        ),
         output=Path(snakemake.output.shift),
         together=bool(snakemake.resources.models_together),
     )

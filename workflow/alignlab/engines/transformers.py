@@ -8,6 +8,7 @@ Batches are sorted by length and padded on the left; a row leaves its batch when
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,6 @@ class TransformersEngine:
         """
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            spoken = adapter or folder
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(spoken)
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True
             )
@@ -66,9 +65,26 @@ class TransformersEngine:
             turn_linears_round(self.model)
         self.batch_size = batch_size
         self.context_window = int(self.model.config.max_position_embeddings)
-        self.end_ids = _end_ids(self.model, self.tokenizer)
         self.prefilled = 0
+        self._spoken = adapter or folder
         self._computed: tuple[list[int], Prefix] | None = None
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Loaded when asked for: a scorer of token ids never does, and a large one takes seconds.
+
+        Raises:
+            AlignlabError: the folder holds no tokenizer.
+        """
+        try:
+            return AutoTokenizer.from_pretrained(self._spoken)
+        except (OSError, ValueError) as error:
+            raise AlignlabError(f"{self._spoken}: cannot be loaded: {error}") from error
+
+    @cached_property
+    def end_ids(self) -> set[int]:
+        """Every token that ends a turn."""
+        return _end_ids(self.model, self.tokenizer)
 
     @torch.inference_mode()
     def generate(

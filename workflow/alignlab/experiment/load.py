@@ -5,6 +5,7 @@ alignlab check config/experiments/demo.yaml
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.methods import Retrieval
-from alignlab.experiment.schema import Experiment
+from alignlab.experiment.schema import Arm, Experiment, Published
 
 CONFIG = Path("config")
 Model = TypeVar("Model", bound=BaseModel)
@@ -119,11 +120,18 @@ def _check_references(study: Study) -> None:
         _language_model(f"{path}: tuned.{index}.base", entry.base, catalog)
         if entry.name in catalog.models:
             raise AlignlabError(f"{path}: tuned.{index}.name: {entry.name} is in the catalog")
-    for index, arm in enumerate(experiment.arms):
-        if arm.model not in tuned:
-            _language_model(f"{path}: arms.{index}.model", arm.model, catalog)
-        if isinstance(arm.method, Retrieval):
-            _embedder(f"{path}: arms.{index}.method.embedder", arm.method.embedder, catalog)
+    for index, generated in enumerate(experiment.arms):
+        if generated.model not in tuned:
+            _language_model(f"{path}: arms.{index}.model", generated.model, catalog)
+    asked: dict[str, Sequence[Arm | Published]] = {
+        "arms": experiment.arms,
+        "published": experiment.published,
+    }
+    for kind, entries in asked.items():
+        for index, arm in enumerate(entries):
+            if isinstance(arm.method, Retrieval):
+                where = f"{path}: {kind}.{index}.method.embedder"
+                _embedder(where, arm.method.embedder, catalog)
     for index, published in enumerate(experiment.published):
         _known(f"{path}: published.{index}.responses", published.responses, catalog.published)
         if published.name in {pair.aligned for pair in experiment.pairs}:

@@ -51,7 +51,7 @@ def report_spec(plan: Plan) -> dict[str, Any]:
         "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
         "parents": {
             "statistics": summary_spec(plan)["digest"],
-            "shift": shift_spec(plan)["digest"],
+            "shift": shift_page_spec(plan)["digest"],
         },
         "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
         "page": _page_digests(),
@@ -75,7 +75,9 @@ def shift_page_spec(plan: Plan) -> dict[str, Any]:
 def _pair_card(plan: Plan, pair: Pair) -> dict[str, Any]:
     """What statistics and the report say about a pair."""
     models = {f"{side}_model": plan.asked(getattr(pair, side))[0] for side in SIDES}
-    return {**dump(pair), **models}
+    arms = {arm.name: arm for arm in plan.experiment.arms}
+    decoding = pair.aligned in arms and (arms[pair.aligned].decoding or plan.experiment.decoding)
+    return {**dump(pair), **models, "decoding": dump(decoding) if decoding else None}
 
 
 def _arm_card(plan: Plan, name: str) -> dict[str, Any]:

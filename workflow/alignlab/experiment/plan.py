@@ -41,9 +41,9 @@ class Plan:
     def models(self) -> dict[str, Artefact]:
         """Models of all arms and adapters, and the embedding models they or the metrics need."""
         names = [self.base_of(arm.model) for arm in self.experiment.arms]
-        names += [
-            a.method.embedder for a in self.experiment.arms if isinstance(a.method, Retrieval)
-        ]
+        asked = [arm.method for arm in self.experiment.arms]
+        asked += [arm.method for arm in self.experiment.published if arm.method]
+        names += [method.embedder for method in asked if isinstance(method, Retrieval)]
         names += [self.experiment.embedder] if self.experiment.embedder else []
         names += [entry.base for entry in self.experiment.tuned]
         names += [self.asked(pair.aligned)[0] for pair in self.experiment.pairs]
@@ -195,18 +195,21 @@ class Plan:
             "responses": self.responses[pair.aligned].digest,
             "prompts": [prompts.digest for prompts in self.prompts],
         }
+        published = pair.aligned in {arm.name for arm in self.experiment.published}
         spec: dict[str, Any] = {"pair": pair.name, "template": pair.template}
         modules = ["alignlab.shift.score"]
         for side in SIDES:
             model, method = self.asked(getattr(pair, side))
-            spec[side] = {"arm": getattr(pair, side), "model": model}
+            spec[side] = {"model": model}
             parents[side] = self._weights(model)
-            if method:
+            # Answers that were generated here come with their prompts.
+            if method and (side == "base" or published):
                 spec[side]["method"] = resolved_method(method)
                 modules.append(method.module)
-            if isinstance(method, Retrieval):
-                parents["embedder"] = self.models[method.embedder].digest
-        spec |= {"retokenise": pair.retokenise, "engine": dump(self.experiment.engine)}
+                if isinstance(method, Retrieval):
+                    parents[side]["embedder"] = self.models[method.embedder].digest
+        spec["aligned"]["arm"] = pair.aligned
+        spec |= {"retokenise": published, "engine": dump(self.experiment.engine)}
         return Artefact("shift", pair.name, coded({**spec, "parents": parents}, *modules))
 
     def _published(self, published: Any) -> Artefact:

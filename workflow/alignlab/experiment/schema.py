@@ -61,7 +61,7 @@ class Arm(Strict):
     """A model under a prompting method, with its decoding."""
 
     name: Name = Field(description="Unique; part of file names")
-    model: str = Field(description="A model of the catalog")
+    model: str = Field(description="A model of the catalog, or one that is tuned here")
     method: AnyMethod = Field(description="How it is asked: one of the prompting methods below")
     decoding: Decoding | None = Field(None, description="The experiment's decoding if absent")
 
@@ -152,5 +152,19 @@ class Experiment(Strict):
                     raise ValueError(
                         f"pairs.{index}.{key}: {arm!r} is not one of {', '.join(known)}"
                     )
+            self._check_published(f"pairs.{index}", pair)
         if self.pairs and self.engine.name == "fake":
             raise ValueError("pairs: the fake engine has no probabilities to compare")
+
+    def _check_published(self, where: str, pair: Pair) -> None:
+        published = next((p for p in self.published if p.name == pair.aligned), None)
+        if published and not pair.retokenise:
+            raise ValueError(
+                f"{where}: the answers of {published.name} have no token ids; `retokenise: true` "
+                "has them tokenised from their text"
+            )
+        if published and pair.template == "own" and not published.method:
+            raise ValueError(
+                f"{where}: how {published.name} was asked is unknown; give it a `method`, or use "
+                "`template: shared`"
+            )

@@ -35,7 +35,7 @@ class Tuned(Strict):
         None, gt=0, description="Use this many pairs, drawn with the experiment's seed; else all"
     )
     method: AnyMethod = Field(
-        Chat(kind="chat"), description="How questions are asked, in tuning and by arms alike"
+        Chat(kind="chat"), description="How questions are asked in tuning; arms should ask alike"
     )
     chat_template: str | None = Field(
         None,

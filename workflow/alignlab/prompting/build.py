@@ -17,7 +17,7 @@ from alignlab.prompting.encode import Prompter
 def build_prompter(
     method: dict[str, Any], tokenizer: PreTrainedTokenizerBase, embedder: Path | None
 ) -> Prompter:
-    """The prompter of a resolved method (`alignlab.experiment.plan` resolves texts and modules).
+    """The prompter of a resolved method (`alignlab.experiment.specs` resolves texts and modules).
 
     Modules are imported by name so that a change in one method's code leaves the digests of arms
     with other methods alone.

@@ -46,6 +46,7 @@ class Slice:
     whole: bool
     prompts: int
     tokens: int
+    coverage: float | None
     cells: dict[str, Cell]
 
 
@@ -72,6 +73,7 @@ def _slice(eos: str, category: str, rows: Mapping[str, Row]) -> Slice:
         whole=(eos, category) == ("with", "all"),
         prompts=first["prompts"],
         tokens=first["tokens"],
+        coverage=first["coverage"],
         cells={name: _cell(rows.get(name), name in SHARES) for name in COLUMNS},
     )
 

@@ -67,7 +67,12 @@ def shift_summary(statistics: Path) -> str:
         columns.append([known.label, *cells])
     names = ["pair", *chosen]
     blocks = [_block(names, block) for block in _folded(names, columns)]
-    return "\n\n".join([*blocks, "All tokens pooled; 95% bootstrap intervals over prompts."])
+    note = ["All tokens pooled; 95% bootstrap intervals over prompts."]
+    for pair, found in chosen.items():
+        covered = next(iter(found.values()))["coverage"]
+        if covered is not None and covered < 1:
+            note.append(f"{pair}: {covered:.0%} of answers could be scored.")
+    return "\n\n".join([*blocks, "\n".join(note)])
 
 
 def _known(cells: dict[str, Row], metric: str) -> bool:

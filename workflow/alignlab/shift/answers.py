@@ -9,7 +9,8 @@ are tokenised here if the pair allows it, and its table says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Answers:
     """The answers of a responses table that both models can score.
 
     Attributes:
+        total: answers of the table.
         retokenised: published answers, which come without token ids.
         empty: answers without a token.
         too_long: answers that do not fit a model's context window.
@@ -62,7 +64,6 @@ class Answers:
         prompts: list[Path],
         base: Weights,
         aligned: Weights,
-        embedder: Path | None,
     ) -> None:
         """Check the vocabularies and count what must be tokenised.
 
@@ -77,11 +78,12 @@ class Answers:
             for row in tables.rows("prompts", path)
         }
         self.voices = {
-            side: _voice(spec[side]["method"], weights, embedder)
+            side: _voice(spec[side]["method"], weights)
             for side, weights in (("base", base), ("aligned", aligned))
             if spec[side].get("method")
         }
         self.retokenised = sum(_has_text_only(row) for row in tables.rows("responses", responses))
+        self.total = tables.opened("responses", responses).metadata.num_rows
         self.empty: dict[str, None] = {}
         self.too_long: dict[str, None] = {}
         if self.retokenised and not spec["retokenise"]:
@@ -106,6 +108,12 @@ class Answers:
             else:
                 yield answer
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many answers there are, and how many of them were scored or made ids of."""
+        scored = self.total - len(self.empty) - len(self.too_long)
+        return {"answers": self.total, "scored": scored, "retokenised": self.retokenised}
+
     def report(self) -> None:
         """Say what was left out or tokenised again."""
         for rows, what in (
@@ -121,11 +129,7 @@ class Answers:
 
     def _answer(self, number: int, row: Row, earlier: list[str]) -> Answer:
         turns = self.turns[row["prompt_id"]]
-        ids = row["token_ids"]
-        if _has_text_only(row):
-            ids = self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
-        else:
-            self._check_ids(row)
+        ids = self._ids(row)
         base = self.voices["base"].context(turns, earlier)
         if self.spec["template"] == "shared":
             aligned = base
@@ -134,6 +138,22 @@ class Answers:
         else:
             aligned = self._published_context(turns, earlier)
         return Answer(number, row, Forced(base, ids), Forced(aligned, ids))
+
+    def _ids(self, row: Row) -> list[int]:
+        """The answer's ids; of one that a stop string ended, those of its text, not of the stop."""
+        if _has_text_only(row):
+            return self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
+        self._check_ids(row)
+        if row["finish_reason"] != "stop":
+            return row["token_ids"]
+        end = row["raw_text"].find(row["text"]) + len(row["text"])
+        lengths = range(len(row["token_ids"]) + 1)
+        return row["token_ids"][: bisect_left(lengths, end, key=self._text_length(row))]
+
+    def _text_length(self, row: Row) -> Callable[[int], int]:
+        """Characters that the first so many ids of an answer decode to."""
+        decode = self.aligned.tokenizer.decode
+        return lambda count: len(decode(row["token_ids"][:count], skip_special_tokens=True))
 
     def _published_context(self, turns: list[str], earlier: list[str]) -> list[int]:
         if "aligned" not in self.voices:
@@ -152,10 +172,11 @@ class Answers:
                 f"{self.responses}: {_label(row)}: token ids do not decode to the answer's text; "
                 f"they were made with another revision of the tokenizer of {self.aligned.name}"
             )
-        if row["token_ids"] and max(row["token_ids"]) >= len(self.base.tokenizer):
+        width = min(self.base.width, self.aligned.width)
+        if max(row["token_ids"], default=0) >= width:
             raise AlignlabError(
-                f"{self.responses}: {_label(row)}: id {max(row['token_ids'])} is not in the "
-                f"vocabulary of {self.base.name}"
+                f"{self.responses}: {_label(row)}: {self.aligned.name} and {self.base.name} have "
+                f"no common token {max(row['token_ids'])}"
             )
 
     def _fits(self, answer: Answer) -> bool:
@@ -166,26 +187,28 @@ class Answers:
 
 
 def check_vocabularies(base: Weights, aligned: Weights) -> None:
-    """Every id that both tokenizers know must mean the same token.
+    """Every id must mean the same token to both tokenizers, and have a logit in both models.
 
     Raises:
         AlignlabError: one does not.
     """
     ours, theirs = (
-        {id_: token for token, id_ in weights.tokenizer.get_vocab().items()}
+        {id_: token for token, id_ in weights.tokenizer.get_vocab().items() if id_ < weights.width}
         for weights in (base, aligned)
     )
-    for id_ in sorted(ours.keys() & theirs.keys()):
-        if ours[id_] != theirs[id_]:
+    width = min(base.width, aligned.width)
+    for id_ in sorted(ours.keys() | theirs.keys()):
+        here, there = ours.get(id_), theirs.get(id_)
+        if (here and there and here != there) or id_ >= width:
             raise AlignlabError(
                 f"{aligned.name} and {base.name} have different vocabularies: token {id_} is "
-                f"{theirs[id_]!r} in the one and {ours[id_]!r} in the other; token shift compares "
-                "models that share one"
+                f"{there!r} in the one and {here!r} in the other; token shift compares models that "
+                "share one"
             )
 
 
-def _voice(method: dict[str, Any], weights: Weights, embedder: Path | None) -> Voice:
-    prompter = build_prompter(method, weights.tokenizer, embedder)
+def _voice(method: dict[str, Any], weights: Weights) -> Voice:
+    prompter = build_prompter(method, weights.tokenizer, weights.embedder)
     return Voice(prompter, encoder(weights.tokenizer, prompter))
 
 
@@ -194,4 +217,5 @@ def _has_text_only(row: Row) -> bool:
 
 
 def _label(row: Row) -> str:
-    return f"{row['prompt_id']} turn {row['turn']}"
+    sample = f" sample {row['sample']}" if row["sample"] else ""
+    return f"{row['prompt_id']} turn {row['turn']}{sample}"

@@ -102,6 +102,8 @@ def _kinds(answers: Sequence[Answer], vocabulary: Vocabulary) -> dict[str, list[
     ends: list[bool] = []
     for answer, flags in zip(answers, special, strict=True):
         kinds += categorise([vocabulary.text(id_) for id_ in answer.base.answer], flags)
-        ends += [False] * (len(flags) - 1) + [answer.row["finish_reason"] == "eos"]
+        # A published answer's text may hold the end token; why it ended is unknown.
+        last = answer.base.answer[-1] == vocabulary.tokenizer.eos_token_id
+        ends += [False] * (len(flags) - 1) + [answer.row["finish_reason"] == "eos" or last]
     flat = list(chain.from_iterable(special))
     return {"is_special": flat, "is_eos": ends, "token_category": kinds}

@@ -3,7 +3,8 @@
     python benchmarks/token_shift.py
 
 Answers are teacher-forced: one pass over prompt and answer gives the state before every token of
-the answer. A prefix that all prompts share is run once.
+the answer. A prefix that all prompts share is run once. Logits are float32 here; an engine in
+bfloat16 chooses from rounded ones, so its greedy token may, at a near-tie, rank second here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,10 +39,14 @@ class Forced:
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a model lies: a materialised folder, and the adapter of a tuned one."""
+    """Where a model lies: a materialised folder, and the adapter of a tuned one.
+
+    `embedder` is the folder of the embedding model, where its method retrieves examples.
+    """
 
     folder: Path
     adapter: Path | None = None
+    embedder: Path | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +61,16 @@ class Weights:
     @cached_property
     def context_window(self) -> int:
         """Tokens the model can see."""
-        return int(AutoConfig.from_pretrained(self.folder).max_position_embeddings)
+        return int(self._config.max_position_embeddings)
+
+    @cached_property
+    def width(self) -> int:
+        """Ids the model gives a logit: the vocabulary, with the padding some models add."""
+        return int(self._config.vocab_size)
+
+    @cached_property
+    def _config(self) -> Any:
+        return AutoConfig.from_pretrained(self.folder)
 
 
 class ScoringModel:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
+from alignlab.progress import progress
 from alignlab.shift import columns
 from alignlab.shift.answers import Answers
 from alignlab.shift.batches import Batch, windows
@@ -34,7 +35,6 @@ def score_shift(
     prompts: list[Path],
     base: Weights,
     aligned: Weights,
-    embedder: Path | None,
     output: Path,
     *,
     together: bool,
@@ -47,7 +47,6 @@ def score_shift(
         prompts: prompts tables, for the base model's own prompt.
         base: the base model.
         aligned: the aligned model.
-        embedder: folder of the embedding model, if the base model's method retrieves examples.
         output: token_shift table to write.
         together: hold both models in memory; else one after the other, with the aligned model's
             hidden states on disk in between. The numbers are the same.
@@ -56,18 +55,16 @@ def score_shift(
         AlignlabError: no common vocabulary, no answer that can be scored, or a logit that is not
             a finite number; the message names the row.
     """
-    answers = Answers(spec, responses, prompts, base, aligned, embedder)
-    scored = 0
+    answers = Answers(spec, responses, prompts, base, aligned)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".states-") as scratch:
         scorer = Scorer(spec, answers, None if together else Path(scratch))
-        notes = {**spec, "retokenised": answers.retokenised}
-        with tables.writing("token_shift", output, notes) as writer:
+        with tables.writing("token_shift", output, spec) as writer:
             for rows in scorer.scored():
                 writer.append(rows)
-                scored += len(rows)
-    answers.report()
-    if not scored:
-        raise AlignlabError(f"pair {spec['pair']}: not one answer can be scored")
+            answers.report()
+            if not answers.counts["scored"]:
+                raise AlignlabError(f"pair {spec['pair']}: not one answer can be scored")
+            writer.note("counts", answers.counts)
 
 
 class Scorer:
@@ -85,18 +82,21 @@ class Scorer:
     def scored(self) -> Iterator[pa.Table]:
         """Rows of the token_shift table, a window of answers at a time, in the answers' order."""
         vocabulary = columns.Vocabulary(self.answers.aligned.tokenizer)
+        bar = progress(self.answers.total, "answer")
         for window in windows(self.answers):
             rows = [[answer.base for answer in batch] for batch in window.batches]
             states = self.base.states(rows, window.base_prefix)
             parts = {}
             for batch, ours, theirs in zip(window.batches, states, self.aligned_states):  # noqa: B905
                 shift = self._compare(batch, ours, theirs)
+                bar.update(len(batch))
                 done = columns.table(self.spec, batch, shift, vocabulary)
                 at = 0
                 for answer in batch:
                     parts[answer.number] = done.slice(at, len(answer.base.answer))
                     at += len(answer.base.answer)
             yield pa.concat_tables(parts[number] for number in sorted(parts))
+        bar.close()
 
     def _compare(self, batch: Batch, base: Tensor, aligned: Tensor) -> Shift:
         """Compare hidden states [tokens, hidden] of a batch."""

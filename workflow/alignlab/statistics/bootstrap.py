@@ -89,7 +89,8 @@ def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> 
     interval.
     """
     counts = (denominators > 0).sum(axis=1)
-    shares = numerators.sum(axis=1) / np.maximum(denominators.sum(axis=1), 1)
+    above, below = numerators.sum(axis=1), denominators.sum(axis=1)
+    shares = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
     bounds = ratio_intervals(numerators, denominators, seed)
     return _widen(bounds, shares, np.where(counts > 1, counts, 0))
 

@@ -56,10 +56,18 @@ def summarise_shift(
         label = {"pair": pair["name"], "template": pair["template"]}
         for table, describe in TABLES.items() if len(tokens) else ():
             found[table] += [label | row for row in describe(tokens, asked, seed)]
+        for row in found["shift_statistics"]:
+            row.setdefault("coverage", coverage(pairs[pair["name"]]))
         added[pair["name"]] = sums(tokens, len(asked))
     found["shift_comparisons"] = list(differences(spec["pairs"], added, asked, seed))
     for table, rows in found.items():
         tables.write_with_csv(table, folder / f"{table}.parquet", rows, spec)
+
+
+def coverage(path: Path) -> float | None:
+    """Share of the answers that a token_shift table has scores of."""
+    counts = tables.counts_of(path)
+    return counts["scored"] / counts["answers"] if counts else None
 
 
 def estimates(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Loads metrics tables into one array, arms × metrics × prompts × turns, and names its slices.
 
-Used by `alignlab.statistics.summarise`.
+Used by `alignlab.statistics.summarise` and `alignlab.statistics.shift`.
 """
 
 from __future__ import annotations
