@@ -13,12 +13,12 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 .PHONY: run test lint clean
 
 run: .venv/.installed
-	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes 5 to 7 minutes on 2 cores."
+	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 10 minutes on 2 cores."
 	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/alignlab summary $(EXPERIMENT)
 
 test: .venv/.installed
-	@echo "Checking style and types, then testing: about 10 minutes on 2 cores."
+	@echo "Checking style and types, then testing: about 12 minutes on 2 cores."
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest
 
