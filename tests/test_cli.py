@@ -11,7 +11,7 @@ def test_check_prints_plans_with_job_counts(capsys):
     assert main(["check", "smoke"]) == 0
     printed = capsys.readouterr().out
     assert "smoke: The whole workflow on tiny random models" in printed
-    assert "responses                4 jobs" in printed
+    assert "responses                5 jobs" in printed
     assert "results/store/responses/chat-sampled-" in printed
 
 

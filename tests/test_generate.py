@@ -57,7 +57,7 @@ def run(tmp_path, model):
         tables.write("prompts", table, prompts, {})
         output = tmp_path / f"{name}.parquet"
         options = {"part": part, "aside": tmp_path / "aside", "batch_size": batch_size}
-        generate(spec, [table], model, None, output, **options)
+        generate(spec, [table], model, None, None, output, **options)
         return list(tables.rows("responses", output))
 
     return run
@@ -155,7 +155,7 @@ def test_a_prompt_in_two_sets_is_refused(run, tmp_path, model):
     tables.write("prompts", table, [prompt(0)], {})
     options = {"part": WHOLE, "aside": tmp_path / "aside", "batch_size": 3}
     with pytest.raises(AlignlabError, match="prompt 'd/0' is in two prompt sets"):
-        generate(SPEC, [table, table], model, None, tmp_path / "o.parquet", **options)
+        generate(SPEC, [table, table], model, None, None, tmp_path / "o.parquet", **options)
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,26 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.experiment import digest
 from alignlab.experiment.digest import code_digest, config_digest, file_digest
 
+QUICK = settings(max_examples=30)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
+@QUICK
 @given(st.dictionaries(st.text(), values))
 def test_key_order_never_matters(config):
     assert config_digest(config) == config_digest(dict(reversed(config.items())))
 
 
+@QUICK
 @given(st.dictionaries(st.text(), values), st.text(), st.integers())
 def test_a_changed_value_matters_at_any_depth(config, key, value):
     nested = [{**config, key: {"inner": [number]}} for number in (value, value + 1)]

@@ -13,7 +13,7 @@ from alignlab import tables
 from alignlab.reporting.shift_figures import FIGURES, LONGEST, draw_shift, visible
 from alignlab.statistics.shift import summarise_shift
 
-SPEC = [{"name": name, "template": template} for name, template, *_ in PAIRS]
+SPEC = [{"name": n, "template": t, "aligned": "chat"} for n, t, *_ in PAIRS]
 SHIFTED = {"base_rank": 50, "shift_class": "shifted"}
 
 

@@ -12,7 +12,7 @@ from alignlab.errors import AlignlabError
 from alignlab.statistics.summarise import summarise
 
 QUICK = settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 FOUR = {f"q/{number}": ("q", "regular") for number in range(4)}
 
