@@ -1,8 +1,15 @@
 """Pairs of tiny random models with the shipped tokenizer, and answers of theirs."""
 
+import random
+
 import pytest
 import torch
+from asked import LENGTHS, QUESTIONS, ZERO_SHOT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from alignlab import tables
+from alignlab.shift.model import Weights
+from alignlab.shift.score import score_shift
 
 SHAPE = {
     "vocab_size": 1024,
@@ -52,3 +59,79 @@ def model_folder(tmp_path_factory, tokenizer):
         return folders[kind, seed]
 
     return make
+
+
+def spec(**changes):
+    return {
+        "pair": "a-vs-b",
+        "template": "own",
+        "retokenise": False,
+        "base": {"arm": "zero-shot", "model": "b", "method": ZERO_SHOT},
+        "aligned": {"arm": "chat", "model": "a"},
+        "engine": {"name": "transformers", "dtype": "float32"},
+        "digest": "0" * 12,
+    } | changes
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.parquet"
+    rows = [
+        {
+            "prompt_id": f"q/{i}",
+            "dataset": "q",
+            "category": "regular",
+            "source": "",
+            "turns": [text],
+            "tags": [],
+            "reference": None,
+        }
+        for i, text in enumerate(QUESTIONS)
+    ]
+    tables.write("prompts", path, rows, {})
+    return [path]
+
+
+@pytest.fixture
+def answer(tokenizer):
+    """Make a responses row: random ids of the vocabulary, in front of them a prompt of its own."""
+
+    def make(number, length, **changes):
+        chance = random.Random(number)
+        ids = tokenizer("The answer is that it depends, of course. ").input_ids
+        token_ids = [chance.choice(ids) for _ in range(length)]
+        text = tokenizer.decode(token_ids, skip_special_tokens=True)
+        return {
+            "arm": "chat",
+            "model": "a",
+            "prompt_id": f"q/{number}",
+            "turn": 0,
+            "sample": 0,
+            "prompt_ids": tokenizer(f"Hello! {QUESTIONS[number]}").input_ids,
+            "raw_text": text,
+            "text": text.strip(),
+            "token_ids": token_ids,
+            "finish_reason": "eos",
+            "trimmed": "",
+            "num_tokens": length,
+            "num_words": 1,
+            "seed": None,
+        } | changes
+
+    return make
+
+
+@pytest.fixture
+def scored(tmp_path, prompts, answer):
+    """Score rows under two folders; rows of the token_shift table."""
+
+    def run(base, aligned, rows=None, together=True, **changes):
+        rows = [answer(i, n) for i, n in enumerate(LENGTHS)] if rows is None else rows
+        responses, output = tmp_path / "responses.parquet", tmp_path / "shift.parquet"
+        tables.write("responses", responses, rows, {})
+        weights = Weights(base), Weights(aligned)
+        given = spec(**changes)
+        score_shift(given, responses, prompts, *weights, output, together=together)
+        return tables.read("token_shift", output).to_pylist()
+
+    return run
