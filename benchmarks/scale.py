@@ -54,7 +54,7 @@ def many_arms(folder: Path) -> Path:
     experiment["arms"] = [
         {**arm, "name": f"arm-{i}", "decoding": {"max_new_tokens": i + 1}} for i in range(ARMS)
     ]
-    experiment |= {"name": "many", "baseline": "arm-0"}
+    experiment |= {"name": "many", "baseline": "arm-0", "pairs": [], "tuned": []}
     path = folder / "many.yaml"
     path.write_text(yaml.safe_dump(experiment))
     return path
@@ -83,7 +83,7 @@ def generate_many(folder: str) -> float:
         "engine": {"name": "fake", "dtype": ""},
     }
     options = {"part": Part(0, 1), "aside": Path(folder) / "aside", "batch_size": 32}
-    generate(spec, [prompts], model, None, Path(folder) / "out.parquet", **options)
+    generate(spec, [prompts], model, None, None, Path(folder) / "out.parquet", **options)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
