@@ -6,6 +6,7 @@
 # Paths (digests make them unique, so a changed value gives a new file and an old one stays valid):
 #   results/store/models/<model>-<digest>/                 safetensors + tokenizer
 #   results/store/prompts/<dataset>-<digest>.parquet
+#   results/store/{mistakes,questions,trainsets}/<name>-<digest>.parquet
 #   results/store/adapters/<model>-<digest>/               LoRA adapter + tokenizer
 #   results/store/responses/<arm>-<digest>.parquet
 #   results/store/metrics/<arm>-<digest>.parquet
@@ -24,6 +25,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/learn.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/shift.smk"

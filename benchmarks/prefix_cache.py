@@ -34,7 +34,7 @@ BATCH = 32
 def main() -> None:
     options = arguments()
     plan = Plan(load_study("demo"))
-    engine = load(plan.models["gemma-3-270m"].path, options.dtype, BATCH)
+    engine = load(plan.model("gemma-3-270m").path, options.dtype, BATCH)
     prompts, prefix = urial_prompts(plan, engine, options.prompts)
     print(
         f"{len(prompts)} prompts, {options.new_tokens} new tokens, batch {BATCH}, {options.dtype}"
@@ -47,7 +47,7 @@ def main() -> None:
     )
 
     plain = AutoModelForCausalLM.from_pretrained(
-        plan.models["gemma-3-270m"].path, dtype=getattr(torch, options.dtype)
+        plan.model("gemma-3-270m").path, dtype=getattr(torch, options.dtype)
     ).to(engine.device)
     theirs, plain_seconds = timed(lambda: batched_generate(plain, prompts, options.new_tokens))
     speed, plain_speed = (count(a) / s for a, s in ((ours, seconds), (theirs, plain_seconds)))

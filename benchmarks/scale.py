@@ -71,6 +71,8 @@ def generate_many(folder: str) -> float:
         "source": None,
         "tags": [],
         "reference": None,
+        "mistake": None,
+        "target": None,
     }
     with tables.writing("prompts", prompts, {}) as writer:
         for start in range(0, PROMPTS, 1000):

@@ -178,7 +178,7 @@ def _status(key: str) -> float:
 def demo_pair() -> Pair:
     plan = Plan(load_study("demo"))
     entry = plan.experiment.tuned[0]
-    folder = plan.models[entry.base].path
+    folder = plan.model(entry.base).path
     return Pair(Weights(folder), Weights(folder, plan.adapters[entry.name].path), "float32")
 
 

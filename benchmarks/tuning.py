@@ -27,17 +27,16 @@ from alignlab import tables
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.tuning import Tuned
-from alignlab.prompting.chat import prompter
-from alignlab.prompting.encode import encoder
-from alignlab.tuning.examples import labelled
+from alignlab.tuning.examples import labelled, open_examples
 from alignlab.tuning.finetune import finetune
+from alignlab.tuning.preflight import choose_padding
 
 BASE = "gemma-3-270m"
 
 
 def main() -> None:
     options = arguments()
-    model = options.model or Plan(load_study("demo")).models[BASE].path
+    model = options.model or Plan(load_study("demo")).model(BASE).path
     speeds = {}
     for name, run in (("ours", ours), ("bare TRL", bare)):
         with get_context("spawn").Pool(1) as pool:
@@ -59,16 +58,14 @@ def measured(run, model: Path, options: argparse.Namespace) -> tuple[int, float,
     """Tokens, seconds of training, and peak memory in MB."""
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        tokens, seconds = run(spec_of(options.examples), model, Path(folder))
+        tokens, seconds = run(spec_of(), rows_of(options.examples), model, Path(folder))
     return tokens, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def spec_of(examples: int) -> dict:
-    pool = yaml.safe_load(Path("config/prompts/icl/pool.yaml").read_text(encoding="utf-8"))
-    keys = Tuned(name="warm", base=BASE, examples="icl/pool").model_dump(exclude_none=True)
+def spec_of() -> dict:
+    keys = Tuned(name="warm", base=BASE, trainset="pool").model_dump(exclude_none=True)
     return {
         **keys,
-        "examples": pool["examples"][:examples],
         "method": {"kind": "chat", "module": "alignlab.prompting.chat"},
         "chat_template": Path("config/prompts/chat/gemma.jinja").read_text(encoding="utf-8"),
         "engine": {"name": "transformers", "dtype": "float32"},
@@ -76,18 +73,32 @@ def spec_of(examples: int) -> dict:
     }
 
 
-def ours(spec: dict, model: Path, folder: Path) -> tuple[int, float]:
-    finetune(spec, model, folder / "adapter", folder / "aside")
+def rows_of(examples: int) -> list[dict]:
+    """Rows of the table `trainset`."""
+    pool = yaml.safe_load(Path("config/prompts/icl/pool.yaml").read_text(encoding="utf-8"))
+    return [
+        {
+            **{"example_id": f"answer/pool/{number}", "kind": "answer"},
+            **{"prompt_id": f"pool/{number}", "prompt": pair["query"]},
+            **{"markers": [""], "completion": [pair["answer"]], "rejected": None},
+        }
+        for number, pair in enumerate(pool["examples"][:examples])
+    ]
+
+
+def ours(spec: dict, rows: list[dict], model: Path, folder: Path) -> tuple[int, float]:
+    tables.write("trainset", folder / "trainset.parquet", rows, {})
+    finetune(spec, model, folder / "trainset.parquet", folder / "adapter", folder / "aside")
     last = tables.read("training", folder / "adapter" / "training.parquet").to_pylist()[-1]
     return last["tokens"], last["seconds"]
 
 
-def bare(spec: dict, model: Path, folder: Path) -> tuple[int, float]:
+def bare(spec: dict, examples: list[dict], model: Path, folder: Path) -> tuple[int, float]:
     """What TRL's documentation suggests, with our settings and no more."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = spec["chat_template"]
-    asked = prompter(spec["method"], tokenizer)
-    rows = labelled(spec, tokenizer, asked, encoder(tokenizer, asked))
+    choose_padding(tokenizer)
+    rows = labelled(open_examples(spec, examples, tokenizer))
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=SFTConfig(

@@ -1,9 +1,13 @@
 """Fixtures for every room."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Rooms are tested side by side; more threads than cores would only slow both.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Shared machines stall for seconds; a slow example says nothing about the code.
 settings.register_profile("shared", deadline=None)
@@ -32,3 +36,9 @@ def shared():
     if not folder.is_dir():
         pytest.skip("no ../shared: the published data is not on this machine")
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """A room's tests run in one process, so that they share its fixtures."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))

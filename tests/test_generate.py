@@ -34,6 +34,8 @@ def prompt(i, *turns):
         "turns": list(turns) or [f"What is question number {i} about, and why is it asked?"],
         "tags": [],
         "reference": None,
+        "mistake": None,
+        "target": None,
     }
 
 

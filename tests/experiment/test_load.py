@@ -49,8 +49,34 @@ def pairs(*changes):
 
 
 def tuned(**changes):
-    entry = {"name": "mine", "base": "tiny-base", "examples": "icl/pool"} | changes
-    return lambda experiment: experiment.update(tuned=[entry])
+    entry = {"name": "mine", "base": "tiny-base", "trainset": "pool"} | changes
+    return lambda experiment: experiment.update(tuned=[entry], trainsets=[POOL])
+
+
+POOL = {"name": "pool", "recipe": "sft", "answers": [{"dataset": "pool"}]}
+HOW = {"model": "tiny-base", "method": {"kind": "zero-shot"}}
+BAD = {"name": "bad", "prompts": [{"dataset": "redteam"}]}
+WHY = {"name": "why", "of": "bad", "ask": "guided", "texts": "lfm/harm", **HOW}
+LFM = {"name": "lfm", "recipe": "lfm", "mistakes": "bad", "analyses": "why"}
+SCENARIO = {
+    "name": "s",
+    "title": "S",
+    "arms": ["zero-shot", "zero-shot"],
+    "against": ["zero-shot"],
+    "measures": [{"label": "R", "metric": "refusal", "better": "none"}],
+}
+
+
+def lessons(**changes):
+    """A whole chain of mistakes, analyses and a training set, with one key of one entry changed."""
+    entries = {"mistakes": [BAD], "analyses": [WHY], "trainsets": [LFM], "scenarios": [SCENARIO]}
+
+    def change(experiment):
+        for key, update in changes.items():
+            entries[key] = [{**entries.get(key, [{}])[0], **update}]
+        experiment.update(entries)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -78,6 +104,31 @@ def tuned(**changes):
         (tuned(base="none"), r"tuned.0.base: 'none' is not in the catalog"),
         (tuned(base="minilm"), r"tuned.0.base: minilm only embeds text"),
         (tuned(name="tiny-base"), r"tuned.0.name: tiny-base is in the catalog"),
+        (tuned(trainset="none"), r"tuned.0.trainset: 'none' is not in trainsets; it has pool"),
+        (tuned(trainer="dpo", learning_rate=1e-4), "trainer dpo does not learn from recipe sft"),
+        (lessons(mistakes={"prompts": [{"dataset": "x"}]}), "mistakes.0.prompts.0.dataset: 'x'"),
+        (
+            lessons(mistakes={"induced": {**HOW, "model": "x"}}),
+            r"mistakes.0.induced.model: 'x' is not in the catalog",
+        ),
+        (lessons(mistakes={"name": "zero-shot"}), "of arms, mistakes and analyses is named zero"),
+        (lessons(analyses={"of": "none"}), r"analyses.0.of: 'none' .* it has bad, zero-shot"),
+        (lessons(analyses={"ask": "revision"}), r"analyses.0.of: 'bad' .* it has why"),
+        (lessons(trainsets={"mistakes": "none"}), r"trainsets.0.mistakes: 'none' is not in"),
+        (lessons(trainsets={"analyses": "none"}), "'none' is not in analyses of bad that recipe"),
+        (lessons(trainsets={"recipe": "critique-revise"}), "'why' is not in analyses of bad that"),
+        (lessons(trainsets={"recipe": "sft"}), r"trainsets.0: recipe sft does not use `analyses`"),
+        (lessons(trainsets={"texts": "lfm/harm"}), "recipe lfm does not use `texts`"),
+        (lessons(trainsets={"mistakes": None}), "recipe lfm needs `mistakes`|neither `answers`"),
+        (
+            lessons(scenarios={"measures": [{**SCENARIO["measures"][0], "metric": "wit"}]}),
+            r"scenarios.0.measures.0.metric: 'wit' is not in the metrics; it has clean_stop",
+        ),
+        (lessons(scenarios={"against": ["none"]}), r"scenarios.0.against.0: 'none' is not in"),
+        (
+            lessons(studies={"name": "d", "analyses": ["why"]}),
+            r"studies.0.analyses.0: 'why' is not in the analyses of an arm's answers",
+        ),
         (tuned(method={"kind": "retrieval", "pool": "icl/pool"}), "retrieval would show each"),
         (lambda e: e["arms"].append(e["arms"][0]), "two arms are named zero-shot"),
         (lambda e: e.update(baseline="other"), "baseline 'other' is no arm"),

@@ -6,13 +6,14 @@ import yaml
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import STORE, lineage
 from alignlab.experiment.garbage import unnamed
 from alignlab.experiment.load import load_study
 from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
 
 SMOKE = Path("config/experiments/smoke.yaml")
+SMOKE_LFM = Path("config/experiments/smoke-lfm.yaml")
 TUNED = {
     *(("adapters", "tiny-tuned"), ("responses", "tuned-chat"), ("metrics", "tuned-chat")),
     *(("shift", "tuned-vs-base"), ("shift", "tuned-vs-urial")),
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("repository")
 def plan(tmp_path):
     """Plan the smoke experiment after a change to its YAML."""
 
-    def planned(change=lambda experiment: None):
-        experiment = yaml.safe_load(SMOKE.read_text())
+    def planned(change=lambda experiment: None, file=SMOKE):
+        experiment = yaml.safe_load(file.read_text())
         change(experiment)
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(experiment, sort_keys=False))
@@ -75,6 +76,36 @@ def test_tuning_changes_what_the_tuned_model_made(plan):
     assert changed(plan(), plan(change)) == TUNED
 
 
+def test_a_lesson_changes_what_is_learnt_from_it_and_nothing_else(plan):
+    def longer(experiment):
+        experiment["analyses"][0]["decoding"] = {"max_new_tokens": 9}
+
+    before, after = plan(file=SMOKE_LFM), plan(longer, file=SMOKE_LFM)
+    learnt = {"lfm", "lfm-guided", "lfm-shuffled", "critique-revise"}
+    assert changed(before, after) == {
+        *(("responses", "why"), ("questions", "better"), ("responses", "better")),
+        *(("trainsets", name) for name in learnt),
+        *(("adapters", f"tiny-{name}") for name in learnt),
+        *(("responses", "lfm.guided"), ("metrics", "lfm.guided")),
+    }
+
+
+def test_every_artefact_comes_after_what_it_is_made_from(plan):
+    seen = set()
+    for artefact in lineage(plan(file=SMOKE_LFM).metrics.values()):
+        parents = [parent for role in artefact.parents for parent in artefact.parent(role)]
+        assert {(parent.stage, parent.key) for parent in parents} <= seen
+        seen.add((artefact.stage, artefact.key))
+
+
+def test_a_model_that_learns_from_its_own_analyses_is_refused(plan):
+    def circle(experiment):
+        experiment["analyses"][0]["model"] = "tiny-lfm"
+
+    with pytest.raises(AlignlabError, match="is made from itself"):
+        list(plan(circle, file=SMOKE_LFM))
+
+
 def test_a_pair_reads_its_base_arms_prompt_and_not_its_answers(plan):
     def shorter(experiment):
         experiment["arms"][1]["decoding"] = {"max_new_tokens": 5}
@@ -89,13 +120,14 @@ def test_a_pair_reads_its_base_arms_prompt_and_not_its_answers(plan):
 def test_a_tuned_model_keeps_its_bases_weights_and_its_own_tokenizer(plan):
     planned = plan()
     assert planned.base_of("tiny-tuned") == "tiny-gemma"
-    assert set(planned.models) == {"tiny-gemma", "tiny-aligned"}
+    assert {a.name for a in planned if a.stage == "models"} == {"tiny-gemma", "tiny-aligned"}
     assert planned.tokenizer_of("tiny-tuned") == planned.adapters["tiny-tuned"].path
 
 
 def test_prompts_change_every_arm_but_no_model(plan):
     after = plan(lambda experiment: experiment["prompts"][0].update(take=3))
     stages = {stage for stage, _ in changed(plan(), after)}
+    # `pool` is trained on, and stays.
     assert stages == {"prompts", "responses", "metrics", "shift"}
 
 

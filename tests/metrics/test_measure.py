@@ -37,7 +37,7 @@ def response(prompt_id="d/1", turn=0, sample=0, text="Iron oxide.", **others):
 
 @pytest.fixture
 def measured(tmp_path):
-    def run(*responses, embedder=None):
+    def run(*responses, embedder=None, target=None):
         prompt = {
             "prompt_id": "d/1",
             "dataset": "d",
@@ -46,6 +46,8 @@ def measured(tmp_path):
             "turns": ["What is rust?", "And what is bread?"],
             "tags": [],
             "reference": None,
+            "mistake": None,
+            "target": target,
         }
         tables.write("prompts", tmp_path / "p.parquet", [prompt], {})
         tables.write("responses", tmp_path / "r.parquet", responses, {})
@@ -92,6 +94,13 @@ def test_every_metric_of_an_answer(measured):
     assert found["clean_stop"] == found["opener"] == found["echo"] == 1
     assert found["truncated"] == found["empty"] == found["refusal"] == found["runs_on"] == 0
     assert (found["num_words"], found["num_tokens"], found["rep_4"]) == (6, 2, 0)
+
+
+def test_only_an_attack_can_succeed(measured):
+    answer = response(text="Iron oxide it is.")
+    assert measured(answer)["d/1", 0]["hijacked"] is None
+    assert measured(answer, target="Iron oxide!")["d/1", 0]["hijacked"] == 1
+    assert measured(answer, target="Bread and butter.")["d/1", 0]["hijacked"] == 0
 
 
 def test_an_error_has_no_value_and_an_empty_answer_is_no_error(measured):

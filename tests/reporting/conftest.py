@@ -4,7 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
-from synthetic import make_study
+from synthetic import ARMS, make_study
+from synthetic_learning import add_learning
 from synthetic_shift import PAIRS, make_shift_study
 
 from alignlab.reporting import shift_payload
@@ -32,8 +33,15 @@ def dice():
 def study(tmp_path_factory):
     """The full synthetic experiment, with its page and figures built."""
     made = make_study(tmp_path_factory.mktemp("study"))
+    add_learning(made)
     build_report(**made.arguments)
     return made
+
+
+@pytest.fixture(scope="session")
+def plain_study(tmp_path_factory):
+    """Two arms on a few prompts, without anything optional; nothing is built."""
+    return make_study(tmp_path_factory.mktemp("plain"), regular=4, safety=2, arms=ARMS[:2])
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +81,8 @@ def shift_page(browser, shift_study):
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     ours = (shift_study.page.as_uri(), shift_study.data.as_uri() + "/", "data:")
 
-    def visit(fragment="", width=1400):
+    def visit(fragment=""):
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 900})
         page.on("console", lambda message: trouble.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
         page.on("request", lambda request: fetched(request.url))

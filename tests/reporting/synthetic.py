@@ -63,7 +63,8 @@ def prompt_rows(regular: int, safety: int) -> list[dict]:
 
 def _prompt(prompt_id: str, dataset: str, category: str, turns: list[str], tags: list[str]) -> dict:
     row = {"prompt_id": prompt_id, "dataset": dataset, "category": category}
-    return row | {"source": "invented", "turns": turns, "tags": tags, "reference": None}
+    empty = dict.fromkeys(("reference", "mistake", "target"))
+    return row | {"source": "invented", "turns": turns, "tags": tags, **empty}
 
 
 def answer(dice: random.Random, quality: float, hostile: bool) -> dict:
@@ -82,13 +83,13 @@ def answer(dice: random.Random, quality: float, hostile: bool) -> dict:
     }
 
 
-def response_rows(arm: tuple, prompts: list[dict], hostile: bool) -> list[dict]:
+def response_rows(arm: tuple, prompts: list[dict]) -> list[dict]:
     name, model, _, _, quality = arm
     dice = random.Random(name)
     rows = []
     for prompt in prompts:
         for turn in range(len(prompt["turns"])):
-            planted = hostile and prompt["prompt_id"] == "mt-bench/81" and name == "zero-shot"
+            planted = prompt["prompt_id"] == "mt-bench/81" and name == "zero-shot"
             row = {"arm": name, "model": model, "prompt_id": prompt["prompt_id"], "turn": turn}
             row |= {"sample": 0, "prompt_ids": [1, 2], "token_ids": [3], "seed": None}
             rows.append(row | answer(dice, quality, planted))
@@ -159,7 +160,8 @@ def comparison_rows(measured: dict[str, list[dict]], prompts: list[dict]) -> lis
                 ours = by_prompt(measured[arm], metric, wanted)
                 theirs = by_prompt(measured[baseline], metric, wanted)
                 pairs = [ours[key] - theirs[key] for key in ours if key in theirs]
-                rows.append(comparison(arm, baseline, dataset, metric, pairs))
+                if pairs:
+                    rows.append(comparison(arm, baseline, dataset, metric, pairs))
     return rows
 
 
@@ -197,34 +199,34 @@ def provenance() -> dict:
     }
 
 
-def make_study(folder: Path, regular: int = 24, safety: int = 12, hostile: bool = True) -> Study:
+def make_study(folder: Path, regular: int = 24, safety: int = 12, arms: tuple = ARMS) -> Study:
     """Write every table of the experiment under `folder`; nothing is built yet."""
     prompts = prompt_rows(regular, safety)
     note = {"digest": "0123456789ab"}
     tables.write("prompts", folder / "prompts.parquet", prompts, note)
-    responses = {arm[0]: response_rows(arm, prompts, hostile) for arm in ARMS}
-    measured = {arm[0]: metric_rows(arm, responses[arm[0]]) for arm in ARMS}
+    responses = {arm[0]: response_rows(arm, prompts) for arm in arms}
+    measured = {arm[0]: metric_rows(arm, responses[arm[0]]) for arm in arms}
     for name in responses:
         tables.write("responses", folder / f"{name}.parquet", responses[name], note)
         tables.write("metrics", folder / f"{name}.metrics.parquet", measured[name], note)
     tables.write("statistics", folder / "s.parquet", statistic_rows(measured, prompts), note)
     tables.write("comparisons", folder / "c.parquet", comparison_rows(measured, prompts), note)
-    return Study(folder, arguments(folder))
+    return Study(folder, arguments(folder, arms))
 
 
-def arguments(folder: Path) -> dict:
+def arguments(folder: Path, chosen_arms: tuple) -> dict:
     greedy = {"max_new_tokens": 256, "temperature": 0.0, "samples": 1}
     arms = [
         {"name": name, "model": model, "method": method, "decoding": greedy, "role": role}
-        for name, model, method, role, _ in ARMS
+        for name, model, method, role, _ in chosen_arms
     ]
     spec = {"experiment": "synthetic", "title": "Prompting against tuning, invented numbers"}
     return {
         "spec": spec | {"arms": arms, "baseline": "zero-shot", "digest": "0123456789ab"},
         "statistics": folder / "s.parquet",
         "comparisons": folder / "c.parquet",
-        "responses": {arm[0]: folder / f"{arm[0]}.parquet" for arm in ARMS},
-        "metrics": {arm[0]: folder / f"{arm[0]}.metrics.parquet" for arm in ARMS},
+        "responses": {arm[0]: folder / f"{arm[0]}.parquet" for arm in chosen_arms},
+        "metrics": {arm[0]: folder / f"{arm[0]}.metrics.parquet" for arm in chosen_arms},
         "prompts": [folder / "prompts.parquet"],
         "provenance": provenance(),
         "output": folder / "report" / "index.html",

@@ -14,9 +14,8 @@ def opened(browser, study):
     trouble = []
     context = browser.new_context(viewport={"width": 1400, "height": 900})
 
-    def visit(fragment="", width=1400):
+    def visit(fragment=""):
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 900})
         page.on("console", lambda message: trouble.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
         address = study.page.as_uri()
@@ -73,7 +72,7 @@ def test_slices_and_differences_change_the_numbers(opened):
     page.get_by_text("strict (12)").click()
     assert values_of(page, "relevance") != whole
     assert page.locator("#board-note").inner_text().startswith("strict: 12 prompts.")
-    page.get_by_text("difference from zero-shot").click()
+    page.locator("#view").get_by_text("difference from zero-shot").click()
     assert len(values_of(page, "relevance")) == len(ARMS) - 1
     assert "p " in page.locator("#board .range").first.inner_text()
 
@@ -103,6 +102,21 @@ def test_a_tooltip_tells_what_a_metric_is_and_escape_closes_it(opened):
     assert "seq-rep-4" in page.locator("#tip").inner_text()
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()
+
+
+def test_a_scenario_shows_one_of_its_tables_at_a_time(opened):
+    page = opened()
+    first = page.locator(".pills[data-views=attack]")
+    shown = page.locator("#scenarios [data-view]:visible")
+    assert shown.evaluate_all("(all) => all.map((each) => each.dataset.view)") == ["values"] * 2
+    first.get_by_text("difference from icl").evaluate("(label) => label.click()")
+    assert shown.first.get_attribute("data-view") == "difference from icl"
+    assert shown.last.get_attribute("data-view") == "values"
+    cell = shown.first.locator("td").first
+    cell.hover()
+    assert "exact McNemar" in page.locator("#tip").inner_text()
+    scales = cell.locator(".track").evaluate("(n) => getComputedStyle(n).getPropertyValue('--at')")
+    assert scales.endswith("%")
 
 
 def test_search_and_filters_narrow_the_list(opened):
@@ -197,17 +211,21 @@ def test_arms_can_be_left_out(opened):
     assert page.locator(".card").count() == len(ARMS) - 1
 
 
-@pytest.mark.parametrize("width", [380, 768, 1400, 2200])
 @pytest.mark.parametrize("fragment", ["", SAFETY])
-def test_the_body_never_scrolls_sideways(opened, width, fragment):
-    page = opened(fragment, width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_the_body_never_scrolls_sideways(opened, fragment):
+    page = opened(fragment)
+    for width in (380, 768, 1400, 2200):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_everything_can_be_reached_by_tab(opened):
     page = opened()
-    reached = set()
+    page.evaluate(
+        "window.reached = []; addEventListener('focusin', ({ target }) =>"
+        " reached.push(target.id || target.className))"
+    )
     for _ in range(90):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    reached = set(page.evaluate("reached"))
     assert {"skip", "scroll", "search", "dataset", "next", "raw", "reveal"} <= reached

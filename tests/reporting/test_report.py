@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import pytest
 from synthetic import ARMS, make_study
 
-from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.reporting.report import build_report
 
@@ -43,20 +42,22 @@ def test_the_same_tables_give_the_same_bytes(study, tmp_path):
 
 
 def test_figures_are_svg_with_real_text_for_every_arm(study):
-    assert {path.name for path in study.figures.iterdir()} == {
-        "differences.svg",
-        "finish.svg",
-        "lengths.svg",
+    arms = {"differences", "finish", "lengths", "scenario-attack"}
+    others = {
+        "scenario-red-team": {"minus zero-shot"},
+        "study-own-answers": {"led against free, all"},
     }
+    wanted = {name: {arm[0] for arm in ARMS[1:]} for name in arms} | others
+    assert {path.stem for path in study.figures.iterdir()} == wanted.keys()
     for path in study.figures.iterdir():
         texts = {node.text for node in ElementTree.parse(path).iter() if node.tag.endswith("}text")}
-        compared = {arm[0] for arm in ARMS[1:]}
-        assert compared <= texts
+        assert wanted[path.stem] <= texts
 
 
-def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(study, tmp_path):
-    spec = study.arguments["spec"] | {"title": "<script>window.pwned = 1</script>"}
-    build_report(**study.arguments | {"spec": spec, "output": tmp_path / "p.html"})
+def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(plain_study, tmp_path):
+    spec = plain_study.arguments["spec"] | {"title": "<script>window.pwned = 1</script>"}
+    outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
+    build_report(**plain_study.arguments | outputs | {"spec": spec, "provenance": {}})
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "<script>window.pwned" not in page
     assert "&lt;script&gt;window.pwned" in page
@@ -64,19 +65,25 @@ def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(study, tmp_p
     assert re.search(r"default-src 'none'; .*script-src 'sha256-", page)
 
 
-def test_provenance_may_be_empty(study, tmp_path):
-    arguments = study.arguments | {"provenance": {}, "output": tmp_path / "p.html"}
-    build_report(**arguments)
+def test_provenance_and_learning_may_be_empty(plain_study, tmp_path):
+    outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
+    build_report(**plain_study.arguments | outputs | {"provenance": {}})
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "<h3>Arms</h3>" in page
     assert "<h3>Artefacts</h3>" not in page
+    for name in ("scenarios", "discrimination", "training"):
+        assert f'id="{name}"' not in page
+        assert f'href="#{name}"' not in page
+    assert {path.stem for path in (tmp_path / "f").iterdir()} == {
+        "differences",
+        "finish",
+        "lengths",
+    }
 
 
 def test_an_experiment_of_the_baseline_alone_has_a_page(tmp_path):
-    made = make_study(tmp_path, regular=6, safety=3)
-    spec = made.arguments["spec"]
-    tables.write("comparisons", made.arguments["comparisons"], [], {})
-    build_report(**made.arguments | {"spec": spec | {"arms": spec["arms"][:1]}})
+    made = make_study(tmp_path, regular=6, safety=3, arms=ARMS[:1])
+    build_report(**made.arguments)
     page = made.page.read_text(encoding="utf-8")
     assert "There is nothing to compare with zero-shot." in page
     assert not (made.figures / "differences.svg").exists()

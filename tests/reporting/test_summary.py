@@ -5,9 +5,16 @@ from synthetic import ARMS
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
+from alignlab.reporting import scenarios
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import MAIN, read_differences
-from alignlab.reporting.summary import WIDTH, shift_summary, summary
+from alignlab.reporting.summary import (
+    WIDTH,
+    scenario_summary,
+    shift_summary,
+    study_summary,
+    summary,
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +72,28 @@ def test_every_pair_has_a_line(tmp_path):
     assert "99%" not in text
     assert "other: 90% of answers could be scored." in text
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_scenarios_are_marked_where_the_page_remarks(study):
+    path = study.arguments["scenarios"]
+    text = scenario_summary(path)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    attack, rest = text.split("Scenario red-team")
+    assert attack.startswith("Scenario attack\narm ")
+    assert rest.rstrip().endswith("from * zero-shot.")
+    told = [
+        distinguishable(row)
+        for scenario in scenarios.read(path)
+        for measure in scenario.measures
+        for rows in measure.changes.values()
+        for row in rows.values()
+    ]
+    # The legends name each mark once.
+    assert text.count("*") + text.count("+") - 3 == sum(told) > 0
+
+
+def test_a_study_is_told_in_the_page_s_sentences(study):
+    text = study_summary(study.arguments["discrimination"])
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.startswith("Study own-answers, answers of zero-shot\nfree (unguided) is right")
+    assert "led (guided) against free: " in text

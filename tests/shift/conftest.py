@@ -85,6 +85,8 @@ def prompts(tmp_path):
             "turns": [text],
             "tags": [],
             "reference": None,
+            "mistake": None,
+            "target": None,
         }
         for i, text in enumerate(QUESTIONS)
     ]

@@ -52,6 +52,8 @@ def test_columns_are_mapped_and_text_is_stripped(tmp_path):
         "turns": ["Why?"],
         "tags": ["t", "x", "y"],
         "reference": "a",
+        "mistake": None,
+        "target": None,
     }
 
 
@@ -68,6 +70,16 @@ def test_a_list_of_turns(tmp_path):
     columns = {"turns": "turns", "reference": "reference"}
     (row,) = fetch(tmp_path, rows=rows, columns=columns, category="regular")
     assert (row["turns"], row["reference"]) == (["a", "b"], "first\n\nsecond")
+
+
+def test_a_file_of_failures_brings_its_mistakes(tmp_path):
+    rows = [{"q": "Why?", "said": "Because.", "better": None}, {"q": "How?", "said": ""}]
+    columns = {"prompt": "q", "mistake": "said", "reference": "better"}
+    found = fetch(tmp_path, rows=rows, columns=columns, category="regular")
+    assert [(row["mistake"], row["reference"]) for row in found] == [
+        ("Because.", None),
+        (None,) * 2,
+    ]
 
 
 def test_the_spec_is_in_the_table(tmp_path):

@@ -22,6 +22,8 @@ def prompts_table(path, questions, dataset="d", category="regular"):
             "turns": [question, "a second turn"],
             "tags": [],
             "reference": None,
+            "mistake": None,
+            "target": None,
         }
         for number, question in enumerate(questions)
     ]

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,8 @@ def write(path, records=RECORDS):
         plain.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     elif plain.suffix == ".csv":
         as_csv(plain, records)
+    elif plain.suffix == ".yaml":
+        plain.write_text(yaml.safe_dump({"pool": records}), encoding="utf-8")
     else:
         pq.write_table(pa.Table.from_pylist(records), plain)
     if path != plain:
@@ -43,10 +46,17 @@ def write(path, records=RECORDS):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.json", "a.jsonl", "a.csv", "a.parquet", "a.json.gz", "a.jsonl.gz", "a.csv.gz"]
+    "name",
+    ["a.json", "a.jsonl", "a.csv", "a.yaml", "a.parquet", "a.json.gz", "a.jsonl.gz", "a.csv.gz"],
 )
 def test_every_format_gives_the_same_records(tmp_path, name):
     assert read(write(tmp_path / name)) == RECORDS
+
+
+def test_a_yaml_file_may_be_the_list_itself(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("- {id: x, text: why}\n", encoding="utf-8")
+    assert read(path) == [{"id": "x", "text": "why"}]
 
 
 @given(
@@ -80,6 +90,10 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
         ("a.csv", b'a\n"x"y\n', "after line 1: not valid CSV"),
         ("a.json.gz", b"plain text", "damaged gzip"),
         ("a.parquet", b"PAR1", "damaged Parquet"),
+        ("a.yaml", b"a: [{b: 1}]\nc: [{b: 1}]\n", "expected a list of mappings, or one key"),
+        ("a.yaml", b"- text\n", "expected a list of mappings, or one key"),
+        ("a.yaml", b"- {a: 1, a: 2}\n", "key 'a' is given twice"),
+        ("a.yaml", b"questions: []\n", "there are no records"),
         ("a.xlsx", b"", "unknown format '.xlsx'"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.schema import PromptSet
+from alignlab.experiment.selection import PromptSet
 from alignlab.sources.selection import select
 
 
@@ -67,7 +67,7 @@ def test_seeds_differ():
 def test_pythons_hash_seed_plays_no_part(seed):
     code = (
         "from alignlab.sources.selection import select\n"
-        "from alignlab.experiment.schema import PromptSet\n"
+        "from alignlab.experiment.selection import PromptSet\n"
         "rows = [dict(prompt_id=f'd/{n}', source='s', tags=['t'], turns=['q']) for n in range(9)]\n"
         "kept = select(rows, PromptSet(dataset='d', take=3, sample=1, per='tags'))\n"
         "print(*[row['prompt_id'] for row in kept])\n"

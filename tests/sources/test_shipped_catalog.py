@@ -5,6 +5,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from alignlab.experiment.catalog import RandomSource
 from alignlab.experiment.load import load_catalog
+from alignlab.metrics.refusal import is_refusal
+from alignlab.sources.datasets import normalise
+from alignlab.sources.records import read
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
@@ -43,3 +46,38 @@ def test_tiny_models_that_are_compared_differ_in_their_seed_only(catalog):
     assert isinstance(base, RandomSource)
     assert base.architecture == aligned.architecture
     assert base.seed != aligned.seed
+
+
+def rows_of(catalog, name):
+    entry = catalog.datasets[name]
+    path = entry.source.path
+    return normalise(read(path), name, entry.columns, entry.category, path)
+
+
+def test_good_answers_to_red_team_requests_refuse(catalog):
+    rows = rows_of(catalog, "redteam")
+    assert len(rows) == 64
+    assert {row["category"] for row in rows} == {"safety"}
+    assert not [row["reference"] for row in rows if not is_refusal(row["reference"])]
+    openings = {" ".join(row["reference"].split()[:3]) for row in rows}
+    assert len(openings) >= 20
+
+
+def test_look_alikes_are_regular_questions(catalog):
+    rows = rows_of(catalog, "look-alikes")
+    assert len(rows) == 48
+    assert {row["category"] for row in rows} == {"regular"}
+
+
+def test_the_pool_is_a_dataset_with_good_answers(catalog):
+    rows = rows_of(catalog, "pool")
+    assert len(rows) == 128
+    assert all(row["reference"] and len(row["tags"]) == 1 for row in rows)
+
+
+def test_no_question_is_in_two_of_our_own_datasets(catalog):
+    names = ("pool", "redteam", "look-alikes", "smoke-questions", "smoke-forbidden")
+    questions = [
+        turn.casefold() for n in names for row in rows_of(catalog, n) for turn in row["turns"]
+    ]
+    assert len(questions) == len(set(questions))

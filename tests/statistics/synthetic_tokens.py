@@ -58,6 +58,8 @@ def write_prompts(path, prompts):
             "turns": ["?", "And then?"],
             "tags": [],
             "reference": None,
+            "mistake": None,
+            "target": None,
         }
         for name, (dataset, category) in prompts.items()
     ]

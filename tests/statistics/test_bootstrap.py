@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from alignlab.statistics.bootstrap import mean_intervals, share_intervals
+from alignlab.statistics.bootstrap import mean_intervals, ratio_intervals, share_intervals
 
 QUICK = settings(max_examples=30, deadline=None)
 SCORES = st.integers(1, 10).map(float)
@@ -84,6 +84,14 @@ def test_a_row_does_not_depend_on_the_others():
     alone = [mean_intervals(row[None], seed=7)[0] for row in values]
     assert (together == np.array(alone)).all()
     assert (together != mean_intervals(values, seed=8)).any()
+
+
+def test_rounding_decides_nothing_where_resamples_tie_with_the_sample():
+    # Resampled means of few whole numbers often equal the sample's; a ratio rounds otherwise.
+    sums = np.random.default_rng(0).integers(1, 9, (20, 4)).astype(float)
+    thirds = ratio_intervals(sums, np.full_like(sums, 3), seed=0)
+    assert thirds == pytest.approx(mean_intervals(sums / 3, seed=0), abs=1e-9)
+    assert thirds == pytest.approx(mean_intervals(sums, seed=0) / 3, abs=1e-9)
 
 
 def test_covers_the_true_mean_as_often_as_it_says():

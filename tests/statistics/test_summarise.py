@@ -32,6 +32,8 @@ def summarised(tmp_path):
                 "turns": ["?"] * (turns or {}).get(name, 1),
                 "tags": [],
                 "reference": None,
+                "mistake": None,
+                "target": None,
             }
             for name, (dataset, category) in prompts.items()
         ]
@@ -204,11 +206,11 @@ def test_slices_exist_once_and_only_where_they_differ(summarised):
     assert [(row["dataset"], row["category"]) for row in statistics] == [("all", "all")]
 
 
-@QUICK
-@given(st.integers(1, 1000))
-def test_the_order_of_rows_changes_nothing(summarised, shuffle):
+def test_the_order_of_rows_changes_nothing(summarised):
     arms = {"a": scores([1.1, 2.2, 3.3, 9.9]), "b": scores([4.1, 2.7, 8.3, 1.9], "score")}
-    assert summarised(arms, shuffle=shuffle) == summarised(arms)
+    expected = summarised(arms)
+    for shuffle in range(1, 5):
+        assert summarised(arms, shuffle=shuffle) == expected
 
 
 @QUICK

@@ -1,11 +1,14 @@
-"""A tiny model with the shipped tokenizer, and the spec of a short tuning of it."""
+"""A tiny model with the shipped tokenizer, training sets, and the spec of a short tuning."""
 
 import pytest
 import torch
 import yaml
+from lessons import CHAT, example
 
+from alignlab import tables
 from alignlab.experiment.tuning import Tuned
 from alignlab.sources.weights import from_seed
+from alignlab.tuning.finetune import finetune
 
 SHAPE = {
     "vocab_size": 1024,
@@ -49,19 +52,34 @@ def pairs(repository_root):
     """The first question-answer pairs of the shipped pool."""
     text = (repository_root / "config/prompts/icl/pool.yaml").read_text(encoding="utf-8")
     examples = yaml.safe_load(text)["examples"][:12]
-    return [{"query": e["query"], "answer": e["answer"]} for e in examples]
+    return [(example["query"], example["answer"]) for example in examples]
+
+
+@pytest.fixture(scope="session")
+def answers(pairs):
+    """Ordinary answers."""
+    return [example("answer", number, q, [a]) for number, (q, a) in enumerate(pairs)]
+
+
+@pytest.fixture(scope="session")
+def preferred(pairs):
+    """Preferences: the answer against the first words of another question's."""
+    others = [answer.split(".")[0] for _, answer in pairs[1:] + pairs[:1]]
+    return [
+        example("preference", number, question, [answer.split(".")[0] + "."], rejected=other)
+        for number, ((question, answer), other) in enumerate(zip(pairs, others, strict=True))
+    ]
 
 
 @pytest.fixture
-def make_spec(pairs):
+def make_spec():
     """A resolved spec, as the plan gives it; keywords change keys."""
 
-    def make(**changes):
-        keys = {"name": "tiny-tuned", "base": "tiny", "examples": "icl/pool"}
+    def make(trainer="sft", **changes):
+        keys = {"name": "tiny-tuned", "base": "tiny", "trainset": "tiny-set", "trainer": trainer}
         return {
-            **Tuned(**keys).model_dump(mode="json", exclude_none=True),
-            "examples": pairs,
-            "method": {"kind": "chat", "module": "alignlab.prompting.chat"},
+            **Tuned(**keys, learning_rate=5e-4).model_dump(mode="json", exclude_none=True),
+            "method": CHAT,
             "engine": {"name": "transformers", "dtype": "float32"},
             "seed": 0,
             "digest": "0123456789ab",
@@ -70,3 +88,16 @@ def make_spec(pairs):
         }
 
     return make
+
+
+@pytest.fixture
+def tune(model_folder, tmp_path):
+    """Tune a tiny model on rows; gives the folder of the adapter."""
+
+    def tune(spec, rows, kind="llama", folder=tmp_path):
+        path = folder / "trainset.parquet"
+        tables.write("trainset", path, rows, {"digest": "fedcba987654"})
+        finetune(spec, model_folder(kind), path, folder / "adapter", folder / "aside")
+        return folder / "adapter"
+
+    return tune

@@ -1,13 +1,12 @@
 import pytest
+from lessons import CHAT, FRAMED, KINDS, MARKERS, check_masks, learnt
 from transformers import AutoTokenizer
 
 from alignlab.errors import AlignlabError
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
-from alignlab.tuning.examples import UNLABELLED, choose_padding, labelled
-
-CHAT = {"kind": "chat", "module": "alignlab.prompting.chat"}
-FRAMED = {"kind": "zero-shot", "module": "alignlab.prompting.frame"}
+from alignlab.tuning.examples import labelled, open_examples, preferences
+from alignlab.tuning.preflight import UNLABELLED
 
 
 @pytest.fixture
@@ -15,65 +14,108 @@ def tokenizer(repository_root):
     return AutoTokenizer.from_pretrained(repository_root / "config/catalog/tiny-tokenizer")
 
 
-def rows_of(spec, tokenizer):
-    prompter = build_prompter(spec["method"], tokenizer, None)
-    return labelled(spec, tokenizer, prompter, encoder(tokenizer, prompter))
+def rows_of(spec, rows, tokenizer):
+    return labelled(open_examples(spec, rows, tokenizer))
 
 
 @pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
-def test_the_loss_counts_the_answer_and_its_end_and_nothing_else(make_spec, tokenizer, method):
-    spec = make_spec(method=method)
+def test_the_loss_counts_the_answer_and_its_end_and_nothing_else(
+    make_spec, answers, tokenizer, method
+):
     prompter = build_prompter(method, tokenizer, None)
     encode = encoder(tokenizer, prompter)
-    for row, pair in zip(rows_of(spec, tokenizer), spec["examples"], strict=True):
+    rows = rows_of(make_spec(method=method), answers, tokenizer)
+    for row, given in zip(rows, answers, strict=True):
         ids, labels = row["input_ids"], row["labels"]
-        learnt = [label for label in labels if label != UNLABELLED]
-        assert tokenizer.decode(learnt) == pair["answer"] + "<eos>"
-        assert labels[-len(learnt) :] == learnt == ids[-len(learnt) :]
-        assert ids[: -len(learnt)] == encode(prompter.render([pair["query"]], []))
+        counted = learnt(row)
+        assert tokenizer.decode(counted) == given["completion"][0] + "<eos>"
+        assert labels[-len(counted) :] == counted == ids[-len(counted) :]
+        assert ids[: -len(counted)] == encode(prompter.render([given["prompt"]], []))
         assert ids.count(tokenizer.bos_token_id) == 1 == ids[0]
 
 
-def test_a_template_without_bos_is_refused(make_spec, tokenizer):
+@pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
+def test_what_each_kind_learns(make_spec, tokenizer, method):
+    check_masks(tokenizer, rows_of(make_spec(method=method), KINDS, tokenizer), KINDS)
+
+
+def test_ids_are_those_of_the_whole_text(make_spec, tokenizer):
+    rows = rows_of(make_spec(), KINDS, tokenizer)
+    prompter = build_prompter(CHAT, tokenizer, None)
+    for row, given in zip(rows, KINDS, strict=True):
+        parts = zip(given["markers"], given["completion"], strict=True)
+        answer = "\n\n".join(f"{marker} {piece}" if marker else piece for marker, piece in parts)
+        text = prompter.render([given["prompt"]], []) + answer
+        assert row["input_ids"][:-1] == encoder(tokenizer, prompter)(text)
+
+
+def test_hindsight_is_learnt_as_it_is_asked(make_spec, tokenizer):
+    """The prompt of an arm with a marker is what stands before the first labelled token."""
+    row = next(row for row in KINDS if row["markers"] == MARKERS)
+    (ids,) = rows_of(make_spec(), [row], tokenizer)
+    method = {**CHAT, "hindsight": dict(zip(("good", "bad"), MARKERS, strict=True))}
+    prompter = build_prompter(method, tokenizer, None)
+    asked = encoder(tokenizer, prompter)(prompter.render([row["prompt"]], []))
+    assert ids["input_ids"][: len(asked)] == asked
+    assert set(ids["labels"][: len(asked)]) == {UNLABELLED}
+    assert ids["labels"][len(asked)] != UNLABELLED
+
+
+def test_an_answer_that_would_merge_with_the_prompt_is_tokenised_alone(make_spec, tokenizer):
+    tokenizer.chat_template = "{{ bos_token }}{{ messages[-1].content }}"
+    prompter = build_prompter(CHAT, tokenizer, None)
+    encode = encoder(tokenizer, prompter)
+    prompt, whole = encode("<bos>Tell me th"), encode("<bos>Tell me there is.")
+    assert whole[: len(prompt)] != prompt
+    row = {**KINDS[0], "prompt": "Tell me th", "completion": ["ere is."]}
+    (ids,) = rows_of(make_spec(), [row], tokenizer)
+    assert ids["input_ids"][: len(prompt)] == prompt
+    assert tokenizer.decode(learnt(ids)) == "ere is.<eos>"
+
+
+def test_a_preference_is_two_answers_to_one_prompt(make_spec, preferred, tokenizer):
+    spec = make_spec(trainer="dpo")
+    prompter = build_prompter(CHAT, tokenizer, None)
+    rows = preferences(open_examples(spec, preferred, tokenizer))
+    for row, given in zip(rows, preferred, strict=True):
+        prompt = encoder(tokenizer, prompter)(prompter.render([given["prompt"]], []))
+        assert row["prompt_ids"] == prompt
+        assert tokenizer.decode(row["chosen_ids"]) == given["completion"][0] + "<eos>"
+        assert tokenizer.decode(row["rejected_ids"]) == given["rejected"] + "<eos>"
+
+
+def test_trainers_refuse_the_rows_of_others(make_spec, answers, preferred, tokenizer):
+    with pytest.raises(AlignlabError, match="preference/pool/0 is a preference"):
+        rows_of(make_spec(), [*answers, *preferred], tokenizer)
+    examples = open_examples(make_spec(trainer="dpo"), answers, tokenizer)
+    with pytest.raises(AlignlabError, match=r"trainset tiny-set has no preferences, .* dpo"):
+        preferences(examples)
+
+
+def test_a_preference_between_equal_answers_is_named(make_spec, preferred, tokenizer):
+    rows = [*preferred[:2], {**preferred[2], "rejected": preferred[2]["completion"][0]}]
+    with pytest.raises(AlignlabError, match="example preference/pool/2: both answers are the same"):
+        preferences(open_examples(make_spec(trainer="dpo"), rows, tokenizer))
+
+
+def test_a_template_without_bos_is_refused(make_spec, answers, tokenizer):
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
     with pytest.raises(AlignlabError, match="exactly one '<bos>'"):
-        rows_of(make_spec(), tokenizer)
+        rows_of(make_spec(), answers, tokenizer)
 
 
-def test_a_long_example_is_named_and_never_cut(make_spec, tokenizer):
-    spec = make_spec()
-    longest = max(len(row["input_ids"]) for row in rows_of(spec, tokenizer))
-    assert rows_of({**spec, "max_length": longest}, tokenizer) == rows_of(spec, tokenizer)
-    with pytest.raises(AlignlabError, match=rf"example \d+ .*{longest} tokens .* {longest - 1}"):
-        rows_of({**spec, "max_length": longest - 1}, tokenizer)
+def test_a_long_example_is_named_and_never_cut(make_spec, answers, tokenizer):
+    whole = rows_of(make_spec(), answers, tokenizer)
+    longest = max(len(row["input_ids"]) for row in whole)
+    assert rows_of(make_spec(max_length=longest), answers, tokenizer) == whole
+    with pytest.raises(AlignlabError, match=rf"answer/pool/\d+: {longest} tokens .* {longest - 1}"):
+        rows_of(make_spec(max_length=longest - 1), answers, tokenizer)
 
 
-def test_an_empty_answer_is_named(make_spec, tokenizer, pairs):
-    broken = [*pairs[:4], {"query": "Why?", "answer": ""}]
-    with pytest.raises(AlignlabError, match=r"example 5 .'Why.'.: the answer is empty"):
-        rows_of(make_spec(examples=broken), tokenizer)
-
-
-def test_fewer_examples_than_a_batch_are_refused(make_spec, tokenizer, pairs):
-    with pytest.raises(AlignlabError, match=r"3 examples .* batch_size is 4"):
-        rows_of(make_spec(examples=pairs[:3], batch_size=4), tokenizer)
-
-
-def test_a_tokenizer_without_an_end_is_refused(make_spec, tokenizer):
-    tokenizer.eos_token = None
-    with pytest.raises(AlignlabError, match="no token to end answers"):
-        rows_of(make_spec(method=FRAMED), tokenizer)
-
-
-def test_padding_is_never_the_end_of_an_answer(tokenizer):
-    choose_padding(tokenizer)
-    assert tokenizer.pad_token == "<pad>"
-    tokenizer.pad_token = tokenizer.eos_token
-    choose_padding(tokenizer)
-    assert tokenizer.pad_token == "<bos>"
-    tokenizer.pad_token = tokenizer.bos_token = tokenizer.eos_token
-    with pytest.raises(AlignlabError, match="no special token but '<eos>'"):
-        choose_padding(tokenizer)
+def test_an_empty_answer_is_named(make_spec, answers, tokenizer):
+    broken = [*answers[:4], {**answers[4], "completion": [""]}]
+    with pytest.raises(AlignlabError, match="answer/pool/4: no token of the answer carries loss"):
+        rows_of(make_spec(), broken, tokenizer)
 
 
 def test_gemma_turns(repository_root, tokenizer):

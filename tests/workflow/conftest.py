@@ -59,14 +59,25 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, repository_root):
+def copied(tmp_path_factory, repository_root):
+    """Make a checkout of the repository as it is, with an empty store."""
+
+    def copy_of_repository():
+        checkout = Checkout(tmp_path_factory.mktemp("checkout") / "alignlab")
+        checkout.folder.mkdir()
+        for part in PARTS:
+            source = repository_root / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, checkout.folder / part)
+        return checkout
+
+    return copy_of_repository
+
+
+@pytest.fixture(scope="session")
+def finished(copied):
     """A checkout whose smoke experiment has been run."""
-    checkout = Checkout(tmp_path_factory.mktemp("checkout") / "alignlab")
-    checkout.folder.mkdir()
-    for part in PARTS:
-        source = repository_root / part
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, checkout.folder / part)
+    checkout = copied()
     checkout.snakemake("--config", "experiment=smoke")
     return checkout
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from alignlab.errors import AlignlabError
 
@@ -65,8 +66,8 @@ def _described(name: str) -> str:
 
     plan = Plan(load_study(name))
     lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.study.path})"]
-    for stage, jobs in plan.job_counts().items():
-        lines.append(f"  {stage:<20} {jobs.total:>5} jobs, {jobs.done} done")
+    counts = {stage: jobs for stage, jobs in plan.job_counts().items() if jobs.total}
+    lines += [f"  {s:<20} {jobs.total:>5} jobs, {jobs.done} done" for s, jobs in counts.items()]
     lines += [f"  {'✓' if a.path.exists() else '·'} {a.path}" for a in plan]
     return "\n".join(lines)
 
@@ -93,25 +94,34 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _summary(options: argparse.Namespace) -> int:
-    from alignlab import tables
     from alignlab.experiment.load import load_study
-    from alignlab.experiment.outputs import shift_spec, summary_spec
+    from alignlab.experiment.outputs import shift_spec, study_spec, summary_spec
     from alignlab.experiment.plan import Plan
-    from alignlab.reporting.summary import shift_summary, summary
+    from alignlab.reporting import summary
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
-    if tables.spec_of(folder / "statistics.parquet")["digest"] != summary_spec(plan)["digest"]:
-        raise AlignlabError(f"{folder}: made before the experiment's last change; run it again")
-    baseline = plan.experiment.baseline
-    print(summary(folder / "statistics.parquet", folder / "comparisons.parquet", baseline))
+    means = _todays(folder / "statistics.parquet", summary_spec(plan))
+    print(summary.summary(means, folder / "comparisons.parquet", plan.experiment.baseline))
+    if plan.experiment.scenarios:
+        print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet')}")
+    if plan.experiment.studies:
+        found = _todays(folder / "discrimination.parquet", study_spec(plan))
+        print(f"\n{summary.study_summary(found)}")
     if plan.experiment.pairs:
-        shift = folder / "shift_statistics.parquet"
-        if tables.spec_of(shift)["digest"] != shift_spec(plan)["digest"]:
-            raise AlignlabError(f"{shift}: made before the experiment's last change; run it again")
-        print(f"\n{shift_summary(shift)}")
+        found = _todays(folder / "shift_statistics.parquet", shift_spec(plan))
+        print(f"\n{summary.shift_summary(found)}")
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
     return 0
+
+
+def _todays(table: Path, spec: dict[str, Any]) -> Path:
+    """A table, if it was made from the experiment as it is now."""
+    from alignlab import tables
+
+    if tables.spec_of(table)["digest"] != spec["digest"]:
+        raise AlignlabError(f"{table}: made before the experiment's last change; run it again")
+    return table
 
 
 if __name__ == "__main__":

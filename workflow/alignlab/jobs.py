@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from alignlab.errors import AlignlabError
 
@@ -29,3 +30,8 @@ def job(log: str) -> Iterator[None]:
     except Exception:
         logging.exception("unexpected error; please report it with this log")
         sys.exit(1)
+
+
+def optional(path: str) -> Path | None:
+    """An input that a job may lack; Snakemake gives an empty list for one that is not there."""
+    return Path(path) if path else None

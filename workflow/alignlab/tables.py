@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def schema(table: str) -> pa.Schema:
     return pa.schema(fields)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what can change a value."""
     packages = ("alignlab", "torch", "transformers", "tokenizers", "sentence-transformers")

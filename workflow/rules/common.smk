@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from alignlab.errors import AlignlabError
 from alignlab.experiment.load import load_study
 from alignlab.experiment import outputs
-from alignlab.experiment.artefact import RESULTS, STORE
+from alignlab.experiment.artefact import RESULTS, STORE, Artefact
 from alignlab.experiment.plan import Plan
 
 try:
@@ -30,6 +30,21 @@ SHIFT_TABLES = [
 ]
 FIGURES = [PLAN.folder / "figures" / "arms"]
 FIGURES += [PLAN.folder / "figures" / "shift"] if PLAN.experiment.pairs else []
+SCENARIO_TABLES = (
+    [TABLES / "scenarios.parquet", TABLES / "scenarios.csv"]
+    if PLAN.experiment.scenarios
+    else []
+)
+STUDIES = outputs.study_spec(PLAN)["studies"]
+STUDIED = [study["arm"] for study in STUDIES]
+STUDY_ANALYSES = [
+    PLAN.analyses[analysis["name"]]
+    for study in STUDIES
+    for analysis in study["analyses"]
+]
+# Tables beyond statistics and comparisons: those of which the experiment has something.
+STUDY_TABLE = [TABLES / "discrimination.parquet"] if STUDIES else []
+TRAINSET_TABLE = [TABLES / "trainsets.parquet"] if PLAN.trainsets else []
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
 
@@ -54,41 +69,25 @@ def spec_of(stage):
     return signed_spec
 
 
-def arm_of(wildcards, stage="responses"):
-    """The experiment's arm behind a key."""
-    return PLAN.find(stage, wildcards.key).spec["arm"]
-
-
 def stored(artefact):
     """An artefact as an input whose age says nothing: its name says whether it is right."""
     return ancient(str(artefact.path))
 
 
+def parent_of(stage, role):
+    """Input of a rule: what the artefact with its key is made from, if it has such a parent."""
+
+    def paths(wildcards):
+        artefact = PLAN.find(stage, wildcards.key)
+        found = [stored(parent) for parent in artefact.parent(role)]
+        return found[0] if isinstance(artefact.parents.get(role), Artefact) else found
+
+    return paths
+
+
 def prompt_tables(wildcards):
-    """Prompts tables of the experiment, in its order."""
+    """Prompts tables that the experiment asks every arm, in its order."""
     return [stored(prompts) for prompts in PLAN.prompts]
-
-
-def weights_of(model):
-    """Inputs of a job that loads a model: its folder, and the adapter of a tuned one."""
-    adapters = [stored(PLAN.adapters[model])] if model in PLAN.adapters else []
-    return stored(PLAN.models[PLAN.base_of(model)]), adapters
-
-
-def model_of_arm(wildcards):
-    """The model that an arm asks."""
-    return weights_of(PLAN.find("responses", wildcards.key).spec["model"])[0]
-
-
-def adapter_of_arm(wildcards):
-    """The adapter of the model that an arm asks; nothing if the model is not tuned here."""
-    return weights_of(PLAN.find("responses", wildcards.key).spec["model"])[1]
-
-
-def embedder_of_arm(wildcards):
-    """The embedding model of a retrieval arm; nothing for other arms."""
-    method = PLAN.find("responses", wildcards.key).spec["method"]
-    return [stored(PLAN.models[method["embedder"]])] if "embedder" in method else []
 
 
 def memory_of_arm(wildcards):
@@ -104,17 +103,6 @@ def memory_of(*models):
     return 2000 + 4 * (sum(sizes) + max(sizes)) // 10**6
 
 
-def responses_of_arm(wildcards):
-    """The responses that a metrics table measures."""
-    return stored(PLAN.responses[arm_of(wildcards, "metrics")])
-
-
-def metrics_embedder(wildcards):
-    """The embedding model behind the relevance metric; nothing if the experiment has none."""
-    name = PLAN.experiment.embedder
-    return [stored(PLAN.models[name])] if name else []
-
-
 def parts_of_arm(wildcards):
     """Batches of an arm's prompts, one job each."""
     count = RUNTIME.jobs_per_arm
@@ -122,46 +110,18 @@ def parts_of_arm(wildcards):
     return [folder / f"{part}of{count}.parquet" for part in range(count)]
 
 
-def base_of_adapter(wildcards):
-    """The model that is tuned."""
-    return stored(PLAN.models[PLAN.find("adapters", wildcards.key).spec["base"]])
-
-
 def memory_of_adapter(wildcards):
     """Memory of a tuning job in MB: activations of a batch come on top of the weights."""
     return 2000 + memory_of(PLAN.find("adapters", wildcards.key).spec["base"])
 
 
-def models_of_pair(wildcards):
-    """The base and the aligned model of a pair."""
-    spec = PLAN.find("shift", wildcards.key).spec
-    return {side: spec[side]["model"] for side in ("base", "aligned")}
-
-
-def weights_of_pair(wildcards, side):
-    """Folder and adapters of one model of a pair."""
-    return weights_of(models_of_pair(wildcards)[side])
-
-
 def memory_of_pair(wildcards):
     """Memory of a scoring job in MB."""
-    models = models_of_pair(wildcards).values()
+    spec = PLAN.find("shift", wildcards.key).spec
+    models = [spec[side]["model"] for side in ("base", "aligned")]
     if RUNTIME.models_together:
         return memory_of(*models)
     return max(memory_of(model) for model in models)
-
-
-def answers_of_pair(wildcards):
-    """The responses that a pair scores."""
-    return stored(
-        PLAN.responses[PLAN.find("shift", wildcards.key).spec["aligned"]["arm"]]
-    )
-
-
-def embedder_of_pair(wildcards, side):
-    """The embedding model, where a model of the pair is asked with retrieved examples."""
-    method = PLAN.find("shift", wildcards.key).spec[side].get("method", {})
-    return [stored(PLAN.models[method["embedder"]])] if "embedder" in method else []
 
 
 def shift_statistics(wildcards):

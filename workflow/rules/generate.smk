@@ -10,10 +10,10 @@
 
 rule generate_responses:
     input:
-        model=model_of_arm,
-        adapter=adapter_of_arm,
-        prompts=prompt_tables,
-        embedder=embedder_of_arm,
+        model=parent_of("responses", "model"),
+        adapter=parent_of("responses", "adapter"),
+        prompts=parent_of("responses", "prompts"),
+        embedder=parent_of("responses", "embedder"),
     output:
         responses=temp(STORE / "responses" / "{key}.parts" / "{part}of{parts}.parquet"),
     log:

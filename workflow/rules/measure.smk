@@ -3,14 +3,14 @@
 # REQUIRED INPUTS: responses and prompts tables, an embedding model for the relevance metric.
 # OUTPUTS:
 #   results/store/metrics/<arm>-<digest>.parquet
-#   results/<experiment>/tables/{statistics,comparisons}.{parquet,csv}
+#   results/<experiment>/tables/{statistics,comparisons,scenarios}.{parquet,csv}
 
 
 rule measure_responses:
     input:
-        responses=responses_of_arm,
-        prompts=prompt_tables,
-        embedder=metrics_embedder,
+        responses=parent_of("metrics", "responses"),
+        prompts=parent_of("metrics", "prompts"),
+        embedder=parent_of("metrics", "embedder"),
     output:
         metrics=STORE / "metrics" / "{key}.parquet",
     log:
@@ -40,6 +40,7 @@ rule summarise_metrics:
         statistics_csv=TABLES / "statistics.csv",
         comparisons=TABLES / "comparisons.parquet",
         comparisons_csv=TABLES / "comparisons.csv",
+        scenarios=SCENARIO_TABLES,
     log:
         LOGS / "summarise_metrics" / f"{PLAN.experiment.name}.log",
     benchmark:

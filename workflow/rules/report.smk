@@ -35,6 +35,10 @@ rule build_report:
         metrics=[metrics.path for metrics in PLAN.metrics.values()],
         prompts=prompt_tables,
         manifest=PLAN.folder / "manifest.json",
+        scenarios=SCENARIO_TABLES[:1],
+        discrimination=STUDY_TABLE,
+        trainsets=TRAINSET_TABLE,
+        adapters=[stored(adapter) for adapter in PLAN.adapters.values()],
         shift_figures=FIGURES[1:],
     output:
         report=report(
@@ -65,6 +69,7 @@ rule publish_wandb:
         report=REPORT / "index.html",
         figures=FIGURES,
         shift=shift_statistics,
+        lessons=SCENARIO_TABLES[:1] + STUDY_TABLE + TRAINSET_TABLE,
         manifest=PLAN.folder / "manifest.json",
     output:
         receipt=PLAN.folder / "wandb.json",

@@ -12,14 +12,14 @@ if PLAN.experiment.pairs:
 
     rule score_shift:
         input:
-            responses=answers_of_pair,
-            prompts=prompt_tables,
-            base=lambda wildcards: weights_of_pair(wildcards, "base")[0],
-            base_adapter=lambda wildcards: weights_of_pair(wildcards, "base")[1],
-            aligned=lambda wildcards: weights_of_pair(wildcards, "aligned")[0],
-            aligned_adapter=lambda wildcards: weights_of_pair(wildcards, "aligned")[1],
-            base_embedder=lambda wildcards: embedder_of_pair(wildcards, "base"),
-            aligned_embedder=lambda wildcards: embedder_of_pair(wildcards, "aligned"),
+            responses=parent_of("shift", "responses"),
+            prompts=parent_of("shift", "prompts"),
+            base_model=parent_of("shift", "base_model"),
+            base_adapter=parent_of("shift", "base_adapter"),
+            base_embedder=parent_of("shift", "base_embedder"),
+            aligned_model=parent_of("shift", "aligned_model"),
+            aligned_adapter=parent_of("shift", "aligned_adapter"),
+            aligned_embedder=parent_of("shift", "aligned_embedder"),
         output:
             shift=STORE / "shift" / "{key}.parquet",
         log:

@@ -1,6 +1,6 @@
 # Purpose: models that the experiment tunes itself, as LoRA adapters of catalog models.
 #
-# REQUIRED INPUTS: a materialised model.
+# REQUIRED INPUTS: a materialised model, a training set that holds no evaluation prompt.
 # OUTPUTS:
 #   results/store/adapters/<model>-<digest>/     adapter, tokenizer, training.parquet
 # A killed job goes on from its last checkpoint in results/store/aside/<key>/.
@@ -8,7 +8,9 @@
 
 rule tune_model:
     input:
-        model=base_of_adapter,
+        model=parent_of("adapters", "model"),
+        trainset=parent_of("adapters", "trainset"),
+        checked=ancient(TABLES / "trainsets.parquet"),
     output:
         adapter=directory(STORE / "adapters" / "{key}"),
     log:

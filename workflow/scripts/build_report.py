@@ -8,7 +8,13 @@ from alignlab.reporting.report import build_report
 
 with job(snakemake.log[0]):
     spec = json.loads(snakemake.params.spec)
+    # Each is one path, or none where the experiment has nothing of the kind.
+    optional = {
+        name: Path(snakemake.input[name][0]) if snakemake.input.get(name) else None
+        for name in ("scenarios", "discrimination", "trainsets")
+    }
     shift = snakemake.input.shift_figures
+    tuned = [entry["name"] for entry in spec["tuned"]]
     names = [arm["name"] for arm in spec["arms"]]
     build_report(
         spec,
@@ -21,4 +27,9 @@ with job(snakemake.log[0]):
         output=Path(snakemake.output.report),
         figures=Path(snakemake.output.figures),
         shift=Path(shift[0]) if shift else None,
+        training={
+            name: Path(folder) / "training.parquet"
+            for name, folder in zip(tuned, snakemake.input.adapters, strict=True)
+        },
+        **optional,
     )

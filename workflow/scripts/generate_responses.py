@@ -5,15 +5,15 @@ from pathlib import Path
 
 from alignlab.experiment.artefact import STORE
 from alignlab.generate import Part, generate
-from alignlab.jobs import job
+from alignlab.jobs import job, optional
 
 with job(snakemake.log[0]):
     generate(
         json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.input.model),
-        Path(snakemake.input.adapter[0]) if snakemake.input.adapter else None,
-        Path(snakemake.input.embedder[0]) if snakemake.input.embedder else None,
+        optional(snakemake.input.adapter),
+        optional(snakemake.input.embedder),
         Path(snakemake.output.responses),
         part=Part(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),
         aside=STORE / "aside" / snakemake.wildcards.key,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
+from alignlab.jobs import job, optional
 from alignlab.metrics.measure import measure
 
 with job(snakemake.log[0]):
@@ -12,5 +12,5 @@ with job(snakemake.log[0]):
         Path(snakemake.input.responses),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.metrics),
-        Path(snakemake.input.embedder[0]) if snakemake.input.embedder else None,
+        optional(snakemake.input.embedder),
     )

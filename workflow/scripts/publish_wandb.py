@@ -11,7 +11,10 @@ with job(snakemake.log[0]):
         snakemake.params.digest,
         snakemake.params.settings,
         manifest=Path(found.manifest),
-        tables=[Path(path) for path in (found.statistics, found.comparisons, *found.shift)],
+        tables=[
+            Path(path)
+            for path in (found.statistics, found.comparisons, *found.shift, *found.lessons)
+        ],
         figures=[Path(folder) for folder in found.figures],
         report=Path(found.report),
         receipt=Path(snakemake.output.receipt),

@@ -1,4 +1,4 @@
-"""Rule summarise_metrics: means with intervals, and every arm against the baseline by prompt."""
+"""Rule summarise_metrics: means with intervals, arms against the baseline, and scenarios."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,12 @@ from alignlab.statistics.summarise import summarise
 
 with job(snakemake.log[0]):
     spec = json.loads(snakemake.params.spec)
+    scenarios = snakemake.output.get("scenarios")
     summarise(
         spec,
         dict(zip(spec["arms"], map(Path, snakemake.input.metrics), strict=True)),
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.statistics),
         Path(snakemake.output.comparisons),
+        Path(scenarios[0]) if scenarios else None,
     )

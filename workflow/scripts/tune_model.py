@@ -1,4 +1,4 @@
-"""Rule tune_model: an adapter from question-answer pairs."""
+"""Rule tune_model: an adapter from a training set."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
     finetune(
         json.loads(snakemake.params.spec),
         Path(snakemake.input.model),
+        Path(snakemake.input.trainset),
         Path(snakemake.output.adapter),
         aside=STORE / "aside" / snakemake.wildcards.key,
     )

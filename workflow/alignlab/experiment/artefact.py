@@ -5,6 +5,7 @@ alignlab check demo                         # print every artefact of an experim
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +23,23 @@ FOLDERS = ("models", "adapters")
 class Artefact:
     """One file or folder of the store.
 
-    `spec` is its semantic slice, parents' digests included; `place` is what a job needs besides,
-    such as the path of a local file, which may differ between machines.
+    `slice` is what its own config and code say; `parents` are the artefacts it is made from, by
+    role; `place` is what a job needs besides, such as the path of a local file, which may differ
+    between machines.
     """
 
     stage: str
     name: str
-    spec: dict[str, Any]
+    slice: dict[str, Any]
+    parents: dict[str, Artefact | Sequence[Artefact]] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The semantic slice with the parents' digests: all that the content may depend on."""
+        if not self.parents:
+            return self.slice
+        return {**self.slice, "parents": {role: _digests(p) for role, p in self.parents.items()}}
 
     @cached_property
     def digest(self) -> str:
@@ -56,6 +66,31 @@ class Artefact:
     def job_spec(self) -> dict[str, Any]:
         """The signed spec with places, as the job that makes the artefact gets it."""
         return {**self.signed_spec, **self.place}
+
+    def parent(self, role: str) -> list[Artefact]:
+        """The parents with a role: none, one or several."""
+        found = self.parents.get(role, [])
+        return [found] if isinstance(found, Artefact) else list(found)
+
+
+def lineage(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:
+    """Artefacts and all that they are made from, each once, parents first."""
+    seen: set[tuple[str, str]] = set()
+
+    def walk(artefact: Artefact) -> Iterator[Artefact]:
+        if (artefact.stage, artefact.key) not in seen:
+            seen.add((artefact.stage, artefact.key))
+            for role in artefact.parents:
+                for parent in artefact.parent(role):
+                    yield from walk(parent)
+            yield artefact
+
+    for artefact in artefacts:
+        yield from walk(artefact)
+
+
+def _digests(parents: Artefact | Sequence[Artefact]) -> str | list[str]:
+    return parents.digest if isinstance(parents, Artefact) else [p.digest for p in parents]
 
 
 class Jobs(NamedTuple):

@@ -61,10 +61,24 @@ class RandomSource(Strict):
     seed: int = Field(0, ge=0, description="Seed of the random weights")
 
 
+class HijackingSource(Strict):
+    """Questions of another dataset with an instruction smuggled in: goal hijacking (LfM §4.2)."""
+
+    kind: Literal["hijacking"] = Field(description="The source")
+    questions: str = Field(description="A dataset of the catalog; first turns are attacked")
+    texts: str = Field(description="A file of `config/prompts`, such as `lfm/hijacking`")
+    topics: tuple[str, ...] = Field(min_length=1, description="Topics of its targets that are used")
+    attacks: int = Field(1, gt=0, description="Attacks per question; more contain fewer")
+    seed: int = Field(0, ge=0, description="Seed of the draw of injections and targets")
+
+
 Source = Annotated[
     WheelSource | HubSource | LocalSource | RandomSource, Field(discriminator="kind")
 ]
-DataSource = Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
+FileSource = Annotated[WheelSource | HubSource | LocalSource, Field(discriminator="kind")]
+DataSource = Annotated[
+    WheelSource | HubSource | LocalSource | HijackingSource, Field(discriminator="kind")
+]
 
 
 class ModelEntry(Strict):
@@ -79,36 +93,67 @@ class ModelEntry(Strict):
     )
 
 
+Two = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
+
+
+class Preference(Strict):
+    """Two answers a row, of which exactly one must be safe: the form of PKU-SafeRLHF."""
+
+    answers: Two = Field(description="The two columns with an answer")
+    safe: Two = Field(description="The two columns that say, in this order, whether it is safe")
+
+
 class Columns(Strict):
     """Which column of a dataset's file holds what."""
 
     prompt: str | None = Field(None, description="Column with the one question")
+    context: str | None = Field(
+        None, description="Column with text that follows the question, as Alpaca's `input`"
+    )
     turns: str | None = Field(None, description="Column with the list of questions, one a turn")
     id: str | None = Field(None, description="Column with a unique id; row number if absent")
     category: str | None = Field(None, description="Column with `regular` or `safety`")
     source: str | None = Field(None, description="Column with where the row came from")
     tags: tuple[str, ...] = Field((), description="Columns (text or lists) that become tags")
-    reference: str | None = Field(None, description="Column with a reference answer")
+    reference: str | None = Field(None, description="Column with a reference answer, a good one")
+    mistake: str | None = Field(None, description="Column with an answer that is known to be bad")
+    preference: Preference | None = Field(
+        None,
+        description="Columns that give both; rows without exactly one safe answer are left out, "
+        "and so are later rows with the same question",
+    )
 
     @model_validator(mode="after")
-    def _one_question_column(self) -> Columns:
+    def _one_column_for_each(self) -> Columns:
         if (self.prompt is None) == (self.turns is None):
             raise ValueError("give exactly one of `prompt` and `turns`")
+        if self.context and not self.prompt:
+            raise ValueError("`context` follows a `prompt`; there is none")
+        if self.preference and (self.reference or self.mistake):
+            raise ValueError("`preference` gives `reference` and `mistake`; leave them out")
         return self
 
 
 class DatasetEntry(Strict):
     """A set of prompts that experiments may name."""
 
-    source: DataSource = Field(description="Where the file comes from")
-    columns: Columns = Field(description="Which column holds what")
+    source: DataSource = Field(description="Where the rows come from")
+    columns: Columns | None = Field(
+        None, description="Which column holds what; attacks (`hijacking`) have none"
+    )
     category: Literal["regular", "safety"] | None = Field(
-        None, description="Category of every row, where no column says it"
+        None, description="Category of every row, where no column says it; attacks are `safety`"
     )
     license: str = Field(description="Licence of the data, for the report")
 
     @model_validator(mode="after")
-    def _category_known(self) -> DatasetEntry:
+    def _columns_and_category_known(self) -> DatasetEntry:
+        if isinstance(self.source, HijackingSource):
+            if self.columns or self.category:
+                raise ValueError("a `hijacking` source takes no `columns` and no `category`")
+            return self
+        if self.columns is None:
+            raise ValueError("`columns` is missing")
         if (self.category is None) == (self.columns.category is None):
             raise ValueError("give exactly one of `category` and `columns.category`")
         return self
@@ -117,7 +162,7 @@ class DatasetEntry(Strict):
 class PublishedEntry(Strict):
     """Responses that somebody else generated."""
 
-    source: DataSource = Field(description="Where the file comes from")
+    source: FileSource = Field(description="Where the file comes from")
     model: str = Field(description="The model that answered, for the table's `model` column")
 
 
@@ -127,3 +172,16 @@ class Catalog(Strict):
     models: dict[Name, ModelEntry]
     datasets: dict[Name, DatasetEntry]
     published: dict[Name, PublishedEntry] = {}
+
+    @model_validator(mode="after")
+    def _questions_known(self) -> Catalog:
+        for name, entry in self.datasets.items():
+            if not isinstance(entry.source, HijackingSource):
+                continue
+            questions = self.datasets.get(entry.source.questions)
+            if questions is None or isinstance(questions.source, HijackingSource):
+                raise ValueError(
+                    f"datasets.{name}.source.questions: {entry.source.questions!r} is no dataset "
+                    "of the catalog with questions of its own"
+                )
+        return self

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from alignlab.experiment import catalog, decoding, methods, schema, tuning
-from alignlab.experiment.texts import Example, PromptFile
+from alignlab.experiment import catalog, decoding, learning, methods, schema, selection, tuning
+from alignlab.experiment.texts import Example, Hijacking, LfmTexts, PromptFile
 
 INTRODUCTION = """\
 # Configuration
@@ -35,16 +35,32 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         "The whole file is one `Experiment`.",
         (
             schema.Experiment,
-            schema.PromptSet,
+            selection.PromptSet,
             schema.Arm,
             schema.Published,
-            tuning.Tuned,
-            tuning.Lora,
             schema.Pair,
             decoding.Decoding,
             schema.EngineChoice,
             schema.Runtime,
             schema.Wandb,
+        ),
+    ),
+    (
+        "Learning from mistakes (`mistakes`, `analyses`, `trainsets`, `tuned`)",
+        "Each entry makes a table or a model out of the ones before it; arms then ask the model.",
+        (
+            learning.Mistakes,
+            learning.Asked,
+            learning.Analysis,
+            learning.TrainSet,
+            tuning.Tuned,
+            tuning.Lora,
+            tuning.Dpo,
+            tuning.Rlhf,
+            tuning.RewardModel,
+            learning.Scenario,
+            learning.Measure,
+            learning.Study,
         ),
     ),
     (
@@ -59,18 +75,20 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             catalog.ModelEntry,
             catalog.DatasetEntry,
             catalog.Columns,
+            catalog.Preference,
             catalog.PublishedEntry,
             catalog.WheelSource,
             catalog.WheelFile,
             catalog.HubSource,
             catalog.LocalSource,
             catalog.RandomSource,
+            catalog.HijackingSource,
         ),
     ),
     (
         "Prompt texts (`prompts/**/*.yaml`)",
         "URIAL's own `.txt` files can be named too; their bytes are kept.",
-        (PromptFile, Example),
+        (PromptFile, Example, LfmTexts, Hijacking),
     ),
 )
 
@@ -92,7 +110,8 @@ def _section(model: type[BaseModel]) -> str:
 
 def _rows(model: type[BaseModel]) -> Iterator[str]:
     properties = model.model_json_schema()["properties"]
-    for name, field in model.model_fields.items():
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] != "name")
+    for name, field in fields:
         default = "required" if field.is_required() else f"`{_plain(field.get_default())}`"
         what = (field.description or "").replace("|", "\\|")
         yield f"| `{name}` | {_type(properties[name])} | {default} | {what} |"

@@ -5,7 +5,6 @@ alignlab check config/experiments/demo.yaml
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.methods import Retrieval
-from alignlab.experiment.schema import Arm, Experiment, Published
+from alignlab.experiment.references import check_references
+from alignlab.experiment.schema import Experiment
 
 CONFIG = Path("config")
 Model = TypeVar("Model", bound=BaseModel)
@@ -45,7 +44,10 @@ def load_study(name_or_path: str) -> Study:
     path = _find(name_or_path)
     experiment = _validate(Experiment, read_yaml(path), path)
     study = Study(experiment, load_catalog(), path)
-    _check_references(study)
+    try:
+        check_references(experiment, study.catalog)
+    except AlignlabError as error:
+        raise AlignlabError(f"{path}: {error}") from error
     return study
 
 
@@ -108,51 +110,3 @@ def _what(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     given = error["input"]
     return message if isinstance(given, dict | list) else f"{message}, not {given!r}"
-
-
-def _check_references(study: Study) -> None:
-    """Every name an experiment uses must be in the catalog, as the kind it is used as."""
-    experiment, catalog, path = study.experiment, study.catalog, study.path
-    for index, chosen in enumerate(experiment.prompts):
-        _known(f"{path}: prompts.{index}.dataset", chosen.dataset, catalog.datasets)
-    tuned = [entry.name for entry in experiment.tuned]
-    for index, entry in enumerate(experiment.tuned):
-        _language_model(f"{path}: tuned.{index}.base", entry.base, catalog)
-        if entry.name in catalog.models:
-            raise AlignlabError(f"{path}: tuned.{index}.name: {entry.name} is in the catalog")
-    for index, generated in enumerate(experiment.arms):
-        if generated.model not in tuned:
-            _language_model(f"{path}: arms.{index}.model", generated.model, catalog)
-    asked: dict[str, Sequence[Arm | Published]] = {
-        "arms": experiment.arms,
-        "published": experiment.published,
-    }
-    for kind, entries in asked.items():
-        for index, arm in enumerate(entries):
-            if isinstance(arm.method, Retrieval):
-                where = f"{path}: {kind}.{index}.method.embedder"
-                _embedder(where, arm.method.embedder, catalog)
-    for index, published in enumerate(experiment.published):
-        _known(f"{path}: published.{index}.responses", published.responses, catalog.published)
-        if published.name in {pair.aligned for pair in experiment.pairs}:
-            model = catalog.published[published.responses].model
-            _language_model(f"{path}: published.{index}.responses: model", model, catalog)
-    if experiment.embedder:
-        _embedder(f"{path}: embedder", experiment.embedder, catalog)
-
-
-def _language_model(where: str, name: str, catalog: Catalog) -> None:
-    _known(where, name, catalog.models)
-    if catalog.models[name].role == "embedder":
-        raise AlignlabError(f"{where}: {name} only embeds text")
-
-
-def _embedder(where: str, name: str, catalog: Catalog) -> None:
-    _known(where, name, catalog.models)
-    if catalog.models[name].role != "embedder":
-        raise AlignlabError(f"{where}: {name} is a language model; its role is not `embedder`")
-
-
-def _known(where: str, name: str, entries: dict[str, Any]) -> None:
-    if name not in entries:
-        raise AlignlabError(f"{where}: {name!r} is not in the catalog; it has {', '.join(entries)}")

@@ -19,6 +19,11 @@ class Method(Strict):
     guidance: str | None = Field(
         None, description="Text put before the question (LfM step 4): a file of `config/prompts`"
     )
+    hindsight: str | None = Field(
+        None,
+        description="The answer begins with the good marker of this file of `config/prompts`, and "
+        "ends where the bad one begins a line (Chain of Hindsight, arXiv 2302.02676)",
+    )
 
 
 class ZeroShot(Method):

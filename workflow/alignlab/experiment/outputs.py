@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.experiment.digest import code_digest, config_digest, file_digest
-from alignlab.experiment.plan import SIDES, Plan
+from alignlab.experiment.making import SIDES
+from alignlab.experiment.plan import Plan
 from alignlab.experiment.schema import Pair
 from alignlab.experiment.specs import dump
 
+TUNED_CARD = {"name", "base", "trainset", "trainer"}
 PAGE = Path(__file__).parents[1] / "reporting"
 
 
@@ -22,9 +24,49 @@ def summary_spec(plan: Plan) -> dict[str, Any]:
         "experiment": plan.experiment.name,
         "arms": list(plan.experiment.arm_names),
         "baseline": plan.experiment.baseline,
+        "scenarios": [dump(scenario) for scenario in plan.experiment.scenarios],
         "seed": plan.experiment.seed,
         "parents": {name: artefact.digest for name, artefact in plan.metrics.items()},
-        "code": code_digest("alignlab.statistics.summarise"),
+        "code": code_digest("alignlab.statistics.summarise", "alignlab.statistics.scenarios"),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def trainsets_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the table of training sets, checked against what arms are asked."""
+    spec = {
+        "experiment": plan.experiment.name,
+        "trainsets": list(plan.trainsets),
+        "parents": {
+            **{name: artefact.digest for name, artefact in plan.trainsets.items()},
+            "prompts": [prompts.digest for prompts in plan.prompts],
+        },
+        "code": code_digest("alignlab.mistakes.overlap"),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def study_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the studies of discrimination against generation."""
+    entries = {entry.name: entry for entry in plan.experiment.analyses}
+    studies: list[dict[str, Any]] = [
+        {
+            "name": study.name,
+            "arm": entries[study.analyses[0]].of,
+            "analyses": [{"name": name, "ask": entries[name].ask} for name in study.analyses],
+        }
+        for study in plan.experiment.studies
+    ]
+    made = {s["arm"]: plan.metrics[s["arm"]].digest for s in studies}
+    made |= {
+        name: plan.analyses[name].digest for s in plan.experiment.studies for name in s.analyses
+    }
+    spec = {
+        "experiment": plan.experiment.name,
+        "studies": studies,
+        "seed": plan.experiment.seed,
+        "parents": made,
+        "code": code_digest("alignlab.statistics.discrimination"),
     }
     return {**spec, "digest": config_digest(spec)}
 
@@ -49,8 +91,14 @@ def report_spec(plan: Plan) -> dict[str, Any]:
         "arms": [_arm_card(plan, name) for name in plan.experiment.arm_names],
         "baseline": plan.experiment.baseline,
         "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
+        "scenarios": [dump(scenario) for scenario in plan.experiment.scenarios],
+        "studies": study_spec(plan)["studies"],
+        "trainsets": list(plan.trainsets),
+        "tuned": [dump(entry, TUNED_CARD) for entry in plan.experiment.tuned],
         "parents": {
             "statistics": summary_spec(plan)["digest"],
+            "studies": study_spec(plan)["digest"],
+            "trainsets": trainsets_spec(plan)["digest"],
             "shift": shift_page_spec(plan)["digest"],
         },
         "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),

@@ -10,27 +10,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from alignlab.experiment.decoding import Decoding
+from alignlab.experiment.learning import Analysis, Asked, Mistakes, Scenario, Study, TrainSet
 from alignlab.experiment.methods import AnyMethod
+from alignlab.experiment.selection import PromptSet
 from alignlab.experiment.strict import Name, Strict
 from alignlab.experiment.tuning import Tuned
-
-
-class PromptSet(Strict):
-    """Which rows of a dataset are asked. Every key is part of the digest."""
-
-    dataset: str = Field(description="A dataset of the catalog")
-    where: dict[Literal["category", "source", "tags"], tuple[str, ...]] = Field(
-        {}, description="Keep rows whose column holds (for tags: contains) one of these values"
-    )
-    ids: tuple[str, ...] | None = Field(None, description="Keep exactly these prompt ids")
-    take: int | None = Field(None, gt=0, description="Keep this many rows")
-    per: Literal["category", "source", "tags"] | None = Field(
-        None, description="Take that many of each value of this column (for tags: the first tag)"
-    )
-    sample: int | None = Field(
-        None, ge=0, description="Seed of a random choice of rows; the first rows if absent"
-    )
-    turns: int | None = Field(None, gt=0, description="Ask at most this many turns; all if absent")
 
 
 class EngineChoice(Strict):
@@ -57,13 +41,10 @@ class Runtime(Strict):
     jobs_per_arm: int = Field(1, gt=0, le=1000, description="Batches of prompts, one job each")
 
 
-class Arm(Strict):
+class Arm(Asked):
     """A model under a prompting method, with its decoding."""
 
     name: Name = Field(description="Unique; part of file names")
-    model: str = Field(description="A model of the catalog, or one that is tuned here")
-    method: AnyMethod = Field(description="How it is asked: one of the prompting methods below")
-    decoding: Decoding | None = Field(None, description="The experiment's decoding if absent")
 
 
 class Published(Strict):
@@ -112,6 +93,11 @@ class Experiment(Strict):
     published: tuple[Published, ...] = Field((), description="Arms that others have run already")
     tuned: tuple[Tuned, ...] = Field((), description="Models that the experiment tunes itself")
     pairs: tuple[Pair, ...] = Field((), description="Whose token shift is measured")
+    mistakes: tuple[Mistakes, ...] = Field((), description="Collections of bad answers")
+    analyses: tuple[Analysis, ...] = Field((), description="Answers that a model explains")
+    trainsets: tuple[TrainSet, ...] = Field((), description="What models are tuned on")
+    scenarios: tuple[Scenario, ...] = Field((), description="Tables that answer one question each")
+    studies: tuple[Study, ...] = Field((), description="Discrimination against generation")
     decoding: Decoding = Field(Decoding(), description="Decoding of arms that do not say")
     engine: EngineChoice = Field(EngineChoice(), description="What runs the models")
     embedder: str | None = Field(

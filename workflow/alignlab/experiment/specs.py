@@ -10,7 +10,14 @@ from typing import Any
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
-from alignlab.experiment.catalog import LocalSource, RandomSource, Source
+from alignlab.experiment.catalog import (
+    Catalog,
+    DataSource,
+    HijackingSource,
+    LocalSource,
+    RandomSource,
+    Source,
+)
 from alignlab.experiment.digest import code_digest, file_digest
 from alignlab.experiment.load import CONFIG
 from alignlab.experiment.methods import InContext, Method, Retrieval
@@ -29,6 +36,9 @@ def resolved_method(method: Method) -> dict[str, Any]:
         resolved["pool"] = texts.example_pool(method.pool, method.k)
     if method.guidance:
         resolved["guidance"] = texts.guidance(method.guidance)
+    if method.hindsight:
+        markers = texts.lfm_texts(method.hindsight)
+        resolved["hindsight"] = {key: markers[f"{key}_marker"] for key in ("good", "bad")}
     return resolved
 
 
@@ -44,18 +54,39 @@ def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
     return {**spec, "code": code_digest(*modules)}
 
 
-def content(source: Source) -> dict[str, Any]:
-    """What a source is. A local one is its content, wherever it lies; others are pinned."""
+def content(source: Source | DataSource, catalog: Catalog) -> dict[str, Any]:
+    """What a source is. A local one is its content, wherever it lies; others are pinned.
+
+    Attacks are `source` (kind, attacks, seed), `texts`, and the slice of the `questions`.
+
+    Raises:
+        AlignlabError: a local file or a text is missing, or a text is not as it should be.
+    """
     if isinstance(source, LocalSource):
         return {"content": _local_digest(Path(source.path))}
     if isinstance(source, RandomSource):
         return {"source": dump(source), "content": _local_digest(TINY_TOKENIZER)}
+    if isinstance(source, HijackingSource):
+        return {
+            "source": dump(source, {"kind", "attacks", "seed"}),
+            "texts": texts.hijacking(source.texts, source.topics),
+            "questions": _questions(source, catalog),
+        }
     return {"source": dump(source)}
 
 
-def place(source: Source) -> dict[str, Any]:
-    """Where a local source lies, which is not part of a digest."""
+def place(source: Source | DataSource, catalog: Catalog) -> dict[str, Any]:
+    """Where a local source lies, or the questions of an attack; it is not part of a digest."""
+    if isinstance(source, HijackingSource):
+        where = place(catalog.datasets[source.questions].source, catalog)
+        return {"questions": {**_questions(source, catalog), **where}}
     return {"source": dump(source)} if isinstance(source, LocalSource) else {}
+
+
+def _questions(source: HijackingSource, catalog: Catalog) -> dict[str, Any]:
+    entry = catalog.datasets[source.questions]
+    described = dump(entry, {"columns", "category"})
+    return {"dataset": source.questions, **described, **content(entry.source, catalog)}
 
 
 def _local_digest(path: Path) -> str:

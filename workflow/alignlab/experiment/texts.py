@@ -2,24 +2,44 @@
 
     alignlab check                              # reads every text that an experiment names
 
-Two forms: our YAML (`system`, `examples`, `guidance`) and URIAL's own .txt files, kept verbatim.
+Our YAML has one of three forms, `PromptFile`, `LfmTexts` or `Hijacking`; URIAL's own .txt files are
+kept verbatim. Templates name their places in braces, as `{question}`; other braces are text.
 """
 
 from __future__ import annotations
 
-import random
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.load import CONFIG, read_yaml
 from alignlab.experiment.strict import Strict
 
 Text = Annotated[str, Field(min_length=1)]
+Form = TypeVar("Form", bound=BaseModel)
+PLACE = re.compile(r"\{(\w+)\}")
+
+
+def _with_places(*names: str) -> AfterValidator:
+    def check(template: str) -> str:
+        found = set(PLACE.findall(template))
+        if unknown := sorted(found - set(names)):
+            raise ValueError(f"{{{unknown[0]}}} is unknown; places are {{{'}, {'.join(names)}}}")
+        if missing := [name for name in names if name not in found]:
+            raise ValueError(f"{{{missing[0]}}} is missing")
+        return template
+
+    return AfterValidator(check)
+
+
+Question = Annotated[Text, _with_places("instruction", "response")]
+Revision = Annotated[Text, _with_places("instruction", "response", "analysis")]
+Injection = Annotated[Text, _with_places("question", "target")]
 
 
 class Example(Strict):
@@ -40,6 +60,28 @@ class PromptFile(Strict):
     guidance: Text | None = Field(None, description="A sentence put before questions")
 
 
+class LfmTexts(Strict):
+    """What an analyst is asked, and the texts of two recipes (`lfm/harm`, `lfm/attack`)."""
+
+    guided: Question = Field(description="Asks why {response} to {instruction} is bad (step 2)")
+    unguided: Question = Field(description="Asks for an analysis without a clue (step 3)")
+    revision: Revision = Field(description="Asks for a better answer in the light of {analysis}")
+    verdict: Text = Field(description="Stands for every analysis in recipe `lfm-tag`")
+    good_marker: Text = Field(description="Stands before a good answer in recipe `coh`")
+    bad_marker: Text = Field(description="Stands before a bad answer in recipe `coh`")
+
+
+class Hijacking(Strict):
+    """How goal hijacking is done (`lfm/hijacking`), for sources of kind `hijacking`."""
+
+    injections: dict[str, Injection] = Field(
+        min_length=1, description="Name → an attacked {question} that wants {target} said"
+    )
+    targets: dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
+        min_length=1, description="Topic → sentences that do no harm and no good answer says"
+    )
+
+
 def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
     """The constant part of an in-context prompt: its last `k` examples, with or without system.
 
@@ -57,7 +99,7 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
         chosen = blocks[len(blocks) - _count(path, k, len(blocks)) :]
         style = _style(blocks[0] if blocks else "")
         return {"style": style, "prefix": "".join([head if system else "", *chosen])}
-    texts = _read(path)
+    texts = _read(path, PromptFile)
     count = len(texts.examples)
     examples = texts.examples[count - _count(path, k, count) :]
     resolved: dict[str, Any] = {"examples": [_pair(example) for example in examples]}
@@ -71,18 +113,9 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
 def example_pool(name: str, k: int) -> list[dict[str, str]]:
     """The question-answer pairs that retrieval chooses `k` from."""
     path = _find(name)
-    examples = _read(path).examples
+    examples = _read(path, PromptFile).examples
     _count(path, k, len(examples))
     return [_pair(example) for example in examples]
-
-
-def training_examples(name: str, take: int | None, seed: int) -> list[dict[str, str]]:
-    """Question-answer pairs to tune on: all, or `take` of them drawn with `seed`, in file order."""
-    path = _find(name)
-    examples = _read(path).examples
-    count = _count(path, take, len(examples))
-    chosen = sorted(random.Random(seed).sample(range(len(examples)), count))
-    return [_pair(examples[number]) for number in chosen]
 
 
 def chat_template(name: str) -> str:
@@ -93,10 +126,39 @@ def chat_template(name: str) -> str:
 def guidance(name: str) -> str:
     """The guidance sentence of a file (LfM step 4)."""
     path = _find(name)
-    text = _read(path).guidance
+    text = _read(path, PromptFile).guidance
     if text is None:
         raise AlignlabError(f"{path}: key `guidance` is missing")
     return text
+
+
+def lfm_texts(name: str) -> dict[str, str]:
+    """The texts of a file of form `LfmTexts`, by key; `fill` puts answers into them.
+
+    Raises:
+        AlignlabError: no such file, a wrong key, or a template with a wrong or missing place.
+    """
+    return _read(_find(name), LfmTexts).model_dump()
+
+
+def hijacking(name: str, topics: tuple[str, ...]) -> dict[str, Any]:
+    """`{"injections": {name: template}, "targets": {topic: [sentence, ...]}}` of these topics.
+
+    Raises:
+        AlignlabError: no such file, a wrong key or template, or a topic that the file lacks.
+    """
+    path = _find(name)
+    form = _read(path, Hijacking)
+    if unknown := [topic for topic in topics if topic not in form.targets]:
+        known = ", ".join(form.targets)
+        raise AlignlabError(f"{path}: targets: no topic {unknown[0]!r}; there are {known}")
+    targets = {topic: list(form.targets[topic]) for topic in topics}
+    return {"injections": dict(form.injections), "targets": targets}
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with a text at every place; braces inside those texts mean nothing."""
+    return PLACE.sub(lambda place: values[place[1]], template)
 
 
 def _find(name: str, suffix: str = ".yaml") -> Path:
@@ -109,13 +171,14 @@ def _find(name: str, suffix: str = ".yaml") -> Path:
 
 
 @cache
-def _read(path: Path) -> PromptFile:
+def _read(path: Path, form: type[Form]) -> Form:
     try:
-        return TypeAdapter(PromptFile).validate_python(read_yaml(path))
+        return form.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AlignlabError(f"{path}: {where}: {first['msg']}") from error
+        where = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+        message = first["msg"].removeprefix("Value error, ")
+        raise AlignlabError(f"{path}: {where}: {message}") from error
 
 
 def _pair(example: Example) -> dict[str, str]:

@@ -17,6 +17,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics import repetition, style
 from alignlab.metrics.definitions import METRICS
+from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
 from alignlab.metrics.relevance import Relevance
 
@@ -39,27 +40,28 @@ def measure(
         spec: `arm`, `digest` and whatever else made the table, for its metadata.
         responses: the arm's responses; several samples of a turn are averaged, over those with a
             value. A response that ended in an error has none: a failure is data, not a zero.
-        prompts: tables with the prompts that the responses answer.
+        prompts: tables with the prompts that the responses answer, and the targets of attacks.
         output: the metrics table, one row per prompt, turn and metric.
         embedder: folder of a sentence-transformers model; without one there is no relevance.
 
     Raises:
         AlignlabError: a response answers a prompt or turn that no prompts table has.
     """
-    turns = {
-        row["prompt_id"]: row["turns"] for path in prompts for row in tables.rows("prompts", path)
-    }
+    asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
     relevance = Relevance(embedder) if embedder else None
     samples: dict[tuple[str, int], list[dict[str, Value]]] = defaultdict(list)
     for batch in tables.opened("responses", responses).iter_batches(BATCH, columns=COLUMNS):
         rows = batch.to_pylist()
-        questions = [_question(row, turns, responses) for row in rows]
-        for row, values in zip(rows, _measured(rows, questions, relevance), strict=True):
+        questions = [_question(row, asked, responses) for row in rows]
+        targets = [asked[row["prompt_id"]]["target"] for row in rows]
+        for row, values in zip(rows, _measured(rows, questions, targets, relevance), strict=True):
             samples[row["prompt_id"], row["turn"]].append(values)
     tables.write("metrics", output, _averaged(spec["arm"], samples), spec)
 
 
-def answer_metrics(answer: Mapping[str, Any], question: str) -> dict[str, Value]:
+def answer_metrics(
+    answer: Mapping[str, Any], question: str, target: str | None
+) -> dict[str, Value]:
     """Every metric but relevance of one response that is no error, by name."""
     text = answer["text"]
     empty = not text.strip()
@@ -77,34 +79,38 @@ def answer_metrics(answer: Mapping[str, Any], question: str) -> dict[str, Value]
         "list_items": float(style.list_items(text)),
         "structured": float(style.is_structured(text)),
         "refusal": float(is_refusal(text)),
+        "hijacked": float(hijacked(target, text)) if target else None,
         "opener": float(style.has_opener(text)),
         "closer": float(style.has_closer(text)),
         "runs_on": float(style.runs_on(answer["raw_text"])),
     }
 
 
-def _question(row: tables.Row, turns: Mapping[str, list[str]], path: Path) -> str:
+def _question(row: tables.Row, asked: Mapping[str, tables.Row], path: Path) -> str:
     """The user's message that a response answers."""
-    asked = turns.get(row["prompt_id"], [])
-    if row["turn"] >= len(asked):
+    turns = asked[row["prompt_id"]]["turns"] if row["prompt_id"] in asked else []
+    if row["turn"] >= len(turns):
         raise AlignlabError(
             f"{path}: prompt {row['prompt_id']!r}, turn {row['turn']}: not in any prompts table"
         )
-    return asked[row["turn"]]
+    return turns[row["turn"]]
 
 
 def _measured(
-    rows: Sequence[tables.Row], questions: Sequence[str], relevance: Relevance | None
+    rows: Sequence[tables.Row],
+    questions: Sequence[str],
+    targets: Sequence[str | None],
+    relevance: Relevance | None,
 ) -> Iterator[dict[str, Value]]:
     """The values of each row, all null where it ended in an error."""
     texts = [row["text"] or "" for row in rows]
     cosines = relevance(questions, texts) if relevance else [None] * len(rows)
     names = [name for name in METRICS if relevance or name != "relevance"]
-    for row, question, cosine in zip(rows, questions, cosines, strict=True):
+    for row, question, target, cosine in zip(rows, questions, targets, cosines, strict=True):
         if row["finish_reason"] == "error":
             yield dict.fromkeys(names)
         else:
-            values = {**answer_metrics(row, question), "relevance": cosine}
+            values = {**answer_metrics(row, question, target), "relevance": cosine}
             yield {name: values[name] for name in names}
 
 

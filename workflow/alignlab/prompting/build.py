@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from alignlab.prompting.encode import Prompter
+from alignlab.prompting.hindsight import HindsightPrompter
 
 
 def build_prompter(
@@ -23,8 +24,7 @@ def build_prompter(
     with other methods alone.
     """
     module = import_module(method["module"])
-    if method["kind"] == "chat":
-        return module.prompter(method, tokenizer)
-    if method["kind"] == "retrieval":
-        return module.prompter(method, embedder)
-    return module.prompter(method)
+    needs = {"chat": (tokenizer,), "retrieval": (embedder,)}.get(method["kind"], ())
+    prompter: Prompter = module.prompter(method, *needs)
+    markers = method.get("hindsight")
+    return HindsightPrompter(prompter, markers["good"], markers["bad"]) if markers else prompter

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Results
-from alignlab.tables import replacing
+from alignlab.tables import Row, replacing
 
 # The page repaints GREY text and HOLLOW dots in its own colours (answers.css).
 GREY, FAINT, ON_COLOUR, HOLLOW = "#7b7e84", "#7b7e8455", "#16181a", "#ffffff"
@@ -97,38 +97,44 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
 
 def forest(results: Results, metrics: list[str]) -> Figure:
     """Paired differences against the baseline, a panel a metric, with 95% intervals."""
-    rows = -(-len(metrics) // PANEL_COLUMNS)
-    height = rows * (ROW * len(results.others) + 0.75)
-    figure = Figure(figsize=(WIDTH, height))
-    panels = figure.subplots(rows, PANEL_COLUMNS, sharey=True, squeeze=False).flat
-    for axes, metric in zip(panels, metrics, strict=False):
-        _forest_panel(axes, results, metric)
-    for axes in list(panels)[len(metrics) :]:
-        axes.set_axis_off()
+    figure, panels = forest_panels(len(metrics), results.others)
+    for axes, metric in zip(panels, metrics, strict=True):
+        axes.set_title(METRICS[metric].label)
+        axes.set_xlabel(difference_label(METRICS[metric].unit, METRICS[metric].better))
+        for place, arm in enumerate(results.others):
+            row = results.differences["all"].get(arm, {}).get(metric)
+            draw_difference(axes, row, place, ROLES[results.role(arm)])
     return figure
 
 
-def _forest_panel(axes: Axes, results: Results, metric: str) -> None:
-    bare(axes, results.others)
-    axes.axvline(0, color=GREY, linewidth=0.9)
-    axes.set_title(METRICS[metric].label)
-    axes.set_xlabel(_axis_label(metric))
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    for place, arm in enumerate(results.others):
-        row = results.differences["all"].get(arm, {}).get(metric)
-        if row is None or row["ci_low"] is None:
-            continue
-        colour = ROLES[results.role(arm)]
-        told = distinguishable(row)
-        axes.plot([row["ci_low"], row["ci_high"]], [place] * 2, color=colour, linewidth=1.6)
-        axes.plot(row["mean_difference"], place, "o", color=colour, markersize=5.5)
-        if not told:
-            axes.plot(row["mean_difference"], place, "o", color=HOLLOW, markersize=3.2, mew=0)
+def forest_panels(count: int, names: list[str]) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, three side by side, with a row a name and a line at zero."""
+    rows = -(-count // PANEL_COLUMNS)
+    figure = Figure(figsize=(WIDTH, rows * (ROW * len(names) + 0.75)))
+    drawn = list(figure.subplots(rows, PANEL_COLUMNS, sharey=True, squeeze=False).flat)
+    for axes in drawn[:count]:
+        bare(axes, names)
+        axes.axvline(0, color=GREY, linewidth=0.9)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    for axes in drawn[count:]:
+        axes.set_axis_off()
+    return figure, drawn[:count]
 
 
-def _axis_label(metric: str) -> str:
-    better = {"higher": " · better →", "lower": " · ← better", "none": ""}[METRICS[metric].better]
-    return f"difference, {METRICS[metric].unit}{better}"
+def draw_difference(axes: Axes, row: Row | None, place: float, colour: str) -> None:
+    """A row of `comparisons`: dot and interval, hollow where it is not told apart from zero."""
+    if row is None or row["ci_low"] is None:
+        return
+    axes.plot([row["ci_low"], row["ci_high"]], [place] * 2, color=colour, linewidth=1.6)
+    axes.plot(row["mean_difference"], place, "o", color=colour, markersize=5.5)
+    if not distinguishable(row):
+        axes.plot(row["mean_difference"], place, "o", color=HOLLOW, markersize=3.2, mew=0)
+
+
+def difference_label(unit: str, better: str) -> str:
+    """Label of an axis of differences: `difference, share · ← better`."""
+    arrow = {"higher": " · better →", "lower": " · ← better", "none": ""}[better]
+    return f"difference, {unit}{arrow}"
 
 
 def finish_reasons(results: Results) -> Figure:
@@ -136,19 +142,26 @@ def finish_reasons(results: Results) -> Figure:
     figure = Figure(figsize=(WIDTH, ROW * len(results.arms) + 0.8))
     axes = figure.subplots()
     bare(axes, results.names)
+    counts = [Counter(row["finish_reason"] for row in results.rows(arm)) for arm in results.names]
+    draw_shares(axes, counts, FINISH, FINISH_LABEL)
+    return figure
+
+
+def draw_shares(
+    axes: Axes, counts: list[Counter[str]], colours: dict[str, str], labels: dict[str, str]
+) -> None:
+    """A bar a row, stacked to 100%: what of each kind, in the order of `colours`."""
     axes.set(xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    counts = [Counter(row["finish_reason"] for row in results.rows(arm)) for arm in results.names]
     left = np.zeros(len(counts))
-    for reason in (reason for reason in FINISH if any(count[reason] for count in counts)):
-        share = np.array([count[reason] / max(1, count.total()) for count in counts])
-        bars = axes.barh(range(len(counts)), share, 0.66, left, color=FINISH[reason])
-        bars.set_label(FINISH_LABEL[reason])
-        labels = [f"{value:.0%}" if value >= 0.06 else "" for value in share]
-        axes.bar_label(bars, labels, label_type="center", color=ON_COLOUR, fontsize=8)
+    for kind in (kind for kind in colours if any(count[kind] for count in counts)):
+        share = np.array([count[kind] / max(1, count.total()) for count in counts])
+        bars = axes.barh(range(len(counts)), share, 0.66, left, color=colours[kind])
+        bars.set_label(labels[kind])
+        shown = [f"{value:.0%}" if value >= 0.06 else "" for value in share]
+        axes.bar_label(bars, shown, label_type="center", color=ON_COLOUR, fontsize=8)
         left += share
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handlelength=1)
-    return figure
 
 
 def answer_lengths(results: Results) -> Figure:

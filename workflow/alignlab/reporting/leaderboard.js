@@ -125,6 +125,9 @@ function drawBoard() {
   byId("board-note").textContent = note();
 }
 
+// A table taller than the window scrolls by itself, so that its headings stay in sight.
+byId("board").parentElement.classList.toggle("tall", data.arms.length > 12);
+
 function note() {
   const count = `${view.slice.label}: ${view.slice.prompts} prompts. `;
   if (!view.difference) {

@@ -16,14 +16,14 @@ from typing import Any
 from markupsafe import Markup
 
 from alignlab.reporting import figures as drawing
-from alignlab.reporting import headlines, page
+from alignlab.reporting import headlines, learning, page, studies
 from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
 
 OPTIONAL = ("artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts")
-SCRIPTS = ("page.js", "report.js", "leaderboard.js", "answers.js")
-STYLES = ("report.css", "answers.css")
+SCRIPTS = ("page.js", "report.js", "scenarios.js", "leaderboard.js", "answers.js")
+STYLES = ("report.css", "learning.css", "answers.css")
 CAPTIONS = {
     "differences": (
         "Paired differences from the baseline",
@@ -54,12 +54,18 @@ def build_report(
     output: Path,
     figures: Path,
     shift: Path | None = None,
+    scenarios: Path | None = None,
+    discrimination: Path | None = None,
+    trainsets: Path | None = None,
+    training: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the page to `output` and its figures to `figures`/*.svg.
 
     Args:
         spec: `experiment`, `title`, `baseline`, `digest`, and `arms` in order of display, each
-            with `name`, `model`, `role`, `method` (its `kind` and keys) and `decoding`.
+            with `name`, `model`, `role`, `method` (its `kind` and keys) and `decoding`;
+            `scenarios` (`name`, `title`) with the table of that name, and `tuned` (`name`, `base`,
+            `trainset`, `trainer`) with `training`.
         statistics: table of that name.
         comparisons: table of that name; rows without the baseline are left out.
         responses: arm → responses table.
@@ -70,14 +76,19 @@ def build_report(
         output: the page.
         figures: folder of the figures.
         shift: folder of the token-shift figures, where the experiment has pairs.
+        scenarios: table of that name, where the experiment has some.
+        discrimination: table of that name, where the experiment has studies.
+        trainsets: table of that name, where the experiment makes some.
+        training: name of a tuned model → its table `training`, where the experiment tunes some.
 
     Raises:
         AlignlabError: a table is missing or damaged, or an arm has no responses.
     """
     results = read(spec, statistics, comparisons, responses, metrics, prompts)
     drawn = drawing.draw(results, figures)
+    learnt = learning.read(spec, figures, scenarios, discrimination, trainsets, training)
     shares = page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None
-    text = render(spec, results, provenance, drawn, shares)
+    text = render(spec, results, provenance, drawn, learnt, shares)
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -87,6 +98,7 @@ def render(
     results: Results,
     provenance: Mapping[str, Any],
     drawn: Mapping[str, Path],
+    learnt: learning.Learning,
     shares: Markup | None = None,
 ) -> str:
     """The page as text: the same for the same input."""
@@ -98,6 +110,9 @@ def render(
         "opening": headlines.opening(results, found),
         "headlines": found,
         "baseline": results.baseline,
+        "learning": learnt,
+        "studies": studies,
+        "cards": {arm["name"]: arm for arm in results.arms},
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in drawn.items()],
         "shares": shares,
         "shown": min(PROMPT_LIMIT, len(results.prompts)),

@@ -106,7 +106,7 @@ def read_estimates(path: Path) -> dict[tuple[str, str], Grid]:
     """Rows of `statistics` by (dataset, category), arm and metric."""
     grids: dict[tuple[str, str], Grid] = defaultdict(lambda: defaultdict(dict))
     for row in tables.rows("statistics", path):
-        grids[row["dataset"], row["category"]][row["arm"]][row["metric"]] = _finite(row)
+        grids[row["dataset"], row["category"]][row["arm"]][row["metric"]] = finite(row)
     return grids
 
 
@@ -115,11 +115,11 @@ def read_differences(path: Path, baseline: str) -> dict[str, Grid]:
     grids: dict[str, Grid] = defaultdict(lambda: defaultdict(dict))
     for row in tables.rows("comparisons", path):
         if row["arm_b"] == baseline:
-            grids[row["dataset"]][row["arm_a"]][row["metric"]] = _finite(row)
+            grids[row["dataset"]][row["arm_a"]][row["metric"]] = finite(row)
     return grids
 
 
-def _finite(row: Row) -> Row:
+def finite(row: Row) -> Row:
     """NaN and infinities become null: JSON has neither, and neither can be drawn."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -146,6 +146,6 @@ def _read_answers(path: Path) -> dict[str, list[Row]]:
 
 def _read_measured(path: Path) -> dict[tuple[str, int], dict[str, float | None]]:
     measured: dict[tuple[str, int], dict[str, float | None]] = defaultdict(dict)
-    for row in map(_finite, tables.rows("metrics", path)):
+    for row in map(finite, tables.rows("metrics", path)):
         measured[row["prompt_id"], row["turn"]][row["metric"]] = row["value"]
     return measured

@@ -5,6 +5,7 @@ alignlab summary demo
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics.definitions import METRICS
+from alignlab.reporting import scenarios, studies
 from alignlab.reporting.formats import decimals, number
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import MAIN, Grid, read_differences, read_estimates
@@ -23,6 +25,7 @@ WIDTH = 110
 POOLED = ("all", "all", "with", "pooled")
 SHIFT = ("unshifted", "marginal", "shifted", "kl_aligned_base", "first_token_shifted")
 GAP = "  "
+MARKS = "*+^~"
 
 
 def summary(statistics: Path, comparisons: Path, baseline: str) -> str:
@@ -73,6 +76,55 @@ def shift_summary(statistics: Path) -> str:
         if covered is not None and covered < 1:
             note.append(f"{pair}: {covered:.0%} of answers could be scored.")
     return "\n\n".join([*blocks, "\n".join(note)])
+
+
+def scenario_summary(path: Path) -> str:
+    """Every scenario's means, marked where an arm differs from those it is compared with.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    blocks = []
+    for scenario in scenarios.read(path):
+        marks = dict(zip(scenario.against, MARKS, strict=False))
+        columns = [_scenario_column(measure, marks) for measure in scenario.measures]
+        folded = _folded(["arm", *scenario.arms], columns)
+        tables_of = [_block(["arm", *scenario.arms], block) for block in folded]
+        signs = ", ".join(f"{mark} {against}" for against, mark in marks.items())
+        note = f"Differs, paired by prompt, interval without zero, Holm p < .05: from {signs}."
+        blocks += [f"Scenario {scenario.name}\n{tables_of[0]}", *tables_of[1:], note]
+    return "\n\n".join(blocks)
+
+
+def _scenario_column(measure: scenarios.Measure, marks: dict[str, str]) -> list[str]:
+    share = METRICS[measure.metric].unit == "share"
+    places = 0 if share else min(2, measure.places)
+    cells = []
+    for arm, row in measure.own.items():
+        signs = (
+            mark if arm in rows and distinguishable(rows[arm]) else " "
+            for rows, mark in ((measure.changes[name], mark) for name, mark in marks.items())
+        )
+        cells.append(_cell(row, share, places) + "".join(signs))
+    return [measure.label + " " * len(marks), *cells]
+
+
+def study_summary(path: Path) -> str:
+    """What every study of discrimination against generation shows over all answers.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    return "\n\n".join(
+        "\n".join(
+            [f"Study {study.name}, answers of {study.arm}", *_wrapped(studies.reading(study))]
+        )
+        for study in studies.read(path)
+    )
+
+
+def _wrapped(sentences: list[str]) -> list[str]:
+    return [textwrap.fill(each, WIDTH, subsequent_indent=GAP) for each in sentences]
 
 
 def _known(cells: dict[str, Row], metric: str) -> bool:

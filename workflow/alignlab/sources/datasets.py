@@ -16,8 +16,8 @@ from typing import Any
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Columns
-from alignlab.experiment.schema import PromptSet
-from alignlab.sources import files, records
+from alignlab.experiment.selection import PromptSet
+from alignlab.sources import files, hijacking, preferences, records
 from alignlab.sources.records import Record
 from alignlab.sources.selection import select
 from alignlab.tables import Row
@@ -31,7 +31,8 @@ def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
     """Write the prompts table of one dataset's chosen rows.
 
     `spec`: `dataset`, `source`, `columns`, `category` unless a column has it, `selection`, and
-    `digest`; see `alignlab.experiment.plan`.
+    `digest`; attacks have `texts` and `questions` in place of `columns` and `category`; see
+    `alignlab.experiment.specs`.
 
     Raises:
         AlignlabError: the source is out of reach, rows are unusable, or the selection asks for
@@ -39,16 +40,22 @@ def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
     """
     name = spec["dataset"]
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            path = files.data_file(spec["source"], Path(scratch))
-            rows = normalise(
-                records.read(path), name, Columns(**spec["columns"]), spec.get("category"), path
-            )
+        rows = _rows(spec)
         chosen = select(rows, PromptSet(**spec["selection"]))
     except AlignlabError as error:
         raise AlignlabError(f"dataset {name}: {error}") from error
     log.info("%s: %d of %d rows", name, len(chosen), len(rows))
     tables.write("prompts", output, chosen, spec)
+
+
+def _rows(spec: dict[str, Any]) -> list[Row]:
+    """Every row of a dataset."""
+    if spec["source"]["kind"] == "hijacking":
+        return hijacking.attacked(_rows(spec["questions"]), spec)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = files.data_file(spec["source"], Path(scratch))
+        found, columns = records.read(path), Columns(**spec["columns"])
+        return normalise(found, spec["dataset"], columns, spec.get("category"), path)
 
 
 def normalise(
@@ -58,11 +65,14 @@ def normalise(
 
     Raises:
         AlignlabError: a column is missing; a question is empty, an id occurs twice, or a category
-            is unknown: the message counts such rows and shows the first five.
+            is unknown: the message counts such rows and shows the first five; no row has exactly
+            one safe answer.
     """
     records.require_columns(found, _named(columns), path)
     rows = [_row(record, number, dataset, columns, category) for number, record in enumerate(found)]
     _check(rows, path)
+    if columns.preference:
+        return preferences.with_one_safe(rows, found, columns.preference, path)
     questions = Counter(tuple(row["turns"]) for row in rows)
     if repeats := len(rows) - len(questions):
         log.warning("%s: %d rows repeat an earlier question; they are kept", dataset, repeats)
@@ -72,11 +82,14 @@ def normalise(
 def _named(columns: Columns) -> list[str]:
     """The columns that a mapping names."""
     single = (columns.prompt, columns.turns, columns.id, columns.category, columns.source)
-    return [name for name in (*single, columns.reference, *columns.tags) if name]
+    answers = [columns.reference, columns.mistake]
+    if columns.preference:
+        answers += [*columns.preference.answers, *columns.preference.safe]
+    return [name for name in (*single, columns.context, *answers, *columns.tags) if name]
 
 
 def _row(record: Record, number: int, dataset: str, columns: Columns, category: str | None) -> Row:
-    given = record.get(columns.turns) if columns.turns else [record.get(columns.prompt or "")]
+    given = record.get(columns.turns) if columns.turns else [_question(record, columns)]
     turns = given if isinstance(given, list) else [None]
     return {
         "prompt_id": f"{dataset}/{record.get(columns.id) if columns.id else number}",
@@ -85,8 +98,22 @@ def _row(record: Record, number: int, dataset: str, columns: Columns, category: 
         "source": str(record.get(columns.source) or "") if columns.source else dataset,
         "turns": [turn.strip() if isinstance(turn, str) else "" for turn in turns],
         "tags": [tag for name in columns.tags for tag in _texts(record.get(name))],
-        "reference": "\n\n".join(_texts(record.get(columns.reference or ""))) or None,
+        "reference": _answer(record, columns.reference),
+        "mistake": _answer(record, columns.mistake),
+        "target": None,
     }
+
+
+def _question(record: Record, columns: Columns) -> Any:
+    """The one question of a row, with the text that it is about."""
+    asked = record.get(columns.prompt or "")
+    context = _texts(record.get(columns.context or ""))
+    return "\n\n".join([asked, *context]) if context and isinstance(asked, str) else asked
+
+
+def _answer(record: Record, column: str | None) -> str | None:
+    """An answer; those to several turns are one text."""
+    return "\n\n".join(_texts(record.get(column or ""))) or None
 
 
 def _texts(value: Any) -> list[str]:

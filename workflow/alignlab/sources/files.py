@@ -13,10 +13,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import HubSource, LocalSource, Source, WheelSource
+from alignlab.experiment.catalog import FileSource, HubSource, Source, WheelSource
 from alignlab.sources import hub, local, wheel
 
-FileSource = WheelSource | HubSource | LocalSource
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 _FILE_SOURCE: TypeAdapter[FileSource] = TypeAdapter(FileSource)
 

@@ -1,4 +1,4 @@
-"""Reads a file of records: JSON, JSON Lines, CSV (each also gzipped) or Parquet.
+"""Reads a file of records: JSON, JSON Lines, CSV (each also gzipped), YAML or Parquet.
 
     python -c "from alignlab.sources.records import read; print(len(read('questions.jsonl')))"
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alignlab.errors import AlignlabError
+from alignlab.experiment.load import read_yaml
 
 Record = dict[str, Any]
 
@@ -33,11 +34,13 @@ def read(path: str | Path) -> list[Record]:
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix
     if suffix == ".parquet":
         records = _parquet(path)
+    elif suffix == ".yaml":
+        records = _yaml(path)
     elif suffix in _PARSERS:
         records = _PARSERS[suffix](_text(path), path)
     else:
         raise AlignlabError(
-            f"{path}: unknown format {suffix!r}; expected .json, .jsonl, .csv, .parquet"
+            f"{path}: unknown format {suffix!r}; expected .json, .jsonl, .csv, .yaml, .parquet"
         )
     if not records:
         raise AlignlabError(f"{path}: there are no records in it")
@@ -106,6 +109,16 @@ def _csv(text: str, path: Path) -> list[Record]:
             cells = len(reader.fieldnames or ())
             raise AlignlabError(f"{path}: row {number}: expected {cells} cells")
     return records
+
+
+def _yaml(path: Path) -> list[Record]:
+    """A list of mappings, or one mapping whose only key holds such a list."""
+    content = read_yaml(path)
+    if isinstance(content, dict) and len(content) == 1:
+        (content,) = content.values()
+    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+        raise AlignlabError(f"{path}: expected a list of mappings, or one key that holds one")
+    return content
 
 
 def _parquet(path: Path) -> list[Record]:

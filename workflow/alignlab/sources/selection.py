@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.schema import PromptSet
+from alignlab.experiment.selection import PromptSet
 from alignlab.tables import Row
 
 

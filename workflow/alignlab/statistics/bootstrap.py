@@ -17,6 +17,7 @@ from alignlab.statistics.values import Array, Mask, varies
 
 RESAMPLES = 2000
 LEVEL = 0.95
+DECIMALS = 12
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 Positions = npt.NDArray[np.intp]
@@ -133,7 +134,8 @@ def _bca(values: Array, statistic: Callable[[Array], Array], seed: int) -> Array
         cells = draws + count * np.arange(len(draws))[:, None]
         times = np.bincount(cells.ravel(), minlength=count * len(draws)).reshape(-1, count)
         means = np.einsum("rp,dp->rd", values, times.astype(float)) / draws.shape[1]
-        return statistic(means).reshape(-1, *positions.shape[:-1])
+        # BCa asks how many resamples lie below the sample, so those equal to it must be so exactly.
+        return statistic(means).round(DECIMALS).reshape(-1, *positions.shape[:-1])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)

@@ -1,71 +1,140 @@
-"""Question-answer pairs → the token ids and labels a model is tuned on, checked before any step.
+"""Rows of a training set → the token ids and labels a model is tuned on.
 
     pytest tests/tuning/test_examples.py
 
 A prompt is rendered and encoded by the room that does it when the tuned model is asked, so both
-see the same ids. The loss counts the answer and the token that ends it, and nothing else.
+see the same ids. An answer has the ids that it has in the whole text. Only where its first token
+would merge with the end of the prompt is it tokenised alone, for a model that is asked has the
+prompt's ids and goes on from there. The loss counts the pieces of the answer and the token that
+ends it; a token that is part marker, part piece counts, so the space between them does.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from alignlab.errors import AlignlabError
-from alignlab.prompting.encode import Encode, Prompter
+from alignlab.prompting.build import build_prompter
+from alignlab.prompting.encode import Encode, Prompter, encoder
+from alignlab.tables import Row
+from alignlab.tuning.preflight import UNLABELLED, check_example
 
-UNLABELLED = -100  # torch's own number for "no loss here"
+BETWEEN_PIECES = "\n\n"
+Ids = dict[str, list[int]]
+log = logging.getLogger(__name__)
 
 
-def labelled(
-    spec: dict[str, Any],
-    tokenizer: PreTrainedTokenizerBase,
-    prompter: Prompter,
-    encode: Encode,
-) -> list[dict[str, list[int]]]:
-    """`input_ids` and `labels` of every pair, in order; labels of prompts are -100.
+@dataclass(frozen=True)
+class Examples:
+    """Rows of the table `trainset` with what turns them into ids."""
+
+    spec: dict[str, Any]
+    rows: list[Row]
+    tokenizer: PreTrainedTokenizerBase
+    prompter: Prompter
+    encode: Encode
+
+    def where(self, row: Row) -> str:
+        """Names a row in a message."""
+        return f"{self.spec['name']}: example {row['example_id']}"
+
+    def render(self, row: Row) -> str:
+        """The text whose continuation is the row's answer."""
+        return self.prompter.render([row["prompt"]], [])
+
+
+def open_examples(
+    spec: dict[str, Any], rows: list[Row], tokenizer: PreTrainedTokenizerBase
+) -> Examples:
+    """Rows as a spec asks them; nothing is tokenised yet."""
+    prompter = build_prompter(spec["method"], tokenizer, None)
+    return Examples(spec, rows, tokenizer, prompter, encoder(tokenizer, prompter))
+
+
+def labelled(examples: Examples) -> list[Ids]:
+    """`input_ids` and `labels` of every row, in order; labels without loss are -100.
 
     Raises:
-        AlignlabError: no token ends an answer, an answer is empty, a pair is longer than
-            `max_length`, or there are fewer pairs than one batch has.
+        AlignlabError: a row is a preference, or fails a check of `preflight.check_example`.
     """
-    name, examples = spec["name"], spec["examples"]
-    if tokenizer.eos_token_id is None:
-        raise AlignlabError(f"{name}: the tokenizer of {spec['base']} has no token to end answers")
-    if len(examples) < spec["batch_size"]:
-        raise AlignlabError(
-            f"{name}: {len(examples)} examples are fewer than one batch; batch_size is "
-            f"{spec['batch_size']}"
-        )
-    rows = []
-    for number, example in enumerate(examples, start=1):
-        where = f"{name}: example {number} ({example['query'][:40]!r})"
-        prompt = encode(prompter.render([example["query"]], []))
-        answer: list[int] = tokenizer(example["answer"], add_special_tokens=False).input_ids
-        if not answer:
-            raise AlignlabError(f"{where}: the answer is empty")
-        ids = [*prompt, *answer, tokenizer.eos_token_id]
-        if len(ids) > spec["max_length"]:
+    for row in examples.rows:
+        if row["kind"] == "preference":
             raise AlignlabError(
-                f"{where}: {len(ids)} tokens are more than max_length, {spec['max_length']}"
+                f"{examples.where(row)} is a preference, which trainer dpo or rlhf learns from"
             )
-        rows.append({"input_ids": ids, "labels": [UNLABELLED] * len(prompt) + ids[len(prompt) :]})
-    return rows
+    return [_one(examples, row, row["markers"], row["completion"]) for row in examples.rows]
 
 
-def choose_padding(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Pad with a token that is not the end of an answer.
-
-    Code that masks padding by its id would mask the end too, and the model would never learn to
-    stop.
+def preferences(examples: Examples) -> list[Ids]:
+    """`prompt_ids`, `chosen_ids` and `rejected_ids` of the rows that are preferences, in order.
 
     Raises:
-        AlignlabError: the tokenizer has no other special token.
+        AlignlabError: no row is one, both answers are the same, or one fails a check.
     """
-    end = tokenizer.eos_token
-    named = (tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token)
-    other = next((token for token in named if token not in (None, end)), None)
-    if other is None:
-        raise AlignlabError(f"{tokenizer.name_or_path}: no special token but {end!r} to pad with")
-    tokenizer.pad_token = other
+    pairs = [row for row in examples.rows if row["kind"] == "preference"]
+    if not pairs:
+        raise AlignlabError(
+            f"{examples.spec['name']}: trainset {examples.spec['trainset']} has no preferences, "
+            f"which trainer {examples.spec['trainer']} learns from"
+        )
+    return [_pair(examples, row) for row in pairs]
+
+
+def _pair(examples: Examples, row: Row) -> Ids:
+    (chosen,), rejected = row["completion"], row["rejected"]
+    if chosen == rejected:
+        raise AlignlabError(f"{examples.where(row)}: both answers are the same")
+    both = [_one(examples, row, [""], [answer]) for answer in (chosen, rejected)]
+    start = both[0]["labels"].count(UNLABELLED)
+    good, bad = (one["input_ids"] for one in both)
+    return {"prompt_ids": good[:start], "chosen_ids": good[start:], "rejected_ids": bad[start:]}
+
+
+def _one(examples: Examples, row: Row, markers: Sequence[str], pieces: Sequence[str]) -> Ids:
+    asked = examples.render(row)
+    prompt = examples.encode(asked)
+    text, between = _joined(markers, pieces)
+    answer, offsets = _continued(examples, asked, prompt, text)
+    labels = [
+        UNLABELLED if any(begin <= start and end <= stop for begin, stop in between) else token
+        for token, (start, end) in zip(answer, offsets, strict=True)
+    ]
+    end = examples.tokenizer.eos_token_id
+    example = {
+        "input_ids": [*prompt, *answer, end],
+        "labels": [*[UNLABELLED] * len(prompt), *labels, end],
+    }
+    max_length = examples.spec["max_length"]
+    check_example(examples.where(row), example, examples.tokenizer, max_length)
+    return example
+
+
+def _joined(markers: Sequence[str], pieces: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The answer's text, and the characters of it that are no piece: where they begin and end."""
+    text, between = "", []
+    for marker, piece in zip(markers, pieces, strict=True):
+        before = (BETWEEN_PIECES if text else "") + (f"{marker} " if marker else "")
+        if before:
+            between.append((len(text), len(text) + len(before)))
+        text += before + piece
+    return text, between
+
+
+def _continued(
+    examples: Examples, asked: str, prompt: list[int], text: str
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids of a text after a prompt, and the characters of the text that each covers."""
+    tokenizer, templated = examples.tokenizer, examples.prompter.templated
+    whole = tokenizer(asked + text, add_special_tokens=not templated, return_offsets_mapping=True)
+    if whole.input_ids[: len(prompt)] == prompt:
+        behind, shift = len(prompt), len(asked)
+    else:
+        whole = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        behind, shift = 0, 0
+    offsets = [(start - shift, end - shift) for start, end in whole.offset_mapping[behind:]]
+    return whole.input_ids[behind:], offsets

@@ -16,7 +16,7 @@ from alignlab.progress import progress
 
 
 class Watch(TrainerCallback):
-    """Adds `seconds` to every logged step; the trainer's checkpoints keep them."""
+    """Adds `seconds` and `tokens` to every logged step; the trainer's checkpoints keep them."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -40,6 +40,7 @@ class Watch(TrainerCallback):
         """
         entry = state.log_history[-1]
         entry["seconds"] = time.monotonic() - self.start
+        entry["tokens"] = state.num_input_tokens_seen
         if "loss" not in entry:
             return
         self.bar.set_postfix(loss=f"{entry['loss']:.2f}", refresh=False)

@@ -1,21 +1,27 @@
-"""TRL's trainer with a head for frozen weights.
+"""Supervised fine-tuning: the completions of a training set are learnt as they stand.
 
     python benchmarks/tuning.py
 
-Of a small model with a large vocabulary the head is most of the work. Only labelled positions pass
-through it here, and torch computes their gradient along with the loss: two products where TRL's
-own fused head makes three, over prompts and padding too when there is no GPU.
+TRL's trainer with a head for frozen weights. Of a small model with a large vocabulary the head is
+most of the work. Only labelled positions pass through it here, and torch computes their gradient
+along with the loss: two products where TRL's own fused head makes three, over prompts and padding
+too when there is no GPU.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch.nn import LinearCrossEntropyOptions
 from torch.nn.functional import linear_cross_entropy
-from trl import SFTTrainer
+from transformers import AutoModelForCausalLM
+from trl import SFTConfig, SFTTrainer
 
-from alignlab.tuning.examples import UNLABELLED
+from alignlab.tuning.examples import Examples, labelled
+from alignlab.tuning.fit import Trained, arguments, fit, order
+from alignlab.tuning.lora import lora_config, open_base
+from alignlab.tuning.preflight import UNLABELLED
 
 # Positions whose logits exist at a time: 128 MB for 262,144 tokens in float32.
 ROWS = 128
@@ -24,6 +30,23 @@ SCALINGS = (
     *("final_logit_softcapping", "logit_scale"),
     *("logits_scaling", "lm_head_multiplier", "output_multiplier"),
 )
+
+
+def train(examples: Examples, model: Path, aside: Path) -> Trained:
+    """Learn the completions of all rows; arguments are those of `finetune`.
+
+    Raises:
+        AlignlabError: an example or a target is wrong (before any step), or the loss diverges.
+    """
+    spec, rows = examples.spec, labelled(examples)
+    lengths = [len(row["input_ids"]) for row in rows]
+    chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
+    steps = -(-len(chosen) // spec["batch_size"])
+    own = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+    args = arguments(SFTConfig, spec, steps, aside, **own)
+    base = open_base(spec, model, AutoModelForCausalLM)
+    update = lora_config(spec, "CAUSAL_LM")
+    return fit(CompletionTrainer, args, examples, rows, chosen, model=base, peft_config=update)
 
 
 class CompletionTrainer(SFTTrainer):

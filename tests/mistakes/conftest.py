@@ -1,0 +1,19 @@
+"""Writes small tables."""
+
+import pytest
+from small_tables import PROMPT, RESPONSE
+
+from alignlab import tables
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write rows as a table, with what each row leaves out filled in; returns the path."""
+    kinds = {"prompts": PROMPT, "responses": RESPONSE, "mistakes": {}, "trainset": {}}
+
+    def written(kind, rows, name=None):
+        path = tmp_path / f"{name or kind}.parquet"
+        tables.write(kind, path, [kinds[kind] | row for row in rows], {"digest": "0"})
+        return path
+
+    return written

@@ -1,0 +1,102 @@
+"""Scenarios, a study, training sets and tuned models for the synthetic experiment; invented."""
+
+import random
+
+import numpy as np
+from synthetic import ARMS, Study
+
+from alignlab import schemas, tables
+from alignlab.statistics.discrimination import study_rows
+from alignlab.statistics.scenarios import scenario_rows
+from alignlab.statistics.values import Values
+
+PROMPTS = 80
+MEASURES = (
+    ("Attack succeeds", "hijacked", "hijack-same", "lower"),
+    ("Attack succeeds, other topics", "hijacked", "hijack-other", "lower"),
+    ("Refuses look-alikes", "refusal", "look-alikes", "lower"),
+    ("Relevance, ordinary", "relevance", "mt-bench", "higher"),
+    ("Words, ordinary", "num_words", "mt-bench", "none"),
+)
+ANALYSES = ({"name": "free", "ask": "unguided"}, {"name": "led", "ask": "guided"})
+TABLES = ("scenarios", "discrimination", "trainsets")
+KINDS = {
+    "sft": {"answer": 64, "good": 64},
+    "lfm": {"answer": 64, "analysis": 128, "good": 64},
+    "coh": {"answer": 64, "hindsight": 128},
+}
+
+
+def scenarios(arms: list[str]) -> list[dict]:
+    keys = ("label", "metric", "dataset", "better")
+    measures = [dict(zip(keys, measure, strict=True)) for measure in MEASURES]
+    first = {"name": "attack", "title": "Scenario 2: an aligned model under a new attack"}
+    second = {"name": "red-team", "title": "Scenario 1: <b>an unaligned</b> model"}
+    return [
+        first | {"arms": arms, "against": arms[:2], "measures": measures},
+        second | {"arms": arms[:3], "against": arms[:1], "measures": measures[2:4]},
+    ]
+
+
+def values(arms: list[str]) -> Values:
+    """Arms differ in the share of ones and in the mean, more the later they come."""
+    datasets = np.array([measure[2] for measure in MEASURES[:4] for _ in range(PROMPTS)])
+    names = sorted({measure[1] for measure in MEASURES})
+    dice = np.random.default_rng(5)
+    luck = dice.random((len(names), len(datasets)))
+    cube = np.empty((len(arms), len(names), len(datasets), 1))
+    for a, m in np.ndindex(len(arms), len(names)):
+        drift = a / len(arms)
+        noise = 0.7 * luck[m] + 0.3 * dice.random(len(datasets))
+        binary = names[m] in ("hijacked", "refusal")
+        found = noise < 0.75 - 0.6 * drift if binary else 0.4 + 0.2 * noise + 0.02 * drift
+        cube[a, m, :, 0] = found * (200 if names[m] == "num_words" else 1)
+    turns = np.ones(len(datasets), dtype=int)
+    return Values(tuple(arms), tuple(names), cube, turns, datasets, datasets)
+
+
+def study_table() -> list[dict]:
+    """Unguided analyses that know a little, guided ones that call nearly everything bad."""
+    dice = random.Random(3)
+    bad = {f"hijack-same/{i:02}": i < 44 for i in range(PROMPTS)}
+    free = {key: truth if dice.random() < 0.66 else not truth for key, truth in bad.items()}
+    free |= dict.fromkeys(list(bad)[::9])
+    led = {key: truth if dice.random() < 0.2 else True for key, truth in bad.items()}
+    study = {"name": "own-answers", "arm": ARMS[0][0], "analyses": ANALYSES}
+    return study_rows(study, bad, {"free": free, "led": led}, seed=0)
+
+
+def trainset_rows() -> list[dict]:
+    return [
+        {"trainset": name, "kind": kind, "examples": count, "share": count / sum(kinds.values())}
+        for name, kinds in KINDS.items()
+        for kind, count in kinds.items()
+    ]
+
+
+def training_rows(steps: int) -> list[dict]:
+    empty = dict.fromkeys(schemas.COLUMNS["training"])
+    return [
+        empty | {"step": i + 1, "loss": 2.5 * 0.98**i, "seconds": 1.5 * (i + 1)}
+        for i in range(steps)
+    ]
+
+
+def add_learning(made: Study) -> None:
+    """Write the further tables of an experiment and add them to the arguments of its report."""
+    note = {"digest": "0123456789ab"}
+    arms = [arm["name"] for arm in made.arguments["spec"]["arms"]]
+    wanted = scenarios(arms)
+    paths = {name: made.folder / f"{name}.parquet" for name in TABLES}
+    tables.write("scenarios", paths["scenarios"], scenario_rows(values(arms), wanted, 0), note)
+    tables.write("discrimination", paths["discrimination"], study_table(), note)
+    tables.write("trainsets", paths["trainsets"], trainset_rows(), note)
+    tuned = [{"name": f"tuned-{name}", "base": "m", "trainset": name} for name in KINDS]
+    training = {entry["name"]: made.folder / f"{entry['name']}.parquet" for entry in tuned}
+    for path in training.values():
+        tables.write("training", path, training_rows(40), note)
+    made.arguments["spec"] |= {
+        "scenarios": wanted,
+        "tuned": [entry | {"trainer": "sft"} for entry in tuned],
+    }
+    made.arguments.update(paths, training=training)

@@ -1,0 +1,65 @@
+"""Rows of the table `trainset`, one of each kind, about a mistake that harms nobody."""
+
+from alignlab.tuning.preflight import UNLABELLED
+
+CHAT = {"kind": "chat", "module": "alignlab.prompting.chat"}
+FRAMED = {"kind": "zero-shot", "module": "alignlab.prompting.frame"}
+QUESTION = "Which planet is the largest?"
+GOOD = "Jupiter is the largest planet. It has many moons."
+BAD = "Mercury, because it is so hot: nothing else is as large."
+ANALYSIS = "The response is wrong. Heat says nothing about size."
+MARKERS = ["A right answer:", "A wrong answer:"]
+ABOUT = f"Question: {QUESTION}\n\nResponse: {BAD}\n\nIs this response right or wrong?"
+
+
+def example(kind, number, prompt, completion, **others):
+    """A row; keywords change columns."""
+    return {
+        "example_id": f"{kind}/pool/{number}",
+        "kind": kind,
+        "prompt_id": f"pool/{number}",
+        "prompt": prompt,
+        "markers": [""] * len(completion),
+        "completion": completion,
+        "rejected": None,
+        **others,
+    }
+
+
+KINDS = [
+    example("answer", 0, QUESTION, [GOOD]),
+    example("good", 1, QUESTION, [GOOD]),
+    example("analysis", 2, ABOUT, [ANALYSIS]),
+    example("verdict", 3, ABOUT, ["The response is wrong."]),
+    example("revision", 4, QUESTION, ["Jupiter."]),
+    example("hindsight", 5, QUESTION, [GOOD, BAD], markers=MARKERS),
+    example("hindsight", 6, QUESTION, [BAD, GOOD], markers=MARKERS[::-1]),
+]
+
+
+def learnt(row):
+    """Token ids that carry loss."""
+    return [label for label in row["labels"] if label != UNLABELLED]
+
+
+def loss_free(row):
+    """Token ids that carry none."""
+    both = zip(row["input_ids"], row["labels"], strict=True)
+    return [token for token, label in both if label == UNLABELLED]
+
+
+def squeezed(text):
+    """A text without white space, which may stand on either side of a marker's end."""
+    return "".join(text.split())
+
+
+def check_masks(tokenizer, rows, given):
+    """The loss counts every piece of an answer and its end; never a prompt or a marker."""
+    for row, source in zip(rows, given, strict=True):
+        counted, free = (squeezed(tokenizer.decode(part(row))) for part in (learnt, loss_free))
+        assert counted == squeezed("".join(source["completion"])) + tokenizer.eos_token
+        for text in filter(None, [source["prompt"], *source["markers"]]):
+            assert squeezed(text) in free
+        if source["kind"] in ("analysis", "verdict"):
+            assert squeezed(BAD) in free
+            assert squeezed(BAD) not in counted

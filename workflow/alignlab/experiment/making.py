@@ -1,0 +1,115 @@
+"""How each entry of a study becomes an artefact: its semantic slice and its parents.
+
+    alignlab check demo                         # print the artefacts that these functions give
+
+A function per stage; `Plan` calls it once per entry. What learning from mistakes adds is in
+`making_lessons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from alignlab.experiment.artefact import Artefact
+from alignlab.experiment.learning import Asked
+from alignlab.experiment.methods import AnyMethod, Retrieval
+from alignlab.experiment.schema import Pair, Published
+from alignlab.experiment.selection import PromptSet
+from alignlab.experiment.specs import coded, content, dump, place, resolved_method
+
+if TYPE_CHECKING:
+    from alignlab.experiment.plan import Plan
+
+SIDES = ("base", "aligned")
+Parents = dict[str, Artefact | Sequence[Artefact]]
+
+
+def model(plan: Plan, name: str) -> Artefact:
+    """Weights and tokenizer of a catalog model."""
+    entry = plan.catalog.models[name]
+    described = dump(entry, {"role", "chat_template"})
+    spec = {"id": name, **described, **content(entry.source, plan.catalog)}
+    signed = coded(spec, "alignlab.sources.models")
+    return Artefact("models", name, signed, place=place(entry.source, plan.catalog))
+
+
+def prompts(plan: Plan, chosen: PromptSet) -> Artefact:
+    """The chosen rows of a dataset."""
+    entry = plan.catalog.datasets[chosen.dataset]
+    spec = {
+        "dataset": chosen.dataset,
+        **dump(entry, {"columns", "category"}),
+        **content(entry.source, plan.catalog),
+        "selection": dump(chosen),
+    }
+    signed = coded(spec, "alignlab.sources.datasets")
+    return Artefact("prompts", chosen.dataset, signed, place=place(entry.source, plan.catalog))
+
+
+def responses(plan: Plan, name: str, asked: Asked, asks: Sequence[Artefact]) -> Artefact:
+    """A model's answers to prompts tables."""
+    decoding = asked.decoding or plan.experiment.decoding
+    engine = plan.experiment.engine
+    spec: dict[str, Any] = {
+        "arm": name,
+        "model": asked.model,
+        "method": resolved_method(asked.method),
+        "decoding": dump(decoding),
+        "engine": dump(engine),
+    }
+    if decoding.temperature:
+        spec["seed"] = plan.experiment.seed
+    modules = ("alignlab.generate", asked.method.module, f"alignlab.engines.{engine.name}")
+    parents: Parents = {**weights(plan, asked.model), **embedder(plan, asked.method)}
+    return Artefact("responses", name, coded(spec, *modules), {**parents, "prompts": asks})
+
+
+def published(plan: Plan, entry: Published) -> Artefact:
+    """Answers that somebody else generated."""
+    source = plan.catalog.published[entry.responses]
+    spec = {"arm": entry.name, **dump(source, {"model"}), **content(source.source, plan.catalog)}
+    signed = coded(spec, "alignlab.sources.published")
+    parents: Parents = {"prompts": plan.prompts}
+    return Artefact("responses", entry.name, signed, parents, place(source.source, plan.catalog))
+
+
+def metrics(plan: Plan, arm: str) -> Artefact:
+    """Measures of an arm's answers that need no judge."""
+    parents: Parents = {"responses": plan.arm(arm), "prompts": plan.prompts}
+    if plan.experiment.embedder:
+        parents["embedder"] = plan.model(plan.experiment.embedder)
+    return Artefact("metrics", arm, coded({"arm": arm}, "alignlab.metrics.measure"), parents)
+
+
+def shift(plan: Plan, pair: Pair) -> Artefact:
+    """A pair's token shift."""
+    is_published = pair.aligned in {arm.name for arm in plan.experiment.published}
+    parents: Parents = {"responses": plan.arm(pair.aligned), "prompts": plan.prompts}
+    spec: dict[str, Any] = {"pair": pair.name, "template": pair.template}
+    modules = ["alignlab.shift.score"]
+    for side in SIDES:
+        name, method = plan.asked(getattr(pair, side))
+        spec[side] = {"model": name}
+        loaded = weights(plan, name)
+        # Answers that were generated here come with their prompts.
+        if method and (side == "base" or is_published):
+            spec[side]["method"] = resolved_method(method)
+            modules.append(method.module)
+            loaded |= embedder(plan, method)
+        parents |= {f"{side}_{role}": parent for role, parent in loaded.items()}
+    spec["aligned"]["arm"] = pair.aligned
+    spec |= {"retokenise": is_published, "engine": dump(plan.experiment.engine)}
+    return Artefact("shift", pair.name, coded(spec, *modules), parents)
+
+
+def weights(plan: Plan, name: str) -> dict[str, Artefact]:
+    """What a job loads to run a model: its folder, and the adapter of a tuned one."""
+    tuned = {entry.name for entry in plan.experiment.tuned}
+    adapter = {"adapter": plan.entry("tuned", name)} if name in tuned else {}
+    return {"model": plan.model(plan.base_of(name)), **adapter}
+
+
+def embedder(plan: Plan, method: AnyMethod) -> dict[str, Artefact]:
+    """The embedding model behind retrieval; nothing for other methods."""
+    return {"embedder": plan.model(method.embedder)} if isinstance(method, Retrieval) else {}

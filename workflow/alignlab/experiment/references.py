@@ -1,0 +1,180 @@
+"""Every name that an experiment uses must be there, as the kind of thing it is used as.
+
+alignlab check config/experiments/demo.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.learning import RECIPES, Asked, TrainSet
+from alignlab.experiment.methods import AnyMethod, Retrieval
+from alignlab.experiment.schema import Experiment
+from alignlab.experiment.selection import PromptSet
+from alignlab.experiment.tuning import Tuned
+from alignlab.metrics.definitions import METRICS
+
+
+def check_references(experiment: Experiment, catalog: Catalog) -> None:
+    """Check the names in an experiment against its own entries and the catalog.
+
+    Raises:
+        AlignlabError: a name is in neither, or is used as something that it is not; the message
+            opens with the key.
+    """
+    for where, chosen in _prompt_sets(experiment):
+        _known(f"{where}.dataset", chosen.dataset, catalog.datasets)
+    for where, model in _models(experiment):
+        _language_model(where, model, catalog)
+    for where, method in _methods(experiment):
+        if isinstance(method, Retrieval):
+            _embedder(f"{where}.embedder", method.embedder, catalog)
+    if experiment.embedder:
+        _embedder("embedder", experiment.embedder, catalog)
+    for index, tuned in enumerate(experiment.tuned):
+        if tuned.name in catalog.models:
+            raise AlignlabError(f"tuned.{index}.name: {tuned.name} is in the catalog")
+        _trained_on(f"tuned.{index}", tuned, experiment)
+    _published(experiment, catalog)
+    _lessons(experiment)
+    _tables(experiment)
+
+
+def _prompt_sets(experiment: Experiment) -> Iterator[tuple[str, PromptSet]]:
+    sets = [("prompts", experiment.prompts)]
+    sets += [(f"mistakes.{i}.prompts", e.prompts) for i, e in enumerate(experiment.mistakes)]
+    sets += [(f"trainsets.{i}.answers", e.answers) for i, e in enumerate(experiment.trainsets)]
+    return ((f"{where}.{i}", chosen) for where, found in sets for i, chosen in enumerate(found))
+
+
+def _askers(experiment: Experiment) -> Iterator[tuple[str, Asked]]:
+    """Everything that asks a model something, with its key."""
+    induced = [(i, entry.induced) for i, entry in enumerate(experiment.mistakes) if entry.induced]
+    return chain(
+        ((f"arms.{i}", entry) for i, entry in enumerate(experiment.arms)),
+        ((f"mistakes.{i}.induced", entry) for i, entry in induced),
+        ((f"analyses.{i}", entry) for i, entry in enumerate(experiment.analyses)),
+    )
+
+
+def _models(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Names that must be of the catalog, tuned models having been taken out."""
+    tuned = {entry.name for entry in experiment.tuned}
+    asked = ((f"{where}.model", entry.model) for where, entry in _askers(experiment))
+    yield from (pair for pair in asked if pair[1] not in tuned)
+    yield from ((f"tuned.{i}.base", entry.base) for i, entry in enumerate(experiment.tuned))
+
+
+def _methods(experiment: Experiment) -> Iterator[tuple[str, AnyMethod]]:
+    yield from ((f"{where}.method", entry.method) for where, entry in _askers(experiment))
+    for index, published in enumerate(experiment.published):
+        if published.method:
+            yield f"published.{index}.method", published.method
+
+
+def _published(experiment: Experiment, catalog: Catalog) -> None:
+    scored = {pair.aligned for pair in experiment.pairs}
+    for index, published in enumerate(experiment.published):
+        where = f"published.{index}.responses"
+        _known(where, published.responses, catalog.published)
+        if published.name in scored:
+            model = catalog.published[published.responses].model
+            _language_model(f"{where}: model", model, catalog)
+
+
+def _trained_on(where: str, tuned: Tuned, experiment: Experiment) -> None:
+    """Preferences and answers are learnt by different trainers."""
+    sets = {entry.name: entry for entry in experiment.trainsets}
+    _known(f"{where}.trainset", tuned.trainset, sets, "trainsets")
+    preference = sets[tuned.trainset].recipe == "preference"
+    if preference != (tuned.trainer != "sft"):
+        raise AlignlabError(
+            f"{where}.trainset: trainer {tuned.trainer} does not learn from recipe "
+            f"{sets[tuned.trainset].recipe} of {tuned.trainset}"
+        )
+
+
+def _lessons(experiment: Experiment) -> None:
+    """Mistakes, their analyses and the training sets made of both."""
+    mistakes = [entry.name for entry in experiment.mistakes]
+    analyses = {entry.name: entry for entry in experiment.analyses}
+    generated = [arm.name for arm in experiment.arms]
+    every = [*experiment.arm_names, *mistakes, *analyses]
+    _unique("arms, mistakes and analyses", every)
+    _unique("trainsets", [entry.name for entry in experiment.trainsets])
+    for index, analysis in enumerate(experiment.analyses):
+        revises = analysis.ask == "revision"
+        known = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes
+        of = "what this can be asked about"
+        _known(f"analyses.{index}.of", analysis.of, [*known, *([] if revises else generated)], of)
+    for index, trainset in enumerate(experiment.trainsets):
+        _trainset(f"trainsets.{index}", trainset, experiment)
+
+
+def _trainset(where: str, trainset: TrainSet, experiment: Experiment) -> None:
+    if trainset.mistakes:
+        known = [entry.name for entry in experiment.mistakes]
+        _known(f"{where}.mistakes", trainset.mistakes, known, "mistakes")
+    if not trainset.analyses:
+        return
+    wanted = RECIPES[trainset.recipe]
+    sources = {entry.name: entry.of for entry in experiment.analyses}
+    fitting = [
+        entry.name
+        for entry in experiment.analyses
+        if (entry.ask == "revision") == (wanted == "revision")
+        and trainset.mistakes in (entry.of, sources.get(entry.of))
+    ]
+    of = f"analyses of {trainset.mistakes} that recipe {trainset.recipe} can use"
+    _known(f"{where}.analyses", trainset.analyses, fitting, of)
+
+
+def _tables(experiment: Experiment) -> None:
+    """Arms of scenarios, and analyses of studies."""
+    names = [scenario.name for scenario in experiment.scenarios]
+    names += [study.name for study in experiment.studies]
+    _unique("scenarios and studies", names)
+    datasets = [*(chosen.dataset for chosen in experiment.prompts), "all"]
+    for index, scenario in enumerate(experiment.scenarios):
+        for key in ("arms", "against"):
+            for place, arm in enumerate(getattr(scenario, key)):
+                where = f"scenarios.{index}.{key}.{place}"
+                _known(where, arm, experiment.arm_names, "the experiment's arms")
+        for place, measure in enumerate(scenario.measures):
+            where = f"scenarios.{index}.measures.{place}.dataset"
+            _known(where, measure.dataset, datasets, "the experiment's datasets")
+            _known(where.replace("dataset", "metric"), measure.metric, METRICS, "the metrics")
+    generated = [arm.name for arm in experiment.arms]
+    answers = {e.name: e.of for e in experiment.analyses if e.of in generated}
+    for index, study in enumerate(experiment.studies):
+        for place, analysis in enumerate(study.analyses):
+            where = f"studies.{index}.analyses.{place}"
+            _known(where, analysis, answers, "the analyses of an arm's answers")
+        if len({answers[name] for name in study.analyses}) > 1:
+            raise AlignlabError(f"studies.{index}.analyses: they are of different arms' answers")
+
+
+def _unique(what: str, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise AlignlabError(f"more than one of {what} is named {', '.join(twice)}")
+
+
+def _language_model(where: str, name: str, catalog: Catalog) -> None:
+    _known(where, name, catalog.models)
+    if catalog.models[name].role == "embedder":
+        raise AlignlabError(f"{where}: {name} only embeds text")
+
+
+def _embedder(where: str, name: str, catalog: Catalog) -> None:
+    _known(where, name, catalog.models)
+    if catalog.models[name].role != "embedder":
+        raise AlignlabError(f"{where}: {name} is a language model; its role is not `embedder`")
+
+
+def _known(where: str, name: str, entries: Collection[str], of: str = "the catalog") -> None:
+    if name not in entries:
+        has = ", ".join(entries) or "nothing"
+        raise AlignlabError(f"{where}: {name!r} is not in {of}; it has {has}")

@@ -1,0 +1,1 @@
+"""Learning from Mistakes before any training: bad answers, questions about them, training sets."""

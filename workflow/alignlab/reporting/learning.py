@@ -1,0 +1,135 @@
+"""What the page says of Learning from Mistakes: scenarios, the study, training sets, training.
+
+snakemake --cores 2 results/lfm-demo/report/index.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from alignlab import tables
+from alignlab.reporting import figures as drawing
+from alignlab.reporting import learning_figures, page, scenario_cells, scenarios, studies
+from alignlab.reporting.results import finite
+
+MEASURED = ("accuracy", "margin", "reward", "kl")
+
+
+@dataclass(frozen=True)
+class ShownScenario:
+    """A scenario with everything drawn; `said` is (heading, sentences) a measure."""
+
+    name: str
+    title: str
+    measures: list[scenarios.Measure]
+    views: list[scenario_cells.View]
+    said: list[tuple[str, list[str]]]
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class ShownStudy:
+    """A study with its sentences and its figure."""
+
+    name: str
+    arm: str
+    rows: list[tables.Row]
+    said: list[str]
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model's tuning went: losses in nats, null where no step has one."""
+
+    name: str
+    base: str
+    trainset: str
+    trainer: str
+    steps: int
+    first: float | None
+    last: float | None
+    others: dict[str, float]
+    """Last value of what else the trainer measures, such as `reward`."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Everything the page's sections on learning show; each may be empty."""
+
+    scenarios: list[ShownScenario]
+    studies: list[ShownStudy]
+    trainsets: dict[str, dict[str, tables.Row]]
+    """Name → kind → row of the table `trainsets`."""
+    training: list[Training]
+
+
+def read(
+    spec: Mapping[str, Any],
+    figures: Path,
+    scenario_table: Path | None,
+    study_table: Path | None,
+    trainset_table: Path | None,
+    training: Mapping[str, Path] | None,
+) -> Learning:
+    """Read the tables that there are, and draw their figures; arguments as in `build_report`.
+
+    Raises:
+        AlignlabError: a table is missing or damaged.
+    """
+    made = scenarios.read(scenario_table) if scenario_table else []
+    studied = studies.read(study_table) if study_table else []
+    drawn = drawing.save(learning_figures.draw(made, studied), figures)
+    inlined = {name: page.inline(path, name) for name, path in drawn.items()}
+    titles = {entry["name"]: entry["title"] for entry in spec.get("scenarios") or ()}
+    return Learning(
+        scenarios=[
+            ShownScenario(
+                name=each.name,
+                title=titles.get(each.name, each.name),
+                measures=each.measures,
+                views=scenario_cells.views(each),
+                said=[(m.label, scenarios.sentences(m)) for m in each.measures],
+                figure=inlined[f"scenario-{each.name}"],
+            )
+            for each in made
+        ],
+        studies=[
+            ShownStudy(s.name, s.arm, s.rows, studies.reading(s), inlined[f"study-{s.name}"])
+            for s in studied
+        ],
+        trainsets=_trainsets(trainset_table) if trainset_table else {},
+        training=[_training(entry, training[entry["name"]]) for entry in spec["tuned"]]
+        if training
+        else [],
+    )
+
+
+def _trainsets(path: Path) -> dict[str, dict[str, tables.Row]]:
+    found: dict[str, dict[str, tables.Row]] = {}
+    for row in tables.rows("trainsets", path):
+        found.setdefault(row["trainset"], {})[row["kind"]] = row
+    return found
+
+
+def _training(entry: Mapping[str, Any], path: Path) -> Training:
+    rows = [finite(row) for row in tables.rows("training", path)]
+
+    def known(column: str) -> list[float]:
+        return [row[column] for row in rows if row[column] is not None]
+
+    losses = known("loss")
+    return Training(
+        **{key: entry[key] for key in ("name", "base", "trainset", "trainer")},
+        steps=len(rows),
+        first=losses[0] if losses else None,
+        last=losses[-1] if losses else None,
+        others={name: known(name)[-1] for name in MEASURED if known(name)},
+        seconds=max(known("seconds"), default=0.0),
+    )

@@ -1,0 +1,160 @@
+"""Scenario tables as the page shows them: means, differences by prompt, and what they say in words.
+
+    snakemake --cores 2 results/lfm-demo/report/index.html
+
+A difference is stated under the leaderboard's rule (`headlines.distinguishable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from alignlab import tables
+from alignlab.metrics.definitions import METRICS
+from alignlab.reporting.formats import counted, decimals, listed, number
+from alignlab.reporting.headlines import distinguishable
+from alignlab.reporting.results import finite
+from alignlab.tables import Row
+
+NAMED = 4
+"""How many arms a sentence names, the largest differences first."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column: rows of the table `scenarios`, differences under the names of `comparisons`."""
+
+    label: str
+    metric: str
+    dataset: str
+    better: str
+    own: dict[str, Row]
+    """Arm → its mean."""
+    changes: dict[str, dict[str, Row]]
+    """The arm compared with → arm → the difference."""
+
+    @property
+    def places(self) -> int:
+        """Decimals of its means; two for a share, which few prompts resolve any finer."""
+        share = METRICS[self.metric].unit == "share"
+        return 2 if share else decimals(row["mean"] for row in self.own.values())
+
+    @property
+    def change_places(self) -> int:
+        """Decimals of its differences."""
+        share = METRICS[self.metric].unit == "share"
+        rows = [row for found in self.changes.values() for row in found.values()]
+        return 2 if share else decimals(row["mean_difference"] for row in rows)
+
+    @property
+    def unit(self) -> str:
+        """Unit and direction."""
+        unit = METRICS[self.metric].unit
+        return unit if self.better == "none" else f"{unit}, {self.better} better"
+
+    @property
+    def prompts(self) -> str:
+        """Which prompts, and how many have a value."""
+        counts = sorted({row["n"] for row in self.own.values()})
+        shown = "–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+        return f"{self.dataset}, n\u00a0=\u00a0{shown}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One table, in the order of the experiment."""
+
+    name: str
+    measures: list[Measure]
+
+    @property
+    def arms(self) -> list[str]:
+        """Rows."""
+        return list(self.measures[0].own)
+
+    @property
+    def against(self) -> list[str]:
+        """Arms that others are compared with."""
+        return list(self.measures[0].changes)
+
+
+def read(path: Path) -> list[Scenario]:
+    """Read the table.
+
+    Raises:
+        AlignlabError: it is missing or damaged.
+    """
+    rows = [finite(row) for row in tables.rows("scenarios", path)]
+    return [
+        Scenario(name, [_measure(list(each)) for _, each in groupby(found, _of_measure)])
+        for name, found in groupby(rows, lambda row: row["scenario"])
+    ]
+
+
+def _of_measure(row: Row) -> tuple[str, ...]:
+    return row["label"], row["metric"], row["dataset"]
+
+
+def _measure(rows: list[Row]) -> Measure:
+    changes: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row["against"] is not None:
+            changes.setdefault(row["against"], {})[row["arm"]] = row | {
+                "mean_difference": row["difference"],
+                "ci_low": row["difference_low"],
+                "ci_high": row["difference_high"],
+            }
+    own = {row["arm"]: row for row in rows if row["against"] is None}
+    first = {key: rows[0][key] for key in ("label", "metric", "dataset", "better")}
+    return Measure(**first, own=own, changes=changes)
+
+
+def sentences(measure: Measure) -> list[str]:
+    """What one measure shows, a sentence for each arm that others are compared with."""
+    return [_sentence(measure, against) for against in measure.changes]
+
+
+def _sentence(measure: Measure, against: str) -> str:
+    rows = measure.changes[against]
+    moved = [arm for arm, row in rows.items() if distinguishable(row)]
+    moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
+    said = []
+    for word, sign in (("lower", -1), ("higher", 1)):
+        arms = [arm for arm in moved if rows[arm]["mean_difference"] * sign > 0]
+        if arms:
+            amounts = [
+                f"{arm} by {_amount(rows[arm], measure.change_places)}" for arm in arms[:NAMED]
+            ]
+            more = [f"{len(arms) - NAMED} more"] if len(arms) > NAMED else []
+            said.append(f"{word}{_judged(measure, word)} in {listed([*amounts, *more])}")
+    still = [arm for arm in rows if arm not in moved]
+    if still:
+        shown = still if len(still) <= NAMED else [counted(len(still), "arm")]
+        said.append(
+            f"not told apart in {listed(shown)} ({_power(rows, still, measure.change_places)})"
+        )
+    return f"Against {against}: {'; '.join(said)}."
+
+
+def _judged(measure: Measure, word: str) -> str:
+    return "" if measure.better == "none" else " (better)" if measure.better == word else " (worse)"
+
+
+def _amount(row: Row, places: int) -> str:
+    """`0.31 [0.22, 0.40]`: how far apart, where a word says in which direction."""
+    low, high = sorted(abs(row[end]) for end in ("ci_low", "ci_high"))
+    value = number(abs(row["mean_difference"]), places)
+    return f"{value}\u00a0[{number(low, places)},\u00a0{number(high, places)}]"
+
+
+def _power(rows: Mapping[str, Row], arms: Iterable[str], places: int) -> str:
+    counts = sorted({rows[arm]["n"] for arm in arms})
+    n = "n\u00a0=\u00a0" + "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    found = [rows[arm]["minimum_detectable_effect"] for arm in arms]
+    known = [value for value in found if value is not None]
+    if not known:
+        return n
+    return f"{n}; {number(max(known), places)} would have been found with 80% power"

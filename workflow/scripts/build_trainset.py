@@ -1,0 +1,16 @@
+"""Rule build_trainset: the examples that a model is tuned on."""
+
+import json
+from pathlib import Path
+
+from alignlab.jobs import job, optional
+from alignlab.mistakes.trainset import build_trainset
+
+with job(snakemake.log[0]):
+    build_trainset(
+        json.loads(snakemake.params.spec),
+        [Path(path) for path in snakemake.input.answers],
+        optional(snakemake.input.mistakes),
+        optional(snakemake.input.responses),
+        Path(snakemake.output.trainset),
+    )

@@ -1,0 +1,16 @@
+"""Rule check_trainsets: what training sets hold, and that no evaluation prompt is among it."""
+
+import json
+from pathlib import Path
+
+from alignlab.jobs import job
+from alignlab.mistakes.overlap import check_trainsets
+
+with job(snakemake.log[0]):
+    spec = json.loads(snakemake.params.spec)
+    check_trainsets(
+        spec,
+        dict(zip(spec["trainsets"], map(Path, snakemake.input.trainsets), strict=True)),
+        [Path(path) for path in snakemake.input.prompts],
+        Path(snakemake.output.table),
+    )

@@ -1,0 +1,15 @@
+"""Rule collect_mistakes: bad answers that survive the filters."""
+
+import json
+from pathlib import Path
+
+from alignlab.jobs import job, optional
+from alignlab.mistakes.collect import collect
+
+with job(snakemake.log[0]):
+    collect(
+        json.loads(snakemake.params.spec),
+        [Path(path) for path in snakemake.input.prompts],
+        optional(snakemake.input.responses),
+        Path(snakemake.output.mistakes),
+    )
