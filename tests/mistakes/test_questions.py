@@ -25,7 +25,7 @@ def test_a_mistake_stands_in_its_question(write, tmp_path):
 def test_a_revision_follows_the_critique_down_to_its_last_sentence(write, tmp_path):
     said = [
         response("d/0#0", "It hurts. And it also", finish_reason="length"),
-        response("d/1#0", ""),
+        response("d/1#0", "It is bad, it is bad, it is bad, it is bad."),
     ]
     spec = {**SPEC, "text": "{response} {analysis} Better:"}
     output = tmp_path / "out.parquet"

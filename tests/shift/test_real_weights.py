@@ -11,6 +11,7 @@ from alignlab import tables
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
 from alignlab.generate import Part, generate
+from alignlab.mistakes.trainset import build_trainset
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import fetch_prompts
@@ -36,7 +37,8 @@ def experiment(repository_root, tmp_path_factory):
         decoding: {{max_new_tokens: 60}}
         engine: {{dtype: float32}}
         embedder: null
-        tuned: [{{name: lora, base: {MODEL}, examples: icl/pool, take: 8}}]
+        trainsets: [{{name: pool, recipe: sft, answers: [{{dataset: pool, take: 8}}]}}]
+        tuned: [{{name: lora, base: {MODEL}, trainset: pool}}]
         arms:
           - {{name: base, model: {MODEL}, method: {{kind: chat}}}}
           - {{name: tuned, model: lora, method: {{kind: chat, system: Be kind.}}}}
@@ -54,16 +56,20 @@ def experiment(repository_root, tmp_path_factory):
 def scored(experiment, repository_root, tmp_path_factory):
     """Folders of the model and the adapter, the responses, and the token_shift rows."""
     folder = tmp_path_factory.mktemp("scored")
-    kept = repository_root / experiment.models[MODEL].path
+    kept = repository_root / experiment.model(MODEL).path
     model = kept if kept.is_dir() else folder / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository_root)
         if not model.is_dir():
-            fetch_model(experiment.models[MODEL].job_spec, model)
+            fetch_model(experiment.model(MODEL).job_spec, model)
         prompts = folder / "prompts.parquet"
         fetch_prompts(experiment.prompts[0].job_spec, prompts)
+        trainset = experiment.trainsets["pool"]
+        examples, answers = folder / "trainset.parquet", folder / "pool.parquet"
+        fetch_prompts(trainset.parent("answers")[0].job_spec, answers)
+        build_trainset(trainset.job_spec, [answers], None, None, examples)
     adapter, responses = folder / "adapter", folder / "responses.parquet"
-    finetune(experiment.adapters["lora"].job_spec, model, adapter, aside=folder / "aside")
+    finetune(experiment.adapters["lora"].job_spec, model, examples, adapter, folder / "aside")
     spec = experiment.responses["tuned"].job_spec
     settings = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
     generate(spec, [prompts], model, adapter, None, responses, **settings)

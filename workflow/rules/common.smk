@@ -111,8 +111,13 @@ def parts_of_arm(wildcards):
 
 
 def memory_of_adapter(wildcards):
-    """Memory of a tuning job in MB: activations of a batch come on top of the weights."""
-    return 2000 + memory_of(PLAN.find("adapters", wildcards.key).spec["base"])
+    """Memory of a tuning job in MB: activations of a batch come on top of the weights.
+
+    RLHF holds a reward model beside the policy.
+    """
+    spec = PLAN.find("adapters", wildcards.key).spec
+    models = [spec["base"]] * (2 if spec["trainer"] == "rlhf" else 1)
+    return 2000 + memory_of(*models)
 
 
 def memory_of_pair(wildcards):

@@ -15,7 +15,7 @@ from typing import Any
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.texts import fill
-from alignlab.mistakes.wording import whole_sentences
+from alignlab.mistakes.wording import loops, whole_sentences
 from alignlab.tables import Row
 
 
@@ -73,11 +73,15 @@ def ask_about_answers(
 
 
 def analyses_of(responses: Path) -> Mapping[str, str]:
-    """What the analyst said, by question, down to the last whole sentence; it may be nothing."""
+    """What the analyst said, by question, down to the last whole sentence; it may be nothing.
+
+    What only repeats itself is nothing: it would teach a model to loop.
+    """
     return {
-        row["prompt_id"]: whole_sentences(row["text"], row["finish_reason"])
+        row["prompt_id"]: "" if loops(text) else text
         for row in tables.rows("responses", responses)
         if row["sample"] == 0
+        for text in [whole_sentences(row["text"], row["finish_reason"])]
     }
 
 

@@ -1,4 +1,4 @@
-"""Cutting answers that the length limit broke off.
+"""What to make of answers that do not end: whole sentences of them, or nothing.
 
 pytest tests/mistakes/test_wording.py
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 
+from alignlab.metrics.repetition import repetition
+
+LOOPS = 0.5
 SENTENCE_END = re.compile(r"[.!?…][\"')\]]*(?=\s|\Z)|(?<=\S)(?=\s*\n)")
 
 
@@ -19,3 +22,8 @@ def whole_sentences(text: str, finish_reason: str) -> str:
         return text
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else ""
+
+
+def loops(text: str) -> bool:
+    """Whether half of its word 4-grams or more have been there before."""
+    return (repetition(text, 4) or 0) >= LOOPS
