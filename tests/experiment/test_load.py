@@ -114,6 +114,10 @@ def lessons(**changes):
         (lessons(mistakes={"name": "zero-shot"}), "of arms, mistakes and analyses is named zero"),
         (lessons(analyses={"of": "none"}), r"analyses.0.of: 'none' .* it has bad, zero-shot"),
         (lessons(analyses={"ask": "revision"}), r"analyses.0.of: 'bad' .* it has why"),
+        (
+            lessons(analyses={"datasets": ["smoke-questions"]}),
+            r"analyses.0.datasets.0: 'smoke-questions' is not in the arm's prompts; it has nothing",
+        ),
         (lessons(trainsets={"mistakes": "none"}), r"trainsets.0.mistakes: 'none' is not in"),
         (lessons(trainsets={"analyses": "none"}), "'none' is not in analyses of bad that recipe"),
         (lessons(trainsets={"recipe": "critique-revise"}), "'why' is not in analyses of bad that"),

@@ -47,5 +47,8 @@ def test_an_arms_good_and_bad_answers_are_asked_about_sample_by_sample(write, tm
     prompts = [write("prompts", [prompt(0), prompt(1, category="regular")])]
     ask_about_answers(SPEC, write("responses", answers), prompts, output)
     assert set(asked(output)) == {"d/0#0", "d/0#1"}
+    other = [write("prompts", [prompt(1), prompt(2)], "other")]
+    with pytest.raises(AlignlabError, match="every answer to analyse is empty"):
+        ask_about_answers(SPEC, write("responses", answers), other, output)
     with pytest.raises(AlignlabError, match="every answer to analyse is empty"):
         ask_about_answers(SPEC, write("responses", answers[3:], "none"), prompts, output)

@@ -62,7 +62,8 @@ def study_table() -> list[dict]:
     free = {key: truth if dice.random() < 0.66 else not truth for key, truth in bad.items()}
     free |= dict.fromkeys(list(bad)[::9])
     led = {key: truth if dice.random() < 0.2 else True for key, truth in bad.items()}
-    study = {"name": "own-answers", "arm": ARMS[0][0], "analyses": ANALYSES}
+    arm = ARMS[0][0]
+    study = {"name": "own-answers", "arm": arm, "datasets": None, "analyses": ANALYSES}
     return study_rows(study, bad, {"free": free, "led": led}, seed=0)
 
 

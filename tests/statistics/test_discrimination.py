@@ -16,7 +16,12 @@ BOTH = [{"name": "free", "ask": "unguided"}, {"name": "led", "ask": "guided"}]
 
 
 def study(*analyses):
-    return {"name": "own", "arm": "base", "analyses": list(analyses) or BOTH}
+    return {
+        "name": "own",
+        "arm": "base",
+        "datasets": None,
+        "analyses": list(analyses) or BOTH,
+    }
 
 
 def answers(bad, fine):
@@ -194,6 +199,13 @@ def test_the_truth_is_the_rule_s(written):
     asked = {row["prompt_id"]: row for row in tables.rows("prompts", arguments["prompts"][0])}
     found = discrimination.truths(asked, arguments["metrics"]["base"])
     assert found == {name: bad for name, *_, bad in PROMPTS}
+
+
+def test_only_the_datasets_of_a_study_count(written):
+    arguments = written()
+    arguments["spec"]["studies"][0]["datasets"] = ["another"]
+    with pytest.raises(AlignlabError, match="no first answer can be told bad or fine"):
+        discrimination.summarise_studies(**arguments)
 
 
 def test_the_table_is_written_with_csv(written):

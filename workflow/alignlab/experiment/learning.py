@@ -64,6 +64,9 @@ class Analysis(Asked):
         description="Which text of `texts` is sent: `guided` says that the answer is bad"
     )
     texts: str = Field(description="A file of `config/prompts` such as `lfm/harm`")
+    datasets: tuple[str, ...] | None = Field(
+        None, description="Of an arm's answers, those to prompts of these datasets; all if absent"
+    )
 
 
 class TrainSet(Strict):

@@ -53,6 +53,7 @@ def study_spec(plan: Plan) -> dict[str, Any]:
         {
             "name": study.name,
             "arm": entries[study.analyses[0]].of,
+            "datasets": entries[study.analyses[0]].datasets,
             "analyses": [{"name": name, "ask": entries[name].ask} for name in study.analyses],
         }
         for study in plan.experiment.studies

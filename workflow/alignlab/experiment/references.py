@@ -109,6 +109,10 @@ def _lessons(experiment: Experiment) -> None:
         revises = analysis.ask == "revision"
         known = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes
         of = "what this can be asked about"
+        for place, dataset in enumerate(analysis.datasets or ()):
+            chosen = [prompts.dataset for prompts in experiment.prompts]
+            where = f"analyses.{index}.datasets.{place}"
+            _known(where, dataset, chosen if analysis.of in generated else (), "the arm's prompts")
         _known(f"analyses.{index}.of", analysis.of, [*known, *([] if revises else generated)], of)
     for index, trainset in enumerate(experiment.trainsets):
         _trainset(f"trainsets.{index}", trainset, experiment)
@@ -148,13 +152,13 @@ def _tables(experiment: Experiment) -> None:
             _known(where, measure.dataset, datasets, "the experiment's datasets")
             _known(where.replace("dataset", "metric"), measure.metric, METRICS, "the metrics")
     generated = [arm.name for arm in experiment.arms]
-    answers = {e.name: e.of for e in experiment.analyses if e.of in generated}
+    answers = {e.name: (e.of, e.datasets) for e in experiment.analyses if e.of in generated}
     for index, study in enumerate(experiment.studies):
         for place, analysis in enumerate(study.analyses):
             where = f"studies.{index}.analyses.{place}"
             _known(where, analysis, answers, "the analyses of an arm's answers")
         if len({answers[name] for name in study.analyses}) > 1:
-            raise AlignlabError(f"studies.{index}.analyses: they are of different arms' answers")
+            raise AlignlabError(f"studies.{index}.analyses: they are of different answers")
 
 
 def _unique(what: str, names: Sequence[str]) -> None:

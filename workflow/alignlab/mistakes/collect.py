@@ -20,7 +20,7 @@ from alignlab.errors import AlignlabError
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
 from alignlab.metrics.repetition import echo
-from alignlab.mistakes.wording import loops
+from alignlab.mistakes.analyses import loops
 from alignlab.tables import Row
 
 ECHOES = 0.8

@@ -8,14 +8,14 @@ Learning from Mistakes, step 2, and the critique and revision of Constitutional 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.texts import fill
-from alignlab.mistakes.wording import loops, whole_sentences
+from alignlab.mistakes.analyses import analyses_of
 from alignlab.tables import Row
 
 
@@ -53,8 +53,8 @@ def ask_about_answers(
 ) -> None:
     """Write the prompts table of questions about an arm's first-turn answers, good and bad alike.
 
-    A question's id is `<prompt_id>#<sample>`; empty answers are left out, for there is nothing to
-    judge.
+    A question's id is `<prompt_id>#<sample>`. Only answers to `prompts` are asked about; empty ones
+    are left out, for there is nothing to judge.
 
     Raises:
         AlignlabError: every answer is empty.
@@ -63,26 +63,13 @@ def ask_about_answers(
     rows = [
         _row(spec, f"{row['prompt_id']}#{row['sample']}", prompt["category"], question)
         for row in tables.rows("responses", responses)
-        if row["turn"] == 0 and row["text"]
+        if row["turn"] == 0 and row["text"] and row["prompt_id"] in asked
         for prompt in [asked[row["prompt_id"]]]
         for question in [_question(spec["text"], prompt["turns"][0], row["text"], None)]
     ]
     if not rows:
         raise AlignlabError(f"analysis {spec['analysis']}: every answer to analyse is empty")
     tables.write("prompts", output, rows, spec)
-
-
-def analyses_of(responses: Path) -> Mapping[str, str]:
-    """What the analyst said, by question, down to the last whole sentence; it may be nothing.
-
-    What only repeats itself is nothing: it would teach a model to loop.
-    """
-    return {
-        row["prompt_id"]: "" if loops(text) else text
-        for row in tables.rows("responses", responses)
-        if row["sample"] == 0
-        for text in [whole_sentences(row["text"], row["finish_reason"])]
-    }
 
 
 def _question(text: str, instruction: str, response: str, analysis: str | None) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.mistakes import recipes
-from alignlab.mistakes.questions import analyses_of
+from alignlab.mistakes.analyses import analyses_of
 from alignlab.tables import Row
 
 log = logging.getLogger(__name__)

@@ -54,8 +54,9 @@ def summarise_studies(
     """Write the table `discrimination`, also as CSV beside the Parquet file.
 
     Args:
-        spec: `studies`, each with `name`, `arm` (whose first turns are judged) and `analyses`
-            (`name`, and `ask`: `guided` or `unguided`); `seed` of every resample; `digest`.
+        spec: `studies`, each with `name`, `arm` (whose first turns are judged), `datasets` (of the
+            prompts that count; null is all) and `analyses` (`name`, and `ask`: `guided` or
+            `unguided`); `seed` of every resample; `digest`.
         prompts: the tables of prompts that the arms answered.
         metrics: arm → its metrics table, with `refusal`, and `hijacked` if prompts have targets.
         analyses: name → its responses table, whose prompt ids are `<prompt_id>#<sample>`.
@@ -68,7 +69,9 @@ def summarise_studies(
     asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
     rows: list[tables.Row] = []
     for study in spec["studies"]:
-        bad = truths(asked, metrics[study["arm"]])
+        judged = study["datasets"] or {row["dataset"] for row in asked.values()}
+        chosen = {name: row for name, row in asked.items() if row["dataset"] in judged}
+        bad = truths(chosen, metrics[study["arm"]])
         found = {
             entry["name"]: read_verdicts(analyses[entry["name"]]) for entry in study["analyses"]
         }

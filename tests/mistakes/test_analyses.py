@@ -1,6 +1,6 @@
 import pytest
 
-from alignlab.mistakes.wording import whole_sentences
+from alignlab.mistakes.analyses import whole_sentences
 
 
 @pytest.mark.parametrize(
