@@ -87,6 +87,7 @@ def lessons(**changes):
         (lambda e: e.pop("title"), "mine.yaml: title: Field required"),
         (arm("model", "gpt-9"), r"arms.0.model: 'gpt-9' is not in the catalog; it has .*tiny-base"),
         (arm("model", "minilm"), r"arms.0.model: minilm only embeds text"),
+        (arm("datasets", ["pool"]), r"arms.0.datasets.0: 'pool' is not in what .* smoke-questions"),
         (arm("method", {"kind": "zero-shot", "k": 3}), r"arms.0.method.zero-shot.k: unknown key"),
         (arm("method", {"kind": "none"}), r"arms.0.method: .*'zero-shot'"),
         (
@@ -116,7 +117,7 @@ def lessons(**changes):
         (lessons(analyses={"ask": "revision"}), r"analyses.0.of: 'bad' .* it has why"),
         (
             lessons(analyses={"datasets": ["smoke-questions"]}),
-            r"analyses.0.datasets.0: 'smoke-questions' is not in the arm's prompts; it has nothing",
+            r"analyses.0.datasets.0: 'smoke-questions' is not in what arms are asked there",
         ),
         (lessons(trainsets={"mistakes": "none"}), r"trainsets.0.mistakes: 'none' is not in"),
         (lessons(trainsets={"analyses": "none"}), "'none' is not in analyses of bad that recipe"),

@@ -106,6 +106,19 @@ def test_a_model_that_learns_from_its_own_analyses_is_refused(plan):
         list(plan(circle, file=SMOKE_LFM))
 
 
+def test_a_dataset_that_an_arm_is_not_asked_changes_nothing_of_it(plan):
+    def chosen(experiment):
+        experiment["arms"][0]["datasets"] = ["smoke-questions"]
+
+    def chosen_and_more(experiment):
+        chosen(experiment)
+        experiment["prompts"].append({"dataset": "look-alikes", "take": 1})
+
+    found = changed(plan(chosen), plan(chosen_and_more))
+    assert ("responses", "zero-shot") not in found
+    assert ("responses", "chat-sampled") in found
+
+
 def test_a_pair_reads_its_base_arms_prompt_and_not_its_answers(plan):
     def shorter(experiment):
         experiment["arms"][1]["decoding"] = {"max_new_tokens": 5}

@@ -41,8 +41,7 @@ def questions(plan: Plan, entry: Analysis) -> Artefact:
     spec = {"analysis": entry.name, "text": texts.lfm_texts(entry.texts)[entry.ask]}
     parents: Parents
     if entry.of in plan.experiment.arm_names:
-        chosen = [p for p in plan.prompts if entry.datasets is None or p.name in entry.datasets]
-        parents = {"responses": plan.arm(entry.of), "prompts": chosen}
+        parents = {"responses": plan.arm(entry.of), "prompts": plan.prompts_of(entry.datasets)}
     elif entry.ask == "revision":
         critiques = _named(plan.experiment.analyses, entry.of)
         parents = {

@@ -8,7 +8,7 @@ value gives a new name and an unchanged one is never computed again, in whicheve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,10 @@ class Plan:
     def scored(self) -> dict[str, Artefact]:
         """Responses tables that pairs score, by arm."""
         return {pair.aligned: self.responses[pair.aligned] for pair in self.experiment.pairs}
+
+    def prompts_of(self, datasets: Collection[str] | None) -> list[Artefact]:
+        """The prompts tables of some datasets; all of them for none."""
+        return [p for p in self.prompts if datasets is None or p.name in datasets]
 
     def model(self, name: str) -> Artefact:
         """A model of the catalog."""
@@ -170,7 +174,7 @@ class Plan:
 
 
 MAKERS: dict[str, Callable[[Plan, Any], Artefact]] = {
-    "arms": lambda plan, arm: making.responses(plan, arm.name, arm, plan.prompts),
+    "arms": lambda plan, arm: making.responses(plan, arm.name, arm, plan.prompts_of(arm.datasets)),
     "published": making.published,
     "mistakes": making_lessons.mistakes,
     "analyses": making_lessons.analysis,

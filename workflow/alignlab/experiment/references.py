@@ -38,6 +38,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
         if tuned.name in catalog.models:
             raise AlignlabError(f"tuned.{index}.name: {tuned.name} is in the catalog")
         _trained_on(f"tuned.{index}", tuned, experiment)
+    _datasets(experiment)
     _published(experiment, catalog)
     _lessons(experiment)
     _tables(experiment)
@@ -75,6 +76,20 @@ def _methods(experiment: Experiment) -> Iterator[tuple[str, AnyMethod]]:
             yield f"published.{index}.method", published.method
 
 
+def _datasets(experiment: Experiment) -> None:
+    """What arms and analyses choose must be among what they could be asked about."""
+    chosen = list(dict.fromkeys(prompts.dataset for prompts in experiment.prompts))
+    asked = {arm.name: arm.datasets or chosen for arm in experiment.arms}
+    choices = [(f"arms.{i}", arm.datasets, chosen) for i, arm in enumerate(experiment.arms)]
+    choices += [
+        (f"analyses.{index}", analysis.datasets, asked.get(analysis.of, ()))
+        for index, analysis in enumerate(experiment.analyses)
+    ]
+    for where, datasets, there in choices:
+        for place, dataset in enumerate(datasets or ()):
+            _known(f"{where}.datasets.{place}", dataset, there, "what arms are asked there")
+
+
 def _published(experiment: Experiment, catalog: Catalog) -> None:
     scored = {pair.aligned for pair in experiment.pairs}
     for index, published in enumerate(experiment.published):
@@ -109,10 +124,6 @@ def _lessons(experiment: Experiment) -> None:
         revises = analysis.ask == "revision"
         known = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes
         of = "what this can be asked about"
-        for place, dataset in enumerate(analysis.datasets or ()):
-            chosen = [prompts.dataset for prompts in experiment.prompts]
-            where = f"analyses.{index}.datasets.{place}"
-            _known(where, dataset, chosen if analysis.of in generated else (), "the arm's prompts")
         _known(f"analyses.{index}.of", analysis.of, [*known, *([] if revises else generated)], of)
     for index, trainset in enumerate(experiment.trainsets):
         _trainset(f"trainsets.{index}", trainset, experiment)

@@ -45,6 +45,9 @@ class Arm(Asked):
     """A model under a prompting method, with its decoding."""
 
     name: Name = Field(description="Unique; part of file names")
+    datasets: tuple[str, ...] | None = Field(
+        None, description="The experiment's datasets that it is asked; all if absent"
+    )
 
 
 class Published(Strict):
