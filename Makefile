@@ -13,7 +13,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 .PHONY: run test lint clean
 
 run: .venv/.installed
-	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 10 minutes on 2 cores."
+	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 12 minutes on 2 cores."
 	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/alignlab summary $(EXPERIMENT)
 

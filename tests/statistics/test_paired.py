@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -64,3 +64,10 @@ def test_minimum_detectable_effect_is_found_with_the_power_it_states():
     for count, deviation in ((1, 1.0), (10, 0.0)):
         assert np.isnan(paired.minimum_detectable_effect(count, deviation))
     assert paired.minimum_detectable_effect(2, 1.0) > paired.minimum_detectable_effect(3, 1.0) > 0
+
+
+def test_every_count_of_prompts_detects_something_and_more_detect_less():
+    """statsmodels gives an array for 87 prompts, and a negative effect for 73."""
+    found = [paired.minimum_detectable_effect(count, 1.0) for count in range(2, 130)]
+    assert all(more < fewer for fewer, more in pairwise(found))
+    assert found[-1] > 0

@@ -96,4 +96,6 @@ def minimum_detectable_effect(count: int, deviation: float) -> float:
 def _detectable(count: int) -> float:
     """The same in standard deviations."""
     power = TTestPower()
-    return float(power.solve_power(nobs=count, alpha=ALPHA, power=POWER, alternative="two-sided"))
+    found = power.solve_power(nobs=count, alpha=ALPHA, power=POWER, alternative="two-sided")
+    # For some counts its root finder gives an array of one number, or the root below zero.
+    return abs(float(np.squeeze(found)))
