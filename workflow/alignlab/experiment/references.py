@@ -80,12 +80,12 @@ def _datasets(experiment: Experiment) -> None:
     """What arms and analyses choose must be among what they could be asked about."""
     chosen = list(dict.fromkeys(prompts.dataset for prompts in experiment.prompts))
     asked = {arm.name: arm.datasets or chosen for arm in experiment.arms}
-    choices = [(f"arms.{i}", arm.datasets, chosen) for i, arm in enumerate(experiment.arms)]
-    choices += [
+    arms = ((f"arms.{i}", arm.datasets, chosen) for i, arm in enumerate(experiment.arms))
+    analyses = (
         (f"analyses.{index}", analysis.datasets, asked.get(analysis.of, ()))
         for index, analysis in enumerate(experiment.analyses)
-    ]
-    for where, datasets, there in choices:
+    )
+    for where, datasets, there in chain(arms, analyses):
         for place, dataset in enumerate(datasets or ()):
             _known(f"{where}.datasets.{place}", dataset, there, "what arms are asked there")
 
