@@ -36,9 +36,3 @@ def shared():
     if not folder.is_dir():
         pytest.skip("no ../shared: the published data is not on this machine")
     return folder
-
-
-def pytest_collection_modifyitems(items):
-    """A room's tests run in one process, so that they share its fixtures."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))

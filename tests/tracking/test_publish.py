@@ -5,8 +5,10 @@ import pytest
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
+from alignlab.schemas import COLUMNS
 from alignlab.tracking.publish import publish
 
+NAMES = ("statistics", "comparisons", "scenarios")
 SETTINGS = {"mode": "offline", "project": "alignlab", "entity": None}
 STATISTIC = {
     "arm": "urial",
@@ -35,13 +37,15 @@ def finished(tmp_path, monkeypatch):
     (folder / "manifest.json").write_text(json.dumps({"experiment": "demo", "arms": []}))
     tables.write("statistics", folder / "statistics.parquet", [STATISTIC], {})
     tables.write("comparisons", folder / "comparisons.parquet", [], {})
+    scenario = dict.fromkeys(COLUMNS["scenarios"]) | {"arm": "urial", "mean": 0.5}
+    tables.write("scenarios", folder / "scenarios.parquet", [scenario], {})
 
     def run(digest="0123456789ab", **settings):
         publish(
             digest,
             {**SETTINGS, **settings},
             manifest=folder / "manifest.json",
-            tables=[folder / "statistics.parquet", folder / "comparisons.parquet"],
+            tables=[folder / f"{name}.parquet" for name in NAMES],
             figures=[folder / "figures"],
             report=folder / "index.html",
             receipt=folder / "wandb.json",

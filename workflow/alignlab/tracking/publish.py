@@ -81,7 +81,7 @@ def _log(
         for path in tables:
             frame = pd.read_parquet(path)
             run.log({path.stem: wandb.Table(dataframe=frame)}, commit=False)
-            run.summary.update(_means(frame) if "mean" in frame else {})
+            run.summary.update(_means(frame) if path.stem == "statistics" else {})
         run.log({"report": wandb.Html(report, inject=False)})
         artifact = wandb.Artifact(f"{facts['experiment']}-tables", type="results")
         drawn = [path for folder in figures for path in sorted(folder.glob("*.svg"))]
