@@ -64,7 +64,7 @@ def test_an_offline_run_holds_tables_figures_and_report(finished):
     assert found["summary"]["urial/echo"] == 0.25
     assert {"statistics", "comparisons", "report"} <= found["history"]
     published = {path for kind, paths in found["artifacts"] if kind == "results" for path in paths}
-    assert published == {"statistics.parquet", "comparisons.parquet", "lengths.svg"}
+    assert published == {*(f"{name}.parquet" for name in NAMES), "lengths.svg"}
     assert found["exit"] == 0
     assert not [path for path in home.rglob("*") if path.is_file() and path.suffix == ".parquet"]
 

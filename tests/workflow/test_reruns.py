@@ -100,7 +100,7 @@ def test_another_experiment_shares_the_store(checkout, tmp_path):
     experiment |= {"name": "other", "arms": experiment["arms"][:2], "pairs": [], "tuned": []}
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(experiment))
-    assert checkout.planned(path) == REPORT
+    assert checkout.planned(path) == {"check_trainsets": 1, **REPORT}
 
 
 def test_a_copied_store_is_accepted_whatever_its_times(checkout):
@@ -109,7 +109,7 @@ def test_a_copied_store_is_accepted_whatever_its_times(checkout):
         shutil.rmtree(checkout.folder / lost)
     for i, file in enumerate(sorted((checkout.folder / "results").rglob("*"), reverse=True)):
         os.utime(file, (i * 1000, i * 1000))
-    assert checkout.planned() == {**SHIFT, **REPORT}
+    assert checkout.planned() == {"check_trainsets": 1, **SHIFT, **REPORT}
 
 
 def test_a_lost_file_is_made_again(checkout):

@@ -110,6 +110,12 @@ def parts_of_arm(wildcards):
     return [folder / f"{part}of{count}.parquet" for part in range(count)]
 
 
+def check_before_tuning(wildcards):
+    """The check for evaluation prompts; an adapter that is there was checked when it was made."""
+    made = PLAN.find("adapters", wildcards.key).path.exists()
+    return [] if made else [TABLES / "trainsets.parquet"]
+
+
 def memory_of_adapter(wildcards):
     """Memory of a tuning job in MB: activations of a batch come on top of the weights.
 

@@ -10,7 +10,7 @@ rule tune_model:
     input:
         model=parent_of("adapters", "model"),
         trainset=parent_of("adapters", "trainset"),
-        checked=ancient(TABLES / "trainsets.parquet"),
+        checked=check_before_tuning,
     output:
         adapter=directory(STORE / "adapters" / "{key}"),
     log:
