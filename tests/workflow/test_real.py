@@ -25,7 +25,7 @@ def answers(finished, repository_root, tmp_path_factory):
     experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
     arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
     left_out = ("pairs", "tuned", "trainsets", "analyses", "mistakes", "scenarios")
-    experiment |= {"name": "real", "arms": arms, "embedder": None, **dict.fromkeys(left_out, [])}
+    experiment |= {"name": "real", "arms": arms, "embedder": None, **dict.fromkeys(left_out, ())}
     experiment["prompts"] = [{"dataset": "mt-bench", "ids": list(QUESTIONS), "turns": 1}]
     experiment["decoding"] = {"max_new_tokens": 32}
     path = folder / "real.yaml"
