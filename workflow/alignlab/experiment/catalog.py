@@ -166,12 +166,72 @@ class PublishedEntry(Strict):
     model: str = Field(description="The model that answered, for the table's `model` column")
 
 
+class LocalJudge(Strict):
+    """A model of the catalog; scores are read from its next-token distribution."""
+
+    kind: Literal["local"] = Field(description="The judge")
+    model: str = Field(description="A model of the catalog, asked through its chat template")
+    reason_tokens: int = Field(
+        0, ge=0, description="Tokens of a reason that it writes after each score; 0: no reason"
+    )
+
+
+class Price(Strict):
+    """US dollars for a million tokens."""
+
+    prompt: float = Field(ge=0, description="Of what is sent")
+    completion: float = Field(ge=0, description="Of what is answered")
+
+
+class OpenaiJudge(Strict):
+    """A model behind an endpoint that speaks OpenAI's chat protocol."""
+
+    kind: Literal["openai"] = Field(description="The judge")
+    model: str = Field(description="The model's name there; a dated snapshot, so that it stays")
+    base_url: str = Field("https://api.openai.com/v1", description="Where it is")
+    key: str | None = Field(
+        "OPENAI_API_KEY", description="Environment variable with the key; null: none is needed"
+    )
+    structured: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema", description="`response_format`; `none` asks for JSON in words alone"
+    )
+    max_tokens: int = Field(1024, gt=0, description="Longest reply")
+    price: Price | None = Field(None, description="Unknown if absent; *runtime*")
+    concurrency: int = Field(16, gt=0, le=512, description="Calls at a time; *runtime*")
+    timeout: float = Field(120, gt=0, description="Seconds a call may take; *runtime*")
+    retries: int = Field(
+        4, ge=0, description="Further tries after 429, 5xx, a time-out or no connection; *runtime*"
+    )
+
+
+class PublishedJudge(Strict):
+    """Judgements that somebody else made, in just-eval's form."""
+
+    kind: Literal["published"] = Field(description="The judge")
+    model: str = Field(description="Who judged, for the report")
+    judgements: dict[str, tuple[FileSource, ...]] = Field(
+        min_length=1, description="Entry of the catalog's `published` → files with its judgements"
+    )
+
+
+class FakeJudge(Strict):
+    """Scores by the answer's words alone, without a model; for tests."""
+
+    kind: Literal["fake"] = Field(description="The judge")
+
+
+JudgeEntry = Annotated[
+    LocalJudge | OpenaiJudge | PublishedJudge | FakeJudge, Field(discriminator="kind")
+]
+
+
 class Catalog(Strict):
     """Everything an experiment may refer to by name."""
 
     models: dict[Name, ModelEntry]
     datasets: dict[Name, DatasetEntry]
     published: dict[Name, PublishedEntry] = {}
+    judges: dict[Name, JudgeEntry] = {}
 
     @model_validator(mode="after")
     def _questions_known(self) -> Catalog:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from alignlab.experiment.decoding import Decoding
+from alignlab.experiment.judging import Judge
 from alignlab.experiment.learning import Analysis, Asked, Mistakes, Scenario, Study, TrainSet
 from alignlab.experiment.methods import AnyMethod
 from alignlab.experiment.selection import PromptSet
@@ -101,6 +102,7 @@ class Experiment(Strict):
     trainsets: tuple[TrainSet, ...] = Field((), description="What models are tuned on")
     scenarios: tuple[Scenario, ...] = Field((), description="Tables that answer one question each")
     studies: tuple[Study, ...] = Field((), description="Discrimination against generation")
+    judges: tuple[Judge, ...] = Field((), description="Who scores and compares answers")
     decoding: Decoding = Field(Decoding(), description="Decoding of arms that do not say")
     engine: EngineChoice = Field(EngineChoice(), description="What runs the models")
     embedder: str | None = Field(

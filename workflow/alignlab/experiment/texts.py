@@ -93,13 +93,13 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
     Raises:
         AlignlabError: no such file, a wrong key, or fewer than `k` examples.
     """
-    path = _find(name)
+    path = find(name)
     if path.suffix == ".txt":
         head, blocks = _verbatim(path)
         chosen = blocks[len(blocks) - _count(path, k, len(blocks)) :]
         style = _style(blocks[0] if blocks else "")
         return {"style": style, "prefix": "".join([head if system else "", *chosen])}
-    texts = _read(path, PromptFile)
+    texts = read(path, PromptFile)
     count = len(texts.examples)
     examples = texts.examples[count - _count(path, k, count) :]
     resolved: dict[str, Any] = {"examples": [_pair(example) for example in examples]}
@@ -112,21 +112,21 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
 
 def example_pool(name: str, k: int) -> list[dict[str, str]]:
     """The question-answer pairs that retrieval chooses `k` from."""
-    path = _find(name)
-    examples = _read(path, PromptFile).examples
+    path = find(name)
+    examples = read(path, PromptFile).examples
     _count(path, k, len(examples))
     return [_pair(example) for example in examples]
 
 
 def chat_template(name: str) -> str:
     """A Jinja chat template of `config/prompts`."""
-    return _find(name, ".jinja").read_text(encoding="utf-8")
+    return find(name, ".jinja").read_text(encoding="utf-8")
 
 
 def guidance(name: str) -> str:
     """The guidance sentence of a file (LfM step 4)."""
-    path = _find(name)
-    text = _read(path, PromptFile).guidance
+    path = find(name)
+    text = read(path, PromptFile).guidance
     if text is None:
         raise AlignlabError(f"{path}: key `guidance` is missing")
     return text
@@ -138,7 +138,7 @@ def lfm_texts(name: str) -> dict[str, str]:
     Raises:
         AlignlabError: no such file, a wrong key, or a template with a wrong or missing place.
     """
-    return _read(_find(name), LfmTexts).model_dump()
+    return read(find(name), LfmTexts).model_dump()
 
 
 def hijacking(name: str, topics: tuple[str, ...]) -> dict[str, Any]:
@@ -147,8 +147,8 @@ def hijacking(name: str, topics: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         AlignlabError: no such file, a wrong key or template, or a topic that the file lacks.
     """
-    path = _find(name)
-    form = _read(path, Hijacking)
+    path = find(name)
+    form = read(path, Hijacking)
     if unknown := [topic for topic in topics if topic not in form.targets]:
         known = ", ".join(form.targets)
         raise AlignlabError(f"{path}: targets: no topic {unknown[0]!r}; there are {known}")
@@ -161,7 +161,12 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return PLACE.sub(lambda place: values[place[1]], template)
 
 
-def _find(name: str, suffix: str = ".yaml") -> Path:
+def find(name: str, suffix: str = ".yaml") -> Path:
+    """The file of `config/prompts`, or of a path, that has this name.
+
+    Raises:
+        AlignlabError: there is none.
+    """
     folder = CONFIG / "prompts"
     candidates = (folder / f"{name}{suffix}", folder / name, Path(name))
     found = next((path for path in candidates if path.is_file()), None)
@@ -171,7 +176,12 @@ def _find(name: str, suffix: str = ".yaml") -> Path:
 
 
 @cache
-def _read(path: Path, form: type[Form]) -> Form:
+def read(path: Path, form: type[Form]) -> Form:
+    """A YAML file of prompts in one of the forms.
+
+    Raises:
+        AlignlabError: it is not of this form; the message names file and key.
+    """
     try:
         return form.model_validate(read_yaml(path))
     except ValidationError as error:

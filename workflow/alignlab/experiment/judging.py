@@ -1,0 +1,54 @@
+"""Judges at work, typed: what an experiment's `judges` may say.
+
+alignlab check demo                         # validates them; says what an API would cost
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from alignlab.experiment.strict import Name, Strict
+
+
+class Controls(Strict):
+    """Whose answers are spoilt on purpose, to see whether the judge notices."""
+
+    arm: str = Field(description="An arm that the judge scores")
+    take: int | None = Field(
+        None, gt=1, description="Prompts of each category, drawn with the seed; all if absent"
+    )
+
+
+class Judge(Strict):
+    """A judge of the catalog at work on answers of this experiment."""
+
+    name: Name = Field(description="Unique; `<name>:<aspect>` becomes a metric")
+    judge: str = Field(description="An entry of the catalog's `judges`")
+    rubrics: tuple[str, ...] = Field(
+        min_length=1, description="Files of `config/prompts` such as `judge/quality`"
+    )
+    arms: tuple[str, ...] | None = Field(
+        None, description="Arms, or analyses, whose answers it scores; all arms if absent"
+    )
+    datasets: tuple[str, ...] | None = Field(
+        None, description="Of those, answers to prompts of these datasets; all if absent"
+    )
+    duels: tuple[tuple[str, str], ...] = Field(
+        (), description="Pairs of arms that rubrics with two answers compare, in both orders"
+    )
+    controls: Controls | None = Field(
+        None, description="How the judge is tried; its scores count as untried if absent"
+    )
+    max_usd: float | None = Field(
+        None, gt=0, description="Stop before a table costs more; needs a `price`; *runtime*"
+    )
+    min_coverage: float = Field(
+        0.9, ge=0, le=1, description="Share of answers it must score for a mean to be shown"
+    )
+
+    @model_validator(mode="after")
+    def _different(self) -> Judge:
+        for a, b in self.duels:
+            if a == b:
+                raise ValueError(f"duels: {a} against itself; qualification does that by itself")
+        return self

@@ -1,0 +1,47 @@
+"""A rubric and a case as the text that a judge reads.
+
+    python -m alignlab.judging.prompts judge/quality      # what a judge is told, with a toy case
+
+The constant instructions stand first, then the case, then what is asked: so a local judge computes
+the first once for a table, the second once for all aspects.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.experiment.texts import fill
+from alignlab.judging.cases import Case, Rubric
+
+
+def instructions(rubric: Rubric) -> str:
+    """What the judge is told once, with every aspect's meaning and levels."""
+    listed = "\n".join(_described(aspect) for aspect in rubric["aspects"])
+    return fill(rubric["instructions"], {"aspects": listed})
+
+
+def case_text(rubric: Rubric, case: Case) -> str:
+    """The case as the judge sees it."""
+    return fill(rubric["case"], case.texts)
+
+
+def question(rubric: Rubric, aspect: Mapping[str, Any]) -> str:
+    """What a local judge is asked about one aspect."""
+    scale = f"{', '.join(aspect['says'][:-1])} or {aspect['says'][-1]}"
+    return fill(rubric["ask"], {"aspect": aspect["label"], "scale": scale})
+
+
+def _described(aspect: Mapping[str, Any]) -> str:
+    levels = [f"  {say}: {text}" for say, text in aspect["levels"].items()]
+    return "\n".join([f"- {aspect['label']}: {aspect['meaning']}", *levels])
+
+
+if __name__ == "__main__":
+    chosen = resolved_rubric(sys.argv[1])
+    toy = {place: f"<{place}>" for place in ("query", "answer", "answer_a", "answer_b")}
+    case = Case("toy/1", 0, 0, {**toy, "conversation": "", "reference": ""})
+    asked = [question(chosen, aspect) for aspect in chosen["aspects"]]
+    print(instructions(chosen), case_text(chosen, case), *asked, sep="\n")
