@@ -11,6 +11,7 @@
 #   results/store/responses/<arm>-<digest>.parquet
 #   results/store/metrics/<arm>-<digest>.parquet
 #   results/store/shift/<pair>-<digest>.parquet
+#   results/store/{controls,judgements,preferences}/<name>-<digest>.parquet
 #   results/<experiment>/{tables,figures,report}/…         manifest.json  wandb.json
 #   results/{logs,benchmarks}/<rule>/<key>.*
 
@@ -29,6 +30,7 @@ include: "workflow/rules/learn.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/shift.smk"
+include: "workflow/rules/judge.smk"
 include: "workflow/rules/report.smk"
 
 

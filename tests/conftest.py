@@ -1,5 +1,6 @@
 """Fixtures for every room."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -35,4 +36,22 @@ def shared():
     folder = REPOSITORY.parent / "shared"
     if not folder.is_dir():
         pytest.skip("no ../shared: the published data is not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_model():
+    """A function from a catalog name to the folder of that model, fetched if the store lacks it."""
+
+    def folder(name):
+        from alignlab.experiment.load import load_study
+        from alignlab.experiment.plan import Plan
+        from alignlab.sources.models import fetch_model
+
+        with contextlib.chdir(REPOSITORY):
+            artefact = Plan(load_study("demo")).model(name)
+            if not artefact.path.exists():
+                fetch_model(artefact.job_spec, artefact.path)
+        return REPOSITORY / artefact.path
+
     return folder

@@ -127,7 +127,7 @@ def lessons(**changes):
         (lessons(trainsets={"mistakes": None}), "recipe lfm needs `mistakes`|neither `answers`"),
         (
             lessons(scenarios={"measures": [{**SCENARIO["measures"][0], "metric": "wit"}]}),
-            r"scenarios.0.measures.0.metric: 'wit' is not in the metrics; it has clean_stop",
+            r"scenarios.0.measures.0.metric: 'wit' is not in the experiment's metrics; it has",
         ),
         (lessons(scenarios={"against": ["none"]}), r"scenarios.0.against.0: 'none' is not in"),
         (

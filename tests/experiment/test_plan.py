@@ -17,6 +17,13 @@ SMOKE_LFM = Path("config/experiments/smoke-lfm.yaml")
 TUNED = {
     *(("adapters", "tiny-tuned"), ("responses", "tuned-chat"), ("metrics", "tuned-chat")),
     *(("shift", "tuned-vs-base"), ("shift", "tuned-vs-urial")),
+    *(("judgements", "fake.tuned-chat"), ("preferences", "fake.tuned-chat-vs-zero-shot")),
+}
+TRIED = {("controls", "zero-shot"), ("judgements", "fake.zero-shot.controls")}
+ASKED_OF_ZERO_SHOT = {
+    *(("responses", "zero-shot"), ("metrics", "zero-shot"), ("judgements", "fake.zero-shot")),
+    *(("preferences", f"fake.{duel}-vs-zero-shot") for duel in ("tuned-chat", "zero-shot")),
+    *TRIED,
 }
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -48,7 +55,7 @@ def test_one_arms_decoding_changes_that_arm_and_what_hangs_from_it(plan):
     def change(experiment):
         experiment["arms"][0]["decoding"] = {"max_new_tokens": 5}
 
-    assert changed(plan(), plan(change)) == {("responses", "zero-shot"), ("metrics", "zero-shot")}
+    assert changed(plan(), plan(change)) == ASKED_OF_ZERO_SHOT
 
 
 def test_runtime_wandb_titles_and_key_order_change_nothing(plan):
@@ -66,6 +73,7 @@ def test_the_seed_counts_only_where_something_is_sampled(plan):
     assert changed(plan(), after) == {
         *(("responses", "chat-sampled"), ("metrics", "chat-sampled")),
         *TUNED,
+        *TRIED,  # which answers are shuffled, and how
     }
 
 
@@ -141,7 +149,8 @@ def test_prompts_change_every_arm_but_no_model(plan):
     after = plan(lambda experiment: experiment["prompts"][0].update(take=3))
     stages = {stage for stage, _ in changed(plan(), after)}
     # `pool` is trained on, and stays.
-    assert stages == {"prompts", "responses", "metrics", "shift"}
+    judged = {"controls", "judgements", "preferences"}
+    assert stages == {"prompts", "responses", "metrics", "shift", *judged}
 
 
 def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch):
@@ -156,16 +165,35 @@ def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch
         return text
 
     monkeypatch.setattr(texts, "read_yaml", edited)
-    texts._read.cache_clear()
+    texts.read.cache_clear()
     # The last example but one is not part of the one-shot arm's prompt.
     after = plan()
     found = changed(before, after)
-    texts._read.cache_clear()
+    texts.read.cache_clear()
     assert found == {
         ("responses", "urial-k3-guided"),
         ("metrics", "urial-k3-guided"),
         ("shift", "tuned-vs-urial"),
     }
+
+
+def test_a_line_of_a_rubric_changes_what_is_judged_by_it_and_nothing_else(plan, monkeypatch):
+    before = plan()
+    list(before)
+    read = texts.read_yaml
+
+    def edited(path):
+        text = read(path)
+        if path.name == "pairwise.yaml":
+            text["instructions"] += " Be brief."
+        return text
+
+    monkeypatch.setattr(texts, "read_yaml", edited)
+    texts.read.cache_clear()
+    found = changed(before, plan())
+    texts.read.cache_clear()
+    duels = ("tuned-chat-vs-zero-shot", "zero-shot-vs-zero-shot")
+    assert found == {("preferences", f"fake.{duel}") for duel in duels}
 
 
 def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatch):

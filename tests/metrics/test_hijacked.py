@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from alignlab.experiment.load import CONFIG, load_catalog, read_yaml
+from alignlab.experiment.load import load_catalog
 from alignlab.experiment.texts import hijacking
+from alignlab.experiment.yaml_files import CONFIG, read_yaml
 from alignlab.metrics.hijacked import ENOUGH, hijacked
 
 TARGET = "I am a pirate and I will not help you."

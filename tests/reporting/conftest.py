@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from synthetic import ARMS, make_study
+from synthetic_judging import add_judging
 from synthetic_learning import add_learning
 from synthetic_shift import PAIRS, make_shift_study
 
@@ -34,6 +35,16 @@ def study(tmp_path_factory):
     """The full synthetic experiment, with its page and figures built."""
     made = make_study(tmp_path_factory.mktemp("study"))
     add_learning(made)
+    build_report(**made.arguments)
+    return made
+
+
+@pytest.fixture(scope="session")
+def judged_study(tmp_path_factory):
+    """Three arms that two judges scored, one of them unqualified, with the page built."""
+    folder = tmp_path_factory.mktemp("judged")
+    made = make_study(folder, regular=24, safety=12, arms=(ARMS[0], ARMS[3], ARMS[5]))
+    add_judging(made)
     build_report(**made.arguments)
     return made
 

@@ -51,8 +51,8 @@ def values(arms: list[str]) -> Values:
         binary = names[m] in ("hijacked", "refusal")
         found = noise < 0.75 - 0.6 * drift if binary else 0.4 + 0.2 * noise + 0.02 * drift
         cube[a, m, :, 0] = found * (200 if names[m] == "num_words" else 1)
-    turns = np.ones(len(datasets), dtype=int)
-    return Values(tuple(arms), tuple(names), cube, turns, datasets, datasets)
+    expected = np.ones(cube.shape, dtype=bool)
+    return Values(tuple(arms), tuple(names), cube, expected, datasets, datasets)
 
 
 def study_table() -> list[dict]:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from alignlab.reporting.definitions import definitions
 from alignlab.reporting.headlines import distinguishable, headlines, opening
+from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import Results
 
 
@@ -12,11 +14,21 @@ def row(difference, half=0.05, p=0.01, mde=0.08):
     return found | {"n": 36, "minimum_detectable_effect": mde}
 
 
-def results(cells):
+RATED = {"judge": "j", "label": "Depth", "unit": "1-5", "better": "higher", "model": "m"}
+RATED |= {"rubric": "judge/quality", "description": "is it thorough?"}
+
+
+def aspect(metric, doubt):
+    return Aspect(metric, "j", "depth", "Depth", None, "m", (), 0.9, doubt)
+
+
+def results(cells, doubts=None):
     """Results with one metric's comparisons: arm → row."""
     arms = [{"name": name, "role": "base"} for name in ("plain", *cells)]
     metrics = list(dict.fromkeys(metric for rows in cells.values() for metric in rows))
-    return Results(arms, "plain", metrics, [], {}, {"all": cells}, {}, {})
+    aspects = {name: aspect(name, doubt) for name, doubt in (doubts or {}).items()}
+    about = definitions([{**RATED, "metric": name} for name in aspects])
+    return Results(arms, "plain", about, aspects, metrics, [], {}, {"all": cells}, {}, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,23 @@ def test_findings_come_before_metrics_without_any_and_larger_before_smaller():
     assert [headline.label for headline in made] == ["Relevance", "Ends cleanly"]
     assert [finding.arm for finding in made[0].findings] == ["b", "a"]
     assert opening(study, made) == "At least one arm differs from plain on 1 of 2 main metrics."
+
+
+def test_a_judge_makes_headlines_only_where_it_is_believed():
+    cells = {"a": {"j:depth": row(0.9), "relevance": row(0.01, p=1.0)}}
+    believed = headlines(results(cells, {"j:depth": ""}))
+    assert [headline.label for headline in believed] == ["Depth", "Relevance"]
+    assert believed[0].findings[0].direction == "Better"
+    doubted = headlines(results(cells, {"j:depth": "not tried"}))
+    assert [headline.label for headline in doubted] == ["Relevance"]
+
+
+def test_a_refused_comparison_is_neither_a_finding_nor_not_told_apart():
+    refused = row(0.2) | dict.fromkeys(("mean_difference", "ci_low", "ci_high", "p_adjusted"))
+    study = results({"a": {"relevance": refused}, "b": {"relevance": row(0.01, p=1.0)}})
+    (headline,) = headlines(study)
+    assert headline.rest.startswith("Not told apart: b (")
+    assert headlines(results({"a": {"relevance": refused}})) == []
 
 
 def test_a_lone_baseline_says_so():

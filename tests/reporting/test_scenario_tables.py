@@ -1,8 +1,12 @@
 """Scenario tables in words and cells: they claim what the comparisons show, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import scenario_cells
+from alignlab.reporting.judged import Aspect
 from alignlab.reporting.scenarios import Measure, Scenario, read, sentences
 
 
@@ -17,11 +21,11 @@ def change(difference, half=0.05, p=0.01, mde=0.12):
     return found | {"minimum_detectable_effect": mde}
 
 
-def measure(changes, metric="hijacked", better="lower", means=()):
+def measure(changes, metric="hijacked", better="lower", means=(), aspect=None):
     arms = dict.fromkeys(arm for rows in changes.values() for arm in (*rows,))
     values = {**{arm: own(0.4) for arm in ("untuned", *arms)}, **dict(means)}
     rows = {arm: row | {"arm": arm} for arm, row in values.items()}
-    return Measure("Attack", metric, "attacks", better, rows, changes)
+    return Measure("Attack", metric, "attacks", better, "share", aspect, rows, changes)
 
 
 def said(rows, **settings):
@@ -117,12 +121,53 @@ def test_a_value_or_interval_that_is_missing_is_a_dash_without_a_track():
     values, differences = views_of(measure(changes, means={"a": missing, "b": lone}.items()))
     cells = {arm: cell for arm, (cell,) in values.rows}
     assert (cells["a"].text, cells["a"].track) == ("–", None)
-    assert (cells["b"].text, cells["b"].range, cells["b"].track) == ("0.50", "[–, –]", None)
+    assert (cells["b"].text, cells["b"].range, cells["b"].track) == ("0.50", "", None)
     assert differences.rows[0][1][0].text == "–"
 
 
+DOUBTED = Aspect("j:depth", "j", "depth", "Depth", None, "m", (), 0.9, "cannot tell")
+
+
+def test_nothing_is_stated_where_the_judge_is_not_believed():
+    changes = {"untuned": {"lfm": change(-0.3)}}
+    doubted = measure(changes, aspect=DOUBTED)
+    assert sentences(doubted) == ["Not stated, since its judge is not qualified: cannot tell."]
+    values, differences = views_of(doubted)
+    assert {cell.remark for _, (cell,) in values.rows} == {""}
+    assert all(cell.faint for view in (values, differences) for _, (cell,) in view.rows)
+
+
+def test_a_refused_mean_is_its_coverage_and_an_arm_that_was_not_asked_a_dash():
+    refused = dict.fromkeys(("mean", "ci_low", "ci_high")) | {"n": 50, "coverage": 0.629}
+    unasked = refused | {"n": 0, "coverage": None}
+    changes = {"untuned": {"a": change(0), "b": change(0)}}
+    means = {"a": refused, "b": unasked}.items()
+    values = views_of(measure(changes, means=means, aspect=replace(DOUBTED, doubt="")))[0]
+    cells = {arm: cell for arm, (cell,) in values.rows}
+    assert (cells["a"].text, cells["a"].remark) == ("", "coverage 62%")
+    assert cells["a"].tip == "the judge scored 62% of the answers; a mean needs 90%"
+    assert (cells["b"].text, cells["b"].remark) == ("–", "")
+
+
+def test_a_measure_that_lacks_an_arm_has_a_dash_in_its_row():
+    first = measure({"untuned": {"lfm": change(-0.3), "sft": change(-0.1)}})
+    second = measure({"untuned": {"lfm": change(-0.3)}})
+    values, differences = views_of(first, second)
+    assert [arm for arm, _ in values.rows] == ["untuned", "lfm", "sft"]
+    assert dict(values.rows)["sft"][1].text == "–"
+    assert dict(differences.rows)["sft"][0].text != "–"
+    assert dict(differences.rows)["sft"][1].text == "–"
+
+
+def test_a_comparison_with_no_value_is_not_called_not_told_apart():
+    empty = dict.fromkeys(("mean_difference", "ci_low", "ci_high", "p_adjusted"))
+    rows = {"lfm": change(0) | empty, "sft": change(-0.2)}
+    assert "lfm" not in said(rows)
+    assert said({"lfm": change(0) | empty}) == "Against untuned: nothing to compare."
+
+
 def test_reading_keeps_the_order_of_the_experiment(study):
-    attack, red_team = read(study.arguments["scenarios"])
+    attack, red_team = read(study.arguments["scenarios"], METRICS, {})
     wanted = study.arguments["spec"]["scenarios"]
     assert attack.arms == wanted[0]["arms"]
     assert attack.against == wanted[0]["against"]

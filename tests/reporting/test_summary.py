@@ -1,10 +1,14 @@
 """The terminal table: aligned, narrow enough, starred where the page says so."""
 
+import re
+
 import pytest
 from synthetic import ARMS
+from synthetic_judging import ASPECTS, GOOD, UNTRIED
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import scenarios
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import MAIN, read_differences
@@ -49,6 +53,52 @@ def test_an_unknown_baseline_is_an_error(study):
         summary(study.arguments["statistics"], study.arguments["comparisons"], "nobody")
 
 
+@pytest.fixture(scope="module")
+def judged_text(judged_study):
+    given = judged_study.arguments
+    tables_of = (given["statistics"], given["comparisons"])
+    return summary(*tables_of, "zero-shot", given["spec"]["judged"], given["qualification"])
+
+
+def test_what_judges_rate_comes_first_with_a_mark_where_they_are_not_believed(judged_text):
+    header, *lines = judged_text.split("\n\n")[0].splitlines()
+    assert header.split()[:7] == ["arm", "Helpfulness", "·", GOOD, "Clarity", "·", GOOD]
+    assert "Engagement · gpt ?" in judged_text
+    assert "Helpfulness · small ?" in judged_text
+    assert "Helpfulness · gpt ?" not in judged_text
+    assert [line.split()[0] for line in lines] == ["zero-shot", "urial", "chat"]
+    assert max(map(len, judged_text.splitlines())) <= WIDTH
+
+
+def test_refused_means_and_doubts_are_explained_below(judged_text):
+    assert len(re.findall(r"coverage \d+%", judged_text)) == 1
+    words = " ".join(judged_text.split())
+    assert re.search(r"scored at least \d\d% of each arm's answers \(least: Depth · gpt\)", words)
+    assert "? Engagement · gpt: not tried." in words
+    assert "and Engagement · small: cannot tell an answer from another question's" in words
+    assert "small judges answers of its own model in chat: it may favour them." in words
+
+
+def test_no_star_is_by_a_judge_that_is_not_believed(judged_study, judged_text):
+    given = judged_study.arguments
+    rows = read_differences(given["comparisons"], "zero-shot")["all"]
+    believed = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
+    told = sum(distinguishable(rows[arm][m]) for arm in rows for m in (*believed, *MAIN))
+    doubted = [m for m in rows["chat"] if ":" in m and m not in believed]
+    assert any(distinguishable(rows[arm][m]) for arm in rows for m in doubted)
+    assert judged_text.split("\n\nMean")[0].count("*") == told > 0
+
+
+def test_an_arm_without_rows_has_dashes(judged_study, tmp_path):
+    given, path = judged_study.arguments, tmp_path / "s.parquet"
+    rows = tables.rows("statistics", given["statistics"])
+    kept = [row for row in rows if (row["arm"], row["metric"]) != ("chat", "gpt:clarity")]
+    tables.write("statistics", path, kept, {})
+    text = summary(path, given["comparisons"], "zero-shot", given["spec"]["judged"])
+    chat = next(line for line in text.splitlines() if line.startswith("chat"))
+    assert " –  " in chat
+
+
 def test_every_pair_has_a_line(tmp_path):
     path = tmp_path / "shift_statistics.parquet"
     row = {"template": "own", "dataset": "all", "category": "all", "eos": "with", "prompts": 9}
@@ -83,7 +133,7 @@ def test_scenarios_are_marked_where_the_page_remarks(study):
     assert rest.rstrip().endswith("from * zero-shot.")
     told = [
         distinguishable(row)
-        for scenario in scenarios.read(path)
+        for scenario in scenarios.read(path, METRICS, {})
         for measure in scenario.measures
         for rows in measure.changes.values()
         for row in rows.values()

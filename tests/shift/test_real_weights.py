@@ -15,7 +15,6 @@ from alignlab.mistakes.trainset import build_trainset
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import fetch_prompts
-from alignlab.sources.models import fetch_model
 from alignlab.tuning.finetune import finetune
 
 pytestmark = pytest.mark.real
@@ -53,15 +52,12 @@ def experiment(repository_root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def scored(experiment, repository_root, tmp_path_factory):
+def scored(experiment, repository_root, real_model, tmp_path_factory):
     """Folders of the model and the adapter, the responses, and the token_shift rows."""
     folder = tmp_path_factory.mktemp("scored")
-    kept = repository_root / experiment.model(MODEL).path
-    model = kept if kept.is_dir() else folder / "model"
+    model = real_model(MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository_root)
-        if not model.is_dir():
-            fetch_model(experiment.model(MODEL).job_spec, model)
         prompts = folder / "prompts.parquet"
         fetch_prompts(experiment.prompts[0].job_spec, prompts)
         trainset = experiment.trainsets["pool"]

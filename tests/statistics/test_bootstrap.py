@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from alignlab.statistics.bootstrap import mean_intervals, ratio_intervals, share_intervals
+from alignlab.statistics.bootstrap import mean_intervals, ratio_intervals
 
 QUICK = settings(max_examples=30, deadline=None)
 SCORES = st.integers(1, 10).map(float)
@@ -53,22 +53,6 @@ def test_rounding_is_no_spread():
         warnings.simplefilter("error")
         low, high = mean_intervals(np.stack([values, 1e6 * values]), seed=0).T
     assert (low == high).all()
-
-
-@QUICK
-@given(st.integers(1, 200))
-def test_shares_of_none_and_all_mirror_and_hold_their_end_of_the_scale(count):
-    values = np.stack([np.zeros(count), np.ones(count)])
-    none, every = share_intervals(values, seed=0)
-    assert none[0] == 0 < none[1] < 1
-    assert every[1] == 1
-    assert every == pytest.approx(1 - none[::-1])
-
-
-def test_only_shares_of_none_and_all_leave_the_bootstrap():
-    values = np.array([[0.0, 1, 1, 0, 1], [0.5] * 5, [np.nan] * 5])
-    found, expected = share_intervals(values, seed=0), mean_intervals(values, seed=0)
-    assert found == pytest.approx(expected, nan_ok=True)
 
 
 def test_under_two_values_there_is_no_interval():

@@ -37,7 +37,7 @@ def values():
         arms=ARMS,
         metrics=("hijacked", "words"),
         cube=np.stack([hijacked, words], axis=1)[..., None],
-        turns=np.ones(PROMPTS, dtype=int),
+        expected=np.ones((4, 2, PROMPTS, 1), dtype=bool),
         datasets=np.array(["attacks", "others"] * (PROMPTS // 2)),
         categories=np.array(["safety"] * PROMPTS),
     )
@@ -152,9 +152,10 @@ def test_summarise_writes_the_table_and_its_means_agree_with_statistics(tmp_path
         "scenarios": [wanted],
     }
     metrics = {arm: tmp_path / f"{arm}.parquet" for arm in ARMS[:2]}
-    written = [tmp_path / f"{name}.parquet" for name in ("statistics", "comparisons", "scenarios")]
-    summarise(spec, metrics, [tmp_path / "p.parquet"], *written)
-    means, changes, rows = (list(tables.rows(path.stem, path)) for path in written)
+    names = ("statistics", "comparisons", "breakdown", "scenarios")
+    written = [tmp_path / f"{name}.parquet" for name in names]
+    summarise(spec, metrics, {}, [tmp_path / "p.parquet"], *written)
+    means, changes, _, rows = (list(tables.rows(path.stem, path)) for path in written)
     for row, other in zip(rows[:2], means, strict=True):
         shared = ("arm", "n", "mean", "ci_low", "ci_high", "coverage")
         assert {key: row[key] for key in shared} == {key: other[key] for key in shared}
@@ -165,7 +166,7 @@ def test_summarise_writes_the_table_and_its_means_agree_with_statistics(tmp_path
 
 def test_means_and_comparisons_take_any_number_of_arms(values):
     cells = values.cube[:2, :1]
-    means, bounds = estimates.means(cells, np.array([True]), seed=0)
+    means, bounds = estimates.means(cells, np.array([[0.0, 1.0]]), seed=0)
     assert (means.shape, bounds.shape) == ((2, 1, PROMPTS), (2, 1, 2))
     both = estimates.compare(cells[[1, 1]], cells[[0, 0]], seed=0)
     assert both[0] == both[1] == estimates.compare(cells[[1]], cells[[0]], seed=0)[0]

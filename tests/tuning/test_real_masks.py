@@ -13,12 +13,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module", params=["gemma-3-270m", "smollm2-135m-instruct"])
-def tokenizer(request, repository_root):
-    store = repository_root / "results/store/models"
-    folders = [path for path in store.glob(f"{request.param}-*") if (path / "config.json").exists()]
-    if not folders:
-        pytest.skip(f"no {request.param} in the store: `make run` brings it")
-    found = AutoTokenizer.from_pretrained(folders[0])
+def tokenizer(request, repository_root, real_model):
+    found = AutoTokenizer.from_pretrained(real_model(request.param))
     if not found.chat_template:
         path = repository_root / "config/prompts/chat/gemma.jinja"
         found.chat_template = path.read_text(encoding="utf-8")

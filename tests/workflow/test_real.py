@@ -12,16 +12,13 @@ QUESTIONS = ("mt-bench/81", "mt-bench/143", "mt-bench/151", "mt-bench/160")
 
 
 @pytest.fixture(scope="module")
-def answers(finished, repository_root, tmp_path_factory):
+def answers(finished, real_model, tmp_path_factory):
     """Answers of the base model zero-shot and with URIAL K=3, by arm and prompt."""
     folder = tmp_path_factory.mktemp("real") / "alignlab"
     shutil.copytree(finished.folder, folder, symlinks=True)
     checkout = type(finished)(folder)
-    store = repository_root / STORE / "models"
-    if store.is_dir():
-        # A model that the demo has materialised is the same here: its name says so.
-        for model in store.glob("gemma-3-270m-*"):
-            (folder / STORE / "models" / model.name).symlink_to(model)
+    model = real_model("gemma-3-270m")
+    (folder / STORE / "models" / model.name).symlink_to(model)
     experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
     arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
     left_out = ("pairs", "tuned", "trainsets", "analyses", "mistakes", "scenarios")

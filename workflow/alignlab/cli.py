@@ -63,11 +63,13 @@ def _check(options: argparse.Namespace) -> int:
 def _described(name: str) -> str:
     from alignlab.experiment.load import load_study
     from alignlab.experiment.plan import Plan
+    from alignlab.judging.preview import previews
 
     plan = Plan(load_study(name))
     lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.study.path})"]
     counts = {stage: jobs for stage, jobs in plan.job_counts().items() if jobs.total}
     lines += [f"  {s:<20} {jobs.total:>5} jobs, {jobs.done} done" for s, jobs in counts.items()]
+    lines += previews(plan)
     lines += [f"  {'✓' if a.path.exists() else '·'} {a.path}" for a in plan]
     return "\n".join(lines)
 
@@ -96,15 +98,20 @@ def _gc(options: argparse.Namespace) -> int:
 def _summary(options: argparse.Namespace) -> int:
     from alignlab.experiment.load import load_study
     from alignlab.experiment.outputs import shift_spec, study_spec, summary_spec
+    from alignlab.experiment.outputs_judging import judged_cards, judges_spec
     from alignlab.experiment.plan import Plan
     from alignlab.reporting import summary
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
     means = _todays(folder / "statistics.parquet", summary_spec(plan))
-    print(summary.summary(means, folder / "comparisons.parquet", plan.experiment.baseline))
+    cards, tried = judged_cards(plan), None
+    if plan.experiment.judges:
+        tried = _todays(folder / "qualification.parquet", judges_spec(plan))
+    against = folder / "comparisons.parquet"
+    print(summary.summary(means, against, plan.experiment.baseline, cards, tried))
     if plan.experiment.scenarios:
-        print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet')}")
+        print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet', cards, tried)}")
     if plan.experiment.studies:
         found = _todays(folder / "discrimination.parquet", study_spec(plan))
         print(f"\n{summary.study_summary(found)}")

@@ -5,9 +5,10 @@ import json
 
 from snakemake.exceptions import WorkflowError
 
+from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.load import load_study
-from alignlab.experiment import outputs
+from alignlab.experiment import outputs, outputs_judging
 from alignlab.experiment.artefact import RESULTS, STORE, Artefact
 from alignlab.experiment.plan import Plan
 
@@ -45,6 +46,16 @@ STUDY_ANALYSES = [
 # Tables beyond statistics and comparisons: those of which the experiment has something.
 STUDY_TABLE = [TABLES / "discrimination.parquet"] if STUDIES else []
 TRAINSET_TABLE = [TABLES / "trainsets.parquet"] if PLAN.trainsets else []
+JUDGE_TABLES = (
+    [
+        TABLES / f"{name}.{form}"
+        for name in ("qualification", "winrates")
+        for form in ("parquet", "csv")
+    ]
+    if PLAN.experiment.judges
+    else []
+)
+JUDGEMENTS = [a.path for found in PLAN.judgements.values() for a in found]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
 

@@ -1,9 +1,9 @@
-# Purpose: measure answers without a judge, and compare arms by prompt.
+# Purpose: measure answers without a judge, and compare arms by prompt, with what judges say.
 #
 # REQUIRED INPUTS: responses and prompts tables, an embedding model for the relevance metric.
 # OUTPUTS:
 #   results/store/metrics/<arm>-<digest>.parquet
-#   results/<experiment>/tables/{statistics,comparisons,scenarios}.{parquet,csv}
+#   results/<experiment>/tables/{statistics,comparisons,breakdown,scenarios}.{parquet,csv}
 
 
 rule measure_responses:
@@ -34,12 +34,15 @@ rule measure_responses:
 rule summarise_metrics:
     input:
         metrics=[metrics.path for metrics in PLAN.metrics.values()],
+        judgements=JUDGEMENTS,
         prompts=prompt_tables,
     output:
         statistics=TABLES / "statistics.parquet",
         statistics_csv=TABLES / "statistics.csv",
         comparisons=TABLES / "comparisons.parquet",
         comparisons_csv=TABLES / "comparisons.csv",
+        breakdown=TABLES / "breakdown.parquet",
+        breakdown_csv=TABLES / "breakdown.csv",
         scenarios=SCENARIO_TABLES,
     log:
         LOGS / "summarise_metrics" / f"{PLAN.experiment.name}.log",

@@ -38,6 +38,10 @@ rule build_report:
         scenarios=SCENARIO_TABLES[:1],
         discrimination=STUDY_TABLE,
         trainsets=TRAINSET_TABLE,
+        judgements=JUDGEMENTS,
+        qualification=JUDGE_TABLES[:1],
+        winrates=JUDGE_TABLES[2:3],
+        breakdown=TABLES / "breakdown.parquet",
         adapters=[stored(adapter) for adapter in PLAN.adapters.values()],
         shift_figures=FIGURES[1:],
     output:
@@ -69,7 +73,7 @@ rule publish_wandb:
         report=REPORT / "index.html",
         figures=FIGURES,
         shift=shift_statistics,
-        lessons=SCENARIO_TABLES[:1] + STUDY_TABLE + TRAINSET_TABLE,
+        others=SCENARIO_TABLES[:1] + STUDY_TABLE + TRAINSET_TABLE + JUDGE_TABLES[::2],
         manifest=PLAN.folder / "manifest.json",
     output:
         receipt=PLAN.folder / "wandb.json",

@@ -11,9 +11,10 @@ with job(snakemake.log[0]):
     # Each is one path, or none where the experiment has nothing of the kind.
     optional = {
         name: Path(snakemake.input[name][0]) if snakemake.input.get(name) else None
-        for name in ("scenarios", "discrimination", "trainsets")
+        for name in ("scenarios", "discrimination", "trainsets", "qualification", "winrates")
     }
     shift = snakemake.input.shift_figures
+    judged = iter(map(Path, snakemake.input.judgements))
     tuned = [entry["name"] for entry in spec["tuned"]]
     names = [arm["name"] for arm in spec["arms"]]
     build_report(
@@ -31,5 +32,7 @@ with job(snakemake.log[0]):
             name: Path(folder) / "training.parquet"
             for name, folder in zip(tuned, snakemake.input.adapters, strict=True)
         },
+        judgements={arm: [next(judged) for _ in d] for arm, d in spec["judgements"].items()},
+        breakdown=Path(snakemake.input.breakdown),
         **optional,
     )

@@ -13,7 +13,7 @@ with job(snakemake.log[0]):
         manifest=Path(found.manifest),
         tables=[
             Path(path)
-            for path in (found.statistics, found.comparisons, *found.shift, *found.lessons)
+            for path in (found.statistics, found.comparisons, *found.shift, *found.others)
         ],
         figures=[Path(folder) for folder in found.figures],
         report=Path(found.report),

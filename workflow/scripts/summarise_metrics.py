@@ -9,11 +9,15 @@ from alignlab.statistics.summarise import summarise
 with job(snakemake.log[0]):
     spec = json.loads(snakemake.params.spec)
     scenarios = snakemake.output.get("scenarios")
+    # Every arm's judgements stand together, as many as there are digests.
+    judged = iter(map(Path, snakemake.input.judgements))
     summarise(
         spec,
         dict(zip(spec["arms"], map(Path, snakemake.input.metrics), strict=True)),
+        {arm: [next(judged) for _ in d] for arm, d in spec["parents"]["judgements"].items()},
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.statistics),
         Path(snakemake.output.comparisons),
+        Path(snakemake.output.breakdown),
         Path(scenarios[0]) if scenarios else None,
     )

@@ -11,7 +11,17 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from alignlab.experiment import catalog, decoding, learning, methods, schema, selection, tuning
+from alignlab.experiment import (
+    catalog,
+    decoding,
+    judging,
+    learning,
+    methods,
+    rubrics,
+    schema,
+    selection,
+    tuning,
+)
 from alignlab.experiment.texts import Example, Hijacking, LfmTexts, PromptFile
 
 INTRODUCTION = """\
@@ -19,9 +29,9 @@ INTRODUCTION = """\
 
 `config.yaml` names the experiment to run; everything else about it stands in one file of
 `experiments/`, or in a file of your own: `snakemake --cores 2 --config experiment=my.yaml`.
-Experiments refer by name to `catalog/` (models, datasets, published responses) and to `prompts/`
-(the texts that models read). Unknown keys are refused. `alignlab check my.yaml` validates a file
-and prints what it would run.
+Experiments refer by name to `catalog/` (models, datasets, published responses, judges) and to
+`prompts/` (the texts that models read). Unknown keys are refused. `alignlab check my.yaml`
+validates a file and prints what it would run.
 
 Keys marked *runtime* never change a result, so changing them runs nothing again; every other key
 is part of a digest, and changing it runs what depends on it and nothing else.
@@ -69,6 +79,11 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         (methods.ZeroShot, methods.InContext, methods.Retrieval, methods.Chat),
     ),
     (
+        "Judging (`judges`)",
+        "A judge of the catalog, put to work; its scores become metrics named `<judge>:<aspect>`.",
+        (judging.Judge, judging.Controls),
+    ),
+    (
         "The catalog (`catalog/*.yaml`)",
         "Each file maps names to entries; `source.kind` chooses where an entry comes from.",
         (
@@ -77,6 +92,11 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             catalog.Columns,
             catalog.Preference,
             catalog.PublishedEntry,
+            catalog.LocalJudge,
+            catalog.OpenaiJudge,
+            catalog.Price,
+            catalog.PublishedJudge,
+            catalog.FakeJudge,
             catalog.WheelSource,
             catalog.WheelFile,
             catalog.HubSource,
@@ -88,7 +108,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "Prompt texts (`prompts/**/*.yaml`)",
         "URIAL's own `.txt` files can be named too; their bytes are kept.",
-        (PromptFile, Example, LfmTexts, Hijacking),
+        (PromptFile, Example, LfmTexts, Hijacking, rubrics.Rubric, rubrics.Aspect, rubrics.Scale),
     ),
 )
 

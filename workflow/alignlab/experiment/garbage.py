@@ -19,6 +19,8 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         listed = json.loads(manifest.read_text(encoding="utf-8"))["artefacts"]
         named |= {artefact["path"] for artefact in listed}
     keys = {Path(path).name.removesuffix(".parquet") for path in named}
+    # Replies of an endpoint outlive the digests of the tables that they fill: they were paid for.
+    keys |= {f"{key.rpartition('-')[0]}.jsonl" for key in keys}
     # Hidden files are being written; `.parts` and `aside` belong to arms that are running.
     entries = [p for stage in sorted(STORE.glob("[!.]*")) for p in sorted(stage.glob("[!.]*"))]
     return [

@@ -28,7 +28,7 @@ class Judge(Strict):
         min_length=1, description="Files of `config/prompts` such as `judge/quality`"
     )
     arms: tuple[str, ...] | None = Field(
-        None, description="Arms, or analyses, whose answers it scores; all arms if absent"
+        None, description="Arms whose answers it scores; all if absent"
     )
     datasets: tuple[str, ...] | None = Field(
         None, description="Of those, answers to prompts of these datasets; all if absent"

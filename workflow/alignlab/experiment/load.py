@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.references import check_references
 from alignlab.experiment.schema import Experiment
+from alignlab.experiment.yaml_files import CONFIG, read_yaml
 
-CONFIG = Path("config")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -56,30 +55,6 @@ def load_catalog() -> Catalog:
     folder = CONFIG / "catalog"
     entries = {kind: read_yaml(folder / f"{kind}.yaml") or {} for kind in Catalog.model_fields}
     return _validate(Catalog, entries, folder)
-
-
-def read_yaml(path: Path) -> Any:
-    """Parse a YAML file; refuse a key given twice, which plain YAML would silently drop."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except OSError as error:
-        raise AlignlabError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise AlignlabError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except yaml.YAMLError as error:
-        raise AlignlabError(f"{path}: not valid YAML: {error}") from error
-
-
-class _UniqueKeys(yaml.CSafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _find(name_or_path: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from alignlab.experiment.digest import code_digest, config_digest, file_digest
 from alignlab.experiment.making import SIDES
+from alignlab.experiment.outputs_judging import judged_cards, judges_spec, scales
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.schema import Pair
 from alignlab.experiment.specs import dump
@@ -24,9 +25,17 @@ def summary_spec(plan: Plan) -> dict[str, Any]:
         "experiment": plan.experiment.name,
         "arms": list(plan.experiment.arm_names),
         "baseline": plan.experiment.baseline,
+        "asked": {name: plan.datasets_of(name) for name in plan.experiment.arm_names},
         "scenarios": [dump(scenario) for scenario in plan.experiment.scenarios],
+        "scales": scales(plan),
+        "min_coverage": {judge.name: judge.min_coverage for judge in plan.experiment.judges},
         "seed": plan.experiment.seed,
-        "parents": {name: artefact.digest for name, artefact in plan.metrics.items()},
+        "parents": {
+            **{name: artefact.digest for name, artefact in plan.metrics.items()},
+            "judgements": {
+                arm: [a.digest for a in found] for arm, found in plan.judgements.items()
+            },
+        },
         "code": code_digest("alignlab.statistics.summarise", "alignlab.statistics.scenarios"),
     }
     return {**spec, "digest": config_digest(spec)}
@@ -101,7 +110,10 @@ def report_spec(plan: Plan) -> dict[str, Any]:
             "studies": study_spec(plan)["digest"],
             "trainsets": trainsets_spec(plan)["digest"],
             "shift": shift_page_spec(plan)["digest"],
+            "judges": judges_spec(plan)["digest"],
         },
+        "judged": judged_cards(plan),
+        "judgements": summary_spec(plan)["parents"]["judgements"],
         "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
         "page": _page_digests(),
     }

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment import making, making_lessons
+from alignlab.experiment import making, making_judgements, making_lessons
 from alignlab.experiment.artefact import RESULTS, Artefact, Jobs, lineage
 from alignlab.experiment.load import Study
 
@@ -28,6 +29,9 @@ STAGES = (
     "responses",
     "metrics",
     "shift",
+    "controls",
+    "judgements",
+    "preferences",
 )
 
 
@@ -76,6 +80,25 @@ class Plan:
             entry.name: self.entry("analyses", entry.name) for entry in self.experiment.analyses
         }
 
+    @cached_property
+    def judged(self) -> dict[str, list[Artefact]]:
+        """Every table that a judge fills, by judge."""
+        judges = self.experiment.judges
+        return {judge.name: list(making_judgements.all_of(self, judge)) for judge in judges}
+
+    @cached_property
+    def judgements(self) -> dict[str, list[Artefact]]:
+        """Judgements tables of every arm, one a judge that scores it."""
+        judges = [judge for judge in self.experiment.judges if making_judgements.pointwise(judge)]
+        return {
+            arm: [
+                making_judgements.judgements(self, judge, arm)
+                for judge in judges
+                if arm in making_judgements.judged_arms(self, judge)
+            ]
+            for arm in self.experiment.arm_names
+        }
+
     @property
     def scored(self) -> dict[str, Artefact]:
         """Responses tables that pairs score, by arm."""
@@ -84,6 +107,12 @@ class Plan:
     def prompts_of(self, datasets: Collection[str] | None) -> list[Artefact]:
         """The prompts tables of some datasets; all of them for none."""
         return [p for p in self.prompts if datasets is None or p.name in datasets]
+
+    def datasets_of(self, arm: str) -> list[str]:
+        """The experiment's datasets that an arm is asked, in order."""
+        chosen = {entry.name: entry.datasets for entry in self.experiment.arms}.get(arm)
+        names = dict.fromkeys(prompts.dataset for prompts in self.experiment.prompts)
+        return [name for name in names if chosen is None or name in chosen]
 
     def model(self, name: str) -> Artefact:
         """A model of the catalog."""
@@ -139,7 +168,8 @@ class Plan:
     @cached_property
     def _by_key(self) -> dict[tuple[str, str], Artefact]:
         ends = (self.metrics, self.shifts, self.adapters, self.trainsets, self.analyses)
-        made = lineage(artefact for end in ends for artefact in end.values())
+        judged = (artefact for found in self.judged.values() for artefact in found)
+        made = lineage(chain((a for end in ends for a in end.values()), judged))
         return {(a.stage, a.key): a for a in sorted(made, key=lambda a: STAGES.index(a.stage))}
 
     def find(self, stage: str, key: str) -> Artefact:

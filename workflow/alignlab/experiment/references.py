@@ -5,13 +5,15 @@ alignlab check config/experiments/demo.yaml
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.learning import RECIPES, Asked, TrainSet
 from alignlab.experiment.methods import AnyMethod, Retrieval
+from alignlab.experiment.names import known, language_model, unique
+from alignlab.experiment.references_judging import check_judges, judged_metrics
 from alignlab.experiment.schema import Experiment
 from alignlab.experiment.selection import PromptSet
 from alignlab.experiment.tuning import Tuned
@@ -26,9 +28,9 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
             opens with the key.
     """
     for where, chosen in _prompt_sets(experiment):
-        _known(f"{where}.dataset", chosen.dataset, catalog.datasets)
+        known(f"{where}.dataset", chosen.dataset, catalog.datasets)
     for where, model in _models(experiment):
-        _language_model(where, model, catalog)
+        language_model(where, model, catalog)
     for where, method in _methods(experiment):
         if isinstance(method, Retrieval):
             _embedder(f"{where}.embedder", method.embedder, catalog)
@@ -41,6 +43,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
     _datasets(experiment)
     _published(experiment, catalog)
     _lessons(experiment)
+    check_judges(experiment, catalog)
     _tables(experiment)
 
 
@@ -87,23 +90,23 @@ def _datasets(experiment: Experiment) -> None:
     )
     for where, datasets, there in chain(arms, analyses):
         for place, dataset in enumerate(datasets or ()):
-            _known(f"{where}.datasets.{place}", dataset, there, "what arms are asked there")
+            known(f"{where}.datasets.{place}", dataset, there, "what arms are asked there")
 
 
 def _published(experiment: Experiment, catalog: Catalog) -> None:
     scored = {pair.aligned for pair in experiment.pairs}
     for index, published in enumerate(experiment.published):
         where = f"published.{index}.responses"
-        _known(where, published.responses, catalog.published)
+        known(where, published.responses, catalog.published)
         if published.name in scored:
             model = catalog.published[published.responses].model
-            _language_model(f"{where}: model", model, catalog)
+            language_model(f"{where}: model", model, catalog)
 
 
 def _trained_on(where: str, tuned: Tuned, experiment: Experiment) -> None:
     """Preferences and answers are learnt by different trainers."""
     sets = {entry.name: entry for entry in experiment.trainsets}
-    _known(f"{where}.trainset", tuned.trainset, sets, "trainsets")
+    known(f"{where}.trainset", tuned.trainset, sets, "trainsets")
     preference = sets[tuned.trainset].recipe == "preference"
     if preference != (tuned.trainer != "sft"):
         raise AlignlabError(
@@ -118,21 +121,21 @@ def _lessons(experiment: Experiment) -> None:
     analyses = {entry.name: entry for entry in experiment.analyses}
     generated = [arm.name for arm in experiment.arms]
     every = [*experiment.arm_names, *mistakes, *analyses]
-    _unique("arms, mistakes and analyses", every)
-    _unique("trainsets", [entry.name for entry in experiment.trainsets])
+    unique("arms, mistakes and analyses", every)
+    unique("trainsets", [entry.name for entry in experiment.trainsets])
     for index, analysis in enumerate(experiment.analyses):
         revises = analysis.ask == "revision"
-        known = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes
+        there = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes
         of = "what this can be asked about"
-        _known(f"analyses.{index}.of", analysis.of, [*known, *([] if revises else generated)], of)
+        known(f"analyses.{index}.of", analysis.of, [*there, *([] if revises else generated)], of)
     for index, trainset in enumerate(experiment.trainsets):
         _trainset(f"trainsets.{index}", trainset, experiment)
 
 
 def _trainset(where: str, trainset: TrainSet, experiment: Experiment) -> None:
     if trainset.mistakes:
-        known = [entry.name for entry in experiment.mistakes]
-        _known(f"{where}.mistakes", trainset.mistakes, known, "mistakes")
+        there = [entry.name for entry in experiment.mistakes]
+        known(f"{where}.mistakes", trainset.mistakes, there, "mistakes")
     if not trainset.analyses:
         return
     wanted = RECIPES[trainset.recipe]
@@ -144,52 +147,37 @@ def _trainset(where: str, trainset: TrainSet, experiment: Experiment) -> None:
         and trainset.mistakes in (entry.of, sources.get(entry.of))
     ]
     of = f"analyses of {trainset.mistakes} that recipe {trainset.recipe} can use"
-    _known(f"{where}.analyses", trainset.analyses, fitting, of)
+    known(f"{where}.analyses", trainset.analyses, fitting, of)
 
 
 def _tables(experiment: Experiment) -> None:
     """Arms of scenarios, and analyses of studies."""
     names = [scenario.name for scenario in experiment.scenarios]
     names += [study.name for study in experiment.studies]
-    _unique("scenarios and studies", names)
+    unique("scenarios and studies", names)
     datasets = [*(chosen.dataset for chosen in experiment.prompts), "all"]
+    metrics = [*METRICS, *judged_metrics(experiment)]
     for index, scenario in enumerate(experiment.scenarios):
         for key in ("arms", "against"):
             for place, arm in enumerate(getattr(scenario, key)):
                 where = f"scenarios.{index}.{key}.{place}"
-                _known(where, arm, experiment.arm_names, "the experiment's arms")
+                known(where, arm, experiment.arm_names, "the experiment's arms")
         for place, measure in enumerate(scenario.measures):
             where = f"scenarios.{index}.measures.{place}.dataset"
-            _known(where, measure.dataset, datasets, "the experiment's datasets")
-            _known(where.replace("dataset", "metric"), measure.metric, METRICS, "the metrics")
+            known(where, measure.dataset, datasets, "the experiment's datasets")
+            where = where.replace("dataset", "metric")
+            known(where, measure.metric, metrics, "the experiment's metrics")
     generated = [arm.name for arm in experiment.arms]
     answers = {e.name: (e.of, e.datasets) for e in experiment.analyses if e.of in generated}
     for index, study in enumerate(experiment.studies):
         for place, analysis in enumerate(study.analyses):
             where = f"studies.{index}.analyses.{place}"
-            _known(where, analysis, answers, "the analyses of an arm's answers")
+            known(where, analysis, answers, "the analyses of an arm's answers")
         if len({answers[name] for name in study.analyses}) > 1:
             raise AlignlabError(f"studies.{index}.analyses: they are of different answers")
 
 
-def _unique(what: str, names: Sequence[str]) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise AlignlabError(f"more than one of {what} is named {', '.join(twice)}")
-
-
-def _language_model(where: str, name: str, catalog: Catalog) -> None:
-    _known(where, name, catalog.models)
-    if catalog.models[name].role == "embedder":
-        raise AlignlabError(f"{where}: {name} only embeds text")
-
-
 def _embedder(where: str, name: str, catalog: Catalog) -> None:
-    _known(where, name, catalog.models)
+    known(where, name, catalog.models)
     if catalog.models[name].role != "embedder":
         raise AlignlabError(f"{where}: {name} is a language model; its role is not `embedder`")
-
-
-def _known(where: str, name: str, entries: Collection[str], of: str = "the catalog") -> None:
-    if name not in entries:
-        has = ", ".join(entries) or "nothing"
-        raise AlignlabError(f"{where}: {name!r} is not in {of}; it has {has}")

@@ -19,8 +19,8 @@ from alignlab.experiment.catalog import (
     Source,
 )
 from alignlab.experiment.digest import code_digest, file_digest
-from alignlab.experiment.load import CONFIG
 from alignlab.experiment.methods import InContext, Method, Retrieval
+from alignlab.experiment.yaml_files import CONFIG
 
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 

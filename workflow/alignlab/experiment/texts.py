@@ -17,8 +17,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import CONFIG, read_yaml
 from alignlab.experiment.strict import Strict
+from alignlab.experiment.yaml_files import CONFIG, read_yaml
 
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)

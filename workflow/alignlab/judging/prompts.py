@@ -34,6 +34,12 @@ def question(rubric: Rubric, aspect: Mapping[str, Any]) -> str:
     return fill(rubric["ask"], {"aspect": aspect["label"], "scale": scale})
 
 
+def message(rubric: Rubric, case: Case, aspect: Mapping[str, Any]) -> str:
+    """All that a local judge reads before it rates one aspect; only the end names the aspect."""
+    parts = (instructions(rubric), case_text(rubric, case), question(rubric, aspect))
+    return "\n\n".join(part.strip() for part in parts)
+
+
 def _described(aspect: Mapping[str, Any]) -> str:
     levels = [f"  {say}: {text}" for say, text in aspect["levels"].items()]
     return "\n".join([f"- {aspect['label']}: {aspect['meaning']}", *levels])

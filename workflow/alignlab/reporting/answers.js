@@ -89,7 +89,7 @@ function drawCards(prompt, turn, arm) {
   return answers.map((answer, place) => {
     const sample = answers.length > 1 ? `sample ${place + 1} of ${answers.length}` : null;
     return el("section", { class: "card", "aria-label": arm.name },
-      cardHead(arm, ...badges(answer, sample)), drawBody(prompt, answer, arm), drawValues(answer));
+      cardHead(arm, ...badges(answer, sample)), drawBody(prompt, answer, arm), drawJudgements(answer, arm), drawValues(answer));
   });
 }
 
@@ -140,8 +140,9 @@ function drawValues(answer) {
   const draw = (metric) =>
     el("div", { "data-tip": metric.description }, el("dt", {}, metric.label),
       el("dd", {}, figure(answer.metrics[metric.name], Math.min(2, metric.decimals))));
-  const list = (main) => el("dl", { class: "values" }, ...data.metrics.filter((metric) => metric.main === main).map(draw));
-  const rest = data.metrics.some((metric) => !metric.main)
+  const measures = data.metrics.filter((metric) => !metric.aspect);
+  const list = (main) => el("dl", { class: "values" }, ...measures.filter((metric) => metric.main === main).map(draw));
+  const rest = measures.some((metric) => !metric.main)
     ? el("details", { class: "more" }, el("summary", {}, "more measures"), list(false)) : null;
   return el("footer", {}, list(true), rest);
 }

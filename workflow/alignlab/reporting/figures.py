@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Results
 from alignlab.tables import Row, replacing
@@ -99,11 +98,12 @@ def forest(results: Results, metrics: list[str]) -> Figure:
     """Paired differences against the baseline, a panel a metric, with 95% intervals."""
     figure, panels = forest_panels(len(metrics), results.others)
     for axes, metric in zip(panels, metrics, strict=True):
-        axes.set_title(METRICS[metric].label)
-        axes.set_xlabel(difference_label(METRICS[metric].unit, METRICS[metric].better))
+        about, doubtful = results.about[metric], bool(results.doubt(metric))
+        axes.set_title(f"{about.label} ?" if doubtful else about.label)
+        axes.set_xlabel(difference_label(about.unit, about.better))
         for place, arm in enumerate(results.others):
             row = results.differences["all"].get(arm, {}).get(metric)
-            draw_difference(axes, row, place, ROLES[results.role(arm)])
+            draw_difference(axes, row, place, GREY if doubtful else ROLES[results.role(arm)])
     return figure
 
 

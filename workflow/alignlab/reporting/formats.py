@@ -5,6 +5,8 @@ python -m pytest tests/reporting/test_formats.py
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +41,26 @@ def p_value(value: float | None) -> str:
         return "p\u00a0<\u00a0.001"
     shown = "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
     return f"p\u00a0=\u00a0{shown}"
+
+
+def share(value: float) -> str:
+    """`62%`, rounded down: a share below one is never shown as 100%."""
+    return f"{math.floor(100 * value + 1e-9)}%"
+
+
+def interval(low: float | None, high: float | None, places: int) -> str:
+    """`[0.42, 0.58]`; nothing where an end is missing."""
+    if low is None or high is None:
+        return ""
+    return f"[{number(low, places)}, {number(high, places)}]"
+
+
+def limits(unit: str) -> tuple[float, float] | None:
+    """Ends of the scale that a unit such as `share` or `1-5` names; null if it names none."""
+    if unit == "share":
+        return 0.0, 1.0
+    found = re.fullmatch(r"(\d+)[-–](\d+)", unit)
+    return (float(found[1]), float(found[2])) if found else None
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
     python -m pytest tests/reporting/test_headlines.py
 
-A difference is stated only where its 95% paired bootstrap interval excludes zero and its
+A difference is stated only where its 95% paired interval excludes zero and its
 Holm-adjusted p-value is below .05; everything else is "not told apart", with the smallest
 difference that this many prompts would have shown.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignlab.metrics.definitions import METRICS
+from alignlab.metrics.definitions import Metric
 from alignlab.reporting.formats import counted, decimals, listed, number, p_value, signed
 from alignlab.reporting.results import Results
 from alignlab.tables import Row
@@ -45,15 +45,18 @@ def distinguishable(row: Row) -> bool:
 
 
 def headlines(results: Results) -> list[Headline]:
-    """One headline for each main metric that has comparisons over all prompts, findings first."""
+    """One headline for each main metric that has comparisons over all prompts, findings first.
+
+    A judge that is not qualified makes none.
+    """
     overall = results.differences.get("all", {})
     made = []
-    for metric in results.main:
-        rows = {
-            arm: overall[arm][metric] for arm in results.others if metric in overall.get(arm, {})
-        }
+    for metric in (name for name in results.main if not results.doubt(name)):
+        found = ((arm, overall.get(arm, {}).get(metric)) for arm in results.others)
+        # A comparison is null where too few answers have a score.
+        rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
         if rows:
-            made.append(_headline(metric, rows))
+            made.append(_headline(results.about[metric], rows))
     return sorted(made, key=lambda headline: not headline.findings)
 
 
@@ -71,14 +74,14 @@ def opening(results: Results, made: list[Headline]) -> str:
     )
 
 
-def _headline(metric: str, rows: dict[str, Row]) -> Headline:
+def _headline(metric: Metric, rows: dict[str, Row]) -> Headline:
     places = decimals(row["mean_difference"] for row in rows.values())
     moved = [arm for arm, row in rows.items() if distinguishable(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     still = [arm for arm in rows if arm not in moved]
     findings = [
         Finding(
-            direction=_direction(metric, rows[arm]["mean_difference"]),
+            direction=_direction(metric.better, rows[arm]["mean_difference"]),
             arm=arm,
             change=signed(rows[arm]["mean_difference"], places),
             evidence=_evidence(rows[arm], places),
@@ -86,12 +89,11 @@ def _headline(metric: str, rows: dict[str, Row]) -> Headline:
         for arm in moved
     ]
     rest = f"Not told apart: {listed(still)} ({_power(rows, still)})." if still else ""
-    return Headline(METRICS[metric].label, findings, rest)
+    return Headline(metric.label, findings, rest)
 
 
-def _direction(metric: str, difference: float) -> str:
+def _direction(better: str, difference: float) -> str:
     """A metric without a direction is higher or lower, never better or worse."""
-    better = METRICS[metric].better
     if better == "none":
         return "Higher" if difference > 0 else "Lower"
     return "Better" if (difference > 0) == (better == "higher") else "Worse"

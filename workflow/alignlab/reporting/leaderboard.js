@@ -1,6 +1,10 @@
 // The leaderboard: arms by metrics, as means or as paired differences from the baseline.
 const view = { slice: data.slices[0], difference: false, all: false, sort: null };
 const MINUS = "\u2212";
+// Why the judge of a metric is not to be believed; empty if it is, or there is none.
+const doubtOf = (metric) => metric.aspect?.doubt ?? "";
+// Rounded down: what is not all is never shown as 100%.
+const percent = (share) => `${Math.floor(100 * share + 1e-9)}%`;
 
 function figure(value, places, plus = false) {
   if (value === null || value === undefined) return "–";
@@ -15,7 +19,9 @@ function pValue(value) {
   return value > 0.9995 ? "p = 1" : `p = ${value.toFixed(3).slice(1)}`;
 }
 
-const shownMetrics = () => data.metrics.filter((metric) => view.all || metric.main);
+// A judge rates some kinds of prompts only: a slice without any has no column for it.
+const shownMetrics = () => data.metrics.filter((metric) => (view.all || metric.main) &&
+  Object.values(view.slice.estimates).some((cells) => metric.name in cells));
 const grid = () => (view.difference ? view.slice.differences : view.slice.estimates);
 const cellOf = (arm, metric) => grid()[arm.name]?.[metric.name];
 const valueOf = (arm, metric) => cellOf(arm, metric)?.value ?? null;
@@ -23,7 +29,7 @@ const placesOf = (metric) => (view.difference ? metric.changeDecimals : metric.d
 
 // The best value is marked only where more, or less, is better; ties as shown are all best.
 function bestOf(metric) {
-  if (view.difference || metric.better === "none") return null;
+  if (view.difference || metric.better === "none" || doubtOf(metric)) return null;
   const values = data.arms.map((arm) => valueOf(arm, metric)).filter((value) => value !== null);
   if (values.length < 2) return null;
   const best = metric.better === "higher" ? Math.max(...values) : Math.min(...values);
@@ -47,7 +53,15 @@ function track(cell, scale) {
   return el("span", { class: "track", "aria-hidden": "true", ...ends }, zero, el("i"), el("b"));
 }
 
-function cellTip(cell) {
+function cellTip(cell, arm, metric) {
+  return [numbersOf(cell), doubtOf(metric) && `? ${doubtOf(metric)}`, ownJudge(arm, metric)].filter(Boolean).join("\n");
+}
+
+function ownJudge(arm, metric) {
+  return metric.aspect?.ownArms.includes(arm.name) ? "judged by its own model: it may favour itself" : "";
+}
+
+function numbersOf(cell) {
   if (!view.difference) return `${cell.n} of ${view.slice.prompts} prompts have a value`;
   const detectable = cell.detectable === null ? "" : `\nshown with 80% power: ${cell.detectable.toPrecision(2)}`;
   return `${cell.n} pairs · ${cell.test ?? "no test"}${detectable}`;
@@ -55,20 +69,27 @@ function cellTip(cell) {
 
 function drawCell(arm, metric, scale, best) {
   const cell = cellOf(arm, metric);
-  if (!cell || cell.value === null) {
-    return el("td", { class: "none" }, "–");
-  }
+  if (!cell || cell.value === null) return drawMissing(cell, metric);
   const places = placesOf(metric);
   const value = figure(cell.value, places, view.difference);
   const range = `[${figure(cell.low, places, view.difference)}, ${figure(cell.high, places, view.difference)}]`;
-  const classes = [value === best ? "best" : "", view.difference && !cell.told ? "faint" : ""];
+  const classes = [
+    value === best ? "best" : "", view.difference && !cell.told ? "faint" : "", doubtOf(metric) ? "untrusted" : "",
+  ];
   const covered = !view.difference && cell.coverage < 1
-    ? el("span", { class: "share" }, `${Math.floor(100 * cell.coverage)}% covered`) : null;
-  return el("td", { class: classes.join(" ").trim() || null, "data-tip": cellTip(cell) },
+    ? el("span", { class: "share" }, `${percent(cell.coverage)} covered`) : null;
+  return el("td", { class: classes.filter(Boolean).join(" ") || null, "data-tip": cellTip(cell, arm, metric) },
     el("span", { class: "value" }, value),
     el("span", { class: "range" }, view.difference ? `${range} ${pValue(cell.p)}` : range),
     track(cell, scale),
     covered);
+}
+
+// A judge that scored too few answers has no mean: its coverage stands there, never a zero.
+function drawMissing(cell, metric) {
+  if (!cell || !metric.aspect || view.difference) return el("td", { class: "none" }, "–");
+  const needed = `the judge scored ${percent(cell.coverage)} of the answers; a mean needs ${percent(metric.aspect.minCoverage)}`;
+  return el("td", { class: "none", "data-tip": needed }, el("span", { class: "share" }, `coverage ${percent(cell.coverage)}`));
 }
 
 function drawArm(arm) {
@@ -104,11 +125,15 @@ function drawHead(metrics) {
   const heads = metrics.map((metric) => {
     const sorted = view.sort?.metric === metric;
     const arrow = { higher: "higher better", lower: "lower better" }[metric.better];
-    return el("th", { scope: "col", "aria-sort": sorted ? (view.sort.descending ? "descending" : "ascending") : null },
+    const about = [metric.description, doubtOf(metric) && `? ${doubtOf(metric)}`].filter(Boolean).join("\n");
+    return el("th", {
+      scope: "col", class: doubtOf(metric) ? "untrusted" : null,
+      "aria-sort": sorted ? (view.sort.descending ? "descending" : "ascending") : null,
+    },
       el("button", {
-        type: "button", "data-metric": metric.name, "data-tip": metric.description,
-        "aria-description": metric.description, onclick: () => sortBy(metric),
-      }, metric.label),
+        type: "button", "data-metric": metric.name, "data-tip": about,
+        "aria-description": about, onclick: () => sortBy(metric),
+      }, doubtOf(metric) ? `${metric.label} ?` : metric.label),
       el("span", { class: "unit" }, [metric.unit, arrow].filter(Boolean).join(" · ")));
   });
   return el("thead", {}, el("tr", {}, el("th", { scope: "col" }, reset), ...heads));
@@ -123,15 +148,23 @@ function drawBoard() {
       ...metrics.map((metric, place) => drawCell(arm, metric, scales[place], bests[place]))));
   byId("board").replaceChildren(drawHead(metrics), el("tbody", {}, ...rows));
   byId("board-note").textContent = note();
+  byId("board-doubts").replaceChildren(...footnotes(metrics));
 }
 
 // A table taller than the window scrolls by itself, so that its headings stay in sight.
 byId("board").parentElement.classList.toggle("tall", data.arms.length > 12);
 
+// Why columns are grey, a line a reason.
+function footnotes(metrics) {
+  const doubtful = metrics.filter(doubtOf);
+  return [...new Set(doubtful.map(doubtOf))].map((reason) => el("p", { class: "doubts" },
+    `? ${doubtful.filter((metric) => doubtOf(metric) === reason).map((metric) => metric.label).join(", ")}: ${reason}.`));
+}
+
 function note() {
   const count = `${view.slice.label}: ${view.slice.prompts} prompts. `;
   if (!view.difference) {
-    return `${count}Mean over prompts and its 95% bootstrap interval. “Best” marks the best mean, ` +
+    return `${count}Mean over prompts and its 95% interval. “Best” marks the best mean, ` +
       "which need not differ from the next: look at the differences for that.";
   }
   if (!Object.keys(view.slice.differences).length) {

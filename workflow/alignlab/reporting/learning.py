@@ -15,7 +15,7 @@ from markupsafe import Markup
 from alignlab import tables
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import learning_figures, page, scenario_cells, scenarios, studies
-from alignlab.reporting.results import finite
+from alignlab.reporting.results import Results, finite
 
 MEASURED = ("accuracy", "margin", "reward", "kl")
 
@@ -72,6 +72,7 @@ class Learning:
 
 def read(
     spec: Mapping[str, Any],
+    results: Results,
     figures: Path,
     scenario_table: Path | None,
     study_table: Path | None,
@@ -83,7 +84,7 @@ def read(
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    made = scenarios.read(scenario_table) if scenario_table else []
+    made = scenarios.read(scenario_table, results.about, results.aspects) if scenario_table else []
     studied = studies.read(study_table) if study_table else []
     drawn = drawing.save(learning_figures.draw(made, studied), figures)
     inlined = {name: page.inline(path, name) for name, path in drawn.items()}

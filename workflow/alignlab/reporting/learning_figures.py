@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.figures import (
+    GREY,
     ROW,
     WIDTH,
     bare,
@@ -46,16 +46,18 @@ def draw(scenarios: list[Scenario], studies: list[Study]) -> Iterator[tuple[str,
 
 def forest(scenario: Scenario) -> Figure:
     """Paired differences: a panel a measure, a colour an arm that others are compared with."""
-    changes = scenario.measures[0].changes.values()
-    arms = [arm for arm in scenario.arms if any(arm in rows for rows in changes)]
+    compared = {arm for m in scenario.measures for rows in m.changes.values() for arm in rows}
+    arms = [arm for arm in scenario.arms if arm in compared]
     figure, panels = forest_panels(len(scenario.measures), arms)
     steps = np.linspace(-0.17, 0.17, len(scenario.against)) if len(scenario.against) > 1 else [0]
     for axes, measure in zip(panels, scenario.measures, strict=True):
-        axes.set_title(measure.label)
-        axes.set_xlabel(difference_label(METRICS[measure.metric].unit, measure.better))
+        axes.set_title(f"{measure.label} ?" if measure.doubt else measure.label)
+        axes.set_xlabel(difference_label(measure.unit, measure.better))
         for against, step, colour in zip(scenario.against, steps, AGAINST, strict=False):
             for place, arm in enumerate(arms):
-                draw_difference(axes, measure.changes[against].get(arm), place + step, colour)
+                row = measure.changes.get(against, {}).get(arm)
+                shade = GREY if measure.doubt else colour
+                draw_difference(axes, row, place + step, shade)
     labels = [f"minus {name}" for name in scenario.against]
     shown = AGAINST[: len(labels)]
     marks = [Line2D([], [], color=colour, marker="o", markersize=5.5) for colour in shown]

@@ -11,9 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.formats import decimals, settings
 from alignlab.reporting.headlines import distinguishable
+from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import Grid, Results
 from alignlab.tables import Row
 
@@ -58,7 +58,7 @@ def _arm(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _metric(results: Results, name: str) -> dict[str, Any]:
-    about = METRICS[name]
+    about, aspect = results.about[name], results.aspects.get(name)
     means = [_short(row["mean"]) for _, row in _cells(results.estimates[("all", "all")], name)]
     changes = [
         _short(row["mean_difference"])
@@ -71,8 +71,20 @@ def _metric(results: Results, name: str) -> dict[str, Any]:
         "better": about.better,
         "description": about.description,
         "main": name in results.main,
-        "decimals": decimals(means),
-        "changeDecimals": decimals(changes),
+        # Likert means: a third digit is noise.
+        "decimals": min(2, decimals(means)) if aspect else decimals(means),
+        "changeDecimals": min(2, decimals(changes)) if aspect else decimals(changes),
+        "aspect": _aspect(aspect) if aspect else None,
+    }
+
+
+def _aspect(aspect: Aspect) -> dict[str, Any]:
+    return {
+        "judge": aspect.judge,
+        "label": aspect.label,
+        "doubt": aspect.doubt,
+        "ownArms": aspect.own_arms,
+        "minCoverage": aspect.min_coverage,
     }
 
 
@@ -153,15 +165,17 @@ def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
         "tags": prompt["tags"] or [],
         "turns": prompt["turns"],
         "answers": {
-            arm: [_answer(row, results.measured.get(arm, {})) for row in results.answers[arm][key]]
+            arm: [_answer(results, arm, row) for row in results.answers[arm][key]]
             for arm in results.names
             if key in results.answers[arm]
         },
     }
 
 
-def _answer(row: Row, measured: Mapping[tuple[str, int], Mapping[str, float | None]]) -> Row:
-    values = measured.get((row["prompt_id"], row["turn"]), {})
+def _answer(results: Results, arm: str, row: Row) -> Row:
+    place = row["prompt_id"], row["turn"]
+    values = results.measured.get(arm, {}).get(place, {})
+    said = results.judgements.get(arm, {}).get((*place, row["sample"]), {})
     return {
         "turn": row["turn"],
         "sample": row["sample"],
@@ -173,7 +187,20 @@ def _answer(row: Row, measured: Mapping[tuple[str, int], Mapping[str, float | No
         "tokens": row["num_tokens"],
         "words": row["num_words"],
         "metrics": {name: _short(value) for name, value in values.items() if value is not None},
+        "judged": {name: _judgement(row) for name, row in said.items()},
     }
+
+
+def _judgement(row: Row) -> dict[str, Any]:
+    """What a judge said of one aspect, without what it did not say; there are very many."""
+    score, shares = row["score"], row["distribution"]
+    said = {
+        "status": None if row["status"] == "scored" else row["status"],
+        "score": None if score is None else round(score, 2),
+        "shares": [round(share, 2) for share in shares] if shares else None,
+        "reason": row["reason"],
+    }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _cells(grid: Grid, metric: str) -> Iterable[tuple[str, Row]]:

@@ -9,25 +9,29 @@ page's own script runs by its hash, and a content security policy refuses every 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from alignlab.reporting import figures as drawing
-from alignlab.reporting import headlines, learning, page, studies
+from alignlab.reporting import headlines, judged, judged_page, learning, page, studies
+from alignlab.reporting.breakdown import read_breakdown
 from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
 
 OPTIONAL = ("artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts")
-SCRIPTS = ("page.js", "report.js", "scenarios.js", "leaderboard.js", "answers.js")
-STYLES = ("report.css", "learning.css", "answers.css")
+SCRIPTS = (
+    *("page.js", "report.js", "scenarios.js", "leaderboard.js", "breakdown.js"),
+    *("judgements.js", "answers.js"),
+)
+STYLES = ("report.css", "learning.css", "judged.css", "answers.css")
 CAPTIONS = {
     "differences": (
         "Paired differences from the baseline",
-        "Mean difference by prompt and its 95% paired bootstrap interval. A filled dot is told "
+        "Mean difference by prompt and its 95% paired interval. A filled dot is told "
         "apart from zero after Holm's correction; a hollow one is not.",
     ),
     "finish": (
@@ -58,6 +62,10 @@ def build_report(
     discrimination: Path | None = None,
     trainsets: Path | None = None,
     training: Mapping[str, Path] | None = None,
+    judgements: Mapping[str, Sequence[Path]] | None = None,
+    qualification: Path | None = None,
+    winrates: Path | None = None,
+    breakdown: Path | None = None,
 ) -> None:
     """Write the page to `output` and its figures to `figures`/*.svg.
 
@@ -65,7 +73,9 @@ def build_report(
         spec: `experiment`, `title`, `baseline`, `digest`, and `arms` in order of display, each
             with `name`, `model`, `role`, `method` (its `kind` and keys) and `decoding`;
             `scenarios` (`name`, `title`) with the table of that name, and `tuned` (`name`, `base`,
-            `trainset`, `trainer`) with `training`.
+            `trainset`, `trainer`) with `training`; `judged`, in order of display, with `metric`,
+            `judge`, `aspect`, `rubric`, `label`, `unit`, `better`, `description`, `category`,
+            `model`, `judged_self` and `min_coverage` for each aspect that a judge rates.
         statistics: table of that name.
         comparisons: table of that name; rows without the baseline are left out.
         responses: arm → responses table.
@@ -80,15 +90,23 @@ def build_report(
         discrimination: table of that name, where the experiment has studies.
         trainsets: table of that name, where the experiment makes some.
         training: name of a tuned model → its table `training`, where the experiment tunes some.
+        judgements: arm → its judgements tables, where judges score some.
+        qualification: table of that name, where a judge was tried; scores of others are greyed.
+        winrates: table of that name, where judges compare arms.
+        breakdown: table of that name.
 
     Raises:
         AlignlabError: a table is missing or damaged, or an arm has no responses.
     """
-    results = read(spec, statistics, comparisons, responses, metrics, prompts)
+    results = read(
+        spec, statistics, comparisons, responses, metrics, prompts, qualification, judgements
+    )
     drawn = drawing.draw(results, figures)
-    learnt = learning.read(spec, figures, scenarios, discrimination, trainsets, training)
+    learnt = learning.read(spec, results, figures, scenarios, discrimination, trainsets, training)
+    judges = judged_page.read(results, figures, qualification, winrates)
+    groups = read_breakdown(breakdown, results) if breakdown else None
     shares = page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None
-    text = render(spec, results, provenance, drawn, learnt, shares)
+    text = render(spec, results, provenance, drawn, learnt, judges, groups, shares)
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -99,17 +117,23 @@ def render(
     provenance: Mapping[str, Any],
     drawn: Mapping[str, Path],
     learnt: learning.Learning,
-    shares: Markup | None = None,
+    judges: Sequence[judged_page.ShownJudge],
+    groups: dict[str, Any] | None,
+    shares: Markup | None,
 ) -> str:
     """The page as text: the same for the same input."""
     provenance = dict.fromkeys(OPTIONAL) | dict(provenance)
     found = headlines.headlines(results)
+    labels = {name: metric.label for name, metric in results.about.items()}
     context = {
         "spec": spec,
         "facts": _facts(results),
         "opening": headlines.opening(results, found),
         "headlines": found,
+        "unstated": judged.doubts(results.aspects.values(), labels),
         "baseline": results.baseline,
+        "judges": judges,
+        "breakdown": groups,
         "learning": learnt,
         "studies": studies,
         "cards": {arm["name"]: arm for arm in results.arms},
@@ -118,7 +142,7 @@ def render(
         "shown": min(PROMPT_LIMIT, len(results.prompts)),
         "total": len(results.prompts),
         "provenance": provenance,
-        "data": embed(payload(results, provenance["first_prompts"] or {})),
+        "data": embed(payload(results, provenance["first_prompts"] or {}) | {"breakdown": groups}),
     }
     return page.render("report.html", STYLES, SCRIPTS, context)
 

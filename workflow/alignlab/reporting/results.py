@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.metrics.definitions import METRICS
+from alignlab.metrics.definitions import Metric
+from alignlab.reporting.definitions import definitions
+from alignlab.reporting.judged import Answer, Aspect, read_aspects, read_judgements
 from alignlab.tables import Row
 
 # `arm → metric → row`, one for each slice or dataset.
 Grid = dict[str, dict[str, Row]]
-# What the headlines, the forest plot and the first view of the leaderboard are about.
+# What the headlines, the forest plot and the first view of the leaderboard are about, with what
+# judges rate before it.
 MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
 SHOWN = ("prompt_id", "turn", "sample", "raw_text", "text", "finish_reason", "trimmed")
 COUNTED = ("num_tokens", "num_words")
@@ -32,22 +35,28 @@ class Results:
     Attributes:
         arms: entries of the spec, in order of display.
         baseline: name of the arm that the others are compared with.
-        metrics: names of the metrics that have a value, in the order of `METRICS`.
+        about: name → definition of every metric: what judges rate, then `METRICS`.
+        aspects: name → aspect of every metric that a judge rates.
+        metrics: names of the metrics that have a value or were asked of a judge, in that order.
         prompts: rows of the prompts tables, in order.
         estimates: (dataset, category) → arm → metric → row of `statistics`.
         differences: dataset → arm → metric → row of `comparisons`: arm − baseline.
         answers: arm → prompt id → rows of `responses`, by turn and sample.
         measured: arm → (prompt id, turn) → metric → value.
+        judgements: arm → answer → metric → what the judge said.
     """
 
     arms: list[dict[str, Any]]
     baseline: str
+    about: dict[str, Metric]
+    aspects: dict[str, Aspect]
     metrics: list[str]
     prompts: list[Row]
     estimates: dict[tuple[str, str], Grid]
     differences: dict[str, Grid]
     answers: dict[str, dict[str, list[Row]]]
     measured: dict[str, dict[tuple[str, int], dict[str, float | None]]]
+    judgements: dict[str, dict[Answer, dict[str, Row]]]
 
     @property
     def names(self) -> list[str]:
@@ -61,8 +70,12 @@ class Results:
 
     @property
     def main(self) -> list[str]:
-        """Those of `MAIN` that have a value."""
-        return [name for name in MAIN if name in self.metrics]
+        """What judges rate and those of `MAIN`, where there is a value."""
+        return main(self.metrics, self.aspects)
+
+    def doubt(self, metric: str) -> str:
+        """Why the judge of a metric is not to be believed; empty if it is, or there is none."""
+        return self.aspects[metric].doubt if metric in self.aspects else ""
 
     def role(self, arm: str) -> str:
         """`base` or `aligned`."""
@@ -80,8 +93,10 @@ def read(
     responses: Mapping[str, Path],
     metrics: Mapping[str, Path],
     prompts: Iterable[Path],
+    qualification: Path | None = None,
+    judgements: Mapping[str, Sequence[Path]] | None = None,
 ) -> Results:
-    """Read every table of an experiment.
+    """Read every table of an experiment; arguments as in `build_report`.
 
     Raises:
         AlignlabError: a table is missing or damaged, or an arm of the spec has no responses.
@@ -89,16 +104,21 @@ def read(
     names = [arm["name"] for arm in spec["arms"]]
     if absent := [name for name in names if name not in responses]:
         raise AlignlabError(f"report of {spec['experiment']}: no responses for {', '.join(absent)}")
+    judged = spec.get("judged") or ()
+    about, aspects = definitions(judged), read_aspects(judged, qualification)
     estimates = read_estimates(statistics)
     return Results(
         arms=list(spec["arms"]),
         baseline=spec["baseline"],
-        metrics=_present(estimates),
+        about=about,
+        aspects=aspects,
+        metrics=present(estimates["all", "all"], about, aspects),
         prompts=[row for path in prompts for row in tables.rows("prompts", path)],
         estimates=estimates,
         differences=read_differences(comparisons, spec["baseline"]),
         answers={name: _read_answers(responses[name]) for name in names},
         measured={name: _read_measured(metrics[name]) for name in names if name in metrics},
+        judgements={arm: read_judgements(paths) for arm, paths in (judgements or {}).items()},
     )
 
 
@@ -127,12 +147,23 @@ def finite(row: Row) -> Row:
     }
 
 
-def _present(estimates: dict[tuple[str, str], Grid]) -> list[str]:
-    overall = estimates.get(("all", "all"), {})
-    found = {metric for cells in overall.values() for metric, row in cells.items() if row["n"]}
-    if unknown := sorted(found - METRICS.keys()):
-        raise AlignlabError(f"statistics: metric {unknown[0]!r} is not one of {', '.join(METRICS)}")
-    return [metric for metric in METRICS if metric in found]
+def present(overall: Grid, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]) -> list[str]:
+    """Metrics with a value over all prompts; a judge's also where it could score nothing.
+
+    Raises:
+        AlignlabError: a row's metric is not in `about`.
+    """
+    rows = [(metric, row) for cells in overall.values() for metric, row in cells.items()]
+    found = {metric for metric, row in rows if row["n"] or metric in aspects}
+    if unknown := sorted(found - about.keys()):
+        raise AlignlabError(f"statistics: metric {unknown[0]!r} is not one of {', '.join(about)}")
+    return [metric for metric in about if metric in found]
+
+
+def main(metrics: Iterable[str], aspects: Mapping[str, Aspect]) -> list[str]:
+    """What judges rate, then those of `MAIN`, as far as they are in `metrics`."""
+    known = list(metrics)
+    return [name for name in (*aspects, *MAIN) if name in known]
 
 
 def _read_answers(path: Path) -> dict[str, list[Row]]:

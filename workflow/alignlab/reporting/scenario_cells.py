@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alignlab.metrics.definitions import METRICS
-from alignlab.reporting.formats import listed, number, p_value, signed
+from alignlab.reporting.formats import interval, limits, listed, number, p_value, share, signed
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.scenarios import Measure, Scenario
 from alignlab.tables import Row
@@ -45,36 +44,47 @@ class View:
 
 def views(scenario: Scenario) -> list[View]:
     """The means, then the differences from each arm that others are compared with."""
-    found = [_view("values", scenario.measures, [measure.own for measure in scenario.measures])]
+    found = [_view(scenario, "values", [measure.own for measure in scenario.measures])]
     for against in scenario.against:
-        columns = [measure.changes[against] for measure in scenario.measures]
-        found.append(_view(f"difference from {against}", scenario.measures, columns))
+        columns = [measure.changes.get(against, {}) for measure in scenario.measures]
+        found.append(_view(scenario, f"difference from {against}", columns))
     return found
 
 
-def _view(label: str, measures: list[Measure], columns: list[dict[str, Row]]) -> View:
+def _view(scenario: Scenario, label: str, columns: list[dict[str, Row]]) -> View:
     changes = label != "values"
     draw = _change if changes else _mean
+    arms = [arm for arm in scenario.arms if any(arm in rows for rows in columns)]
     cells = []
-    for measure, rows in zip(measures, columns, strict=True):
+    for measure, rows in zip(scenario.measures, columns, strict=True):
         scale = _scale(rows.values(), measure, zero=changes)
-        cells.append([draw(row, measure, scale) for row in rows.values()])
+        cells.append([draw(rows[arm], measure, scale) if arm in rows else Cell() for arm in arms])
     by_arm = zip(*cells, strict=True)
-    return View(label, changes, list(zip(columns[0], map(list, by_arm), strict=True)))
+    return View(label, changes, list(zip(arms, map(list, by_arm), strict=True)))
 
 
 def _mean(row: Row, measure: Measure, scale: Scale) -> Cell:
     if row["mean"] is None:
-        return Cell(tip="no prompt has a value")
+        return _refused(row, measure)
     places = measure.places
-    covered = "" if row["coverage"] >= 1 else f", {row['coverage']:.0%} of answers"
+    covered = "" if row["coverage"] >= 1 else f", {share(row['coverage'])} of answers"
     return Cell(
         text=number(row["mean"], places),
-        range=f"[{number(row['ci_low'], places)}, {number(row['ci_high'], places)}]",
-        remark=_remark(measure, row["arm"]),
+        range=interval(row["ci_low"], row["ci_high"], places),
+        remark="" if measure.doubt else _remark(measure, row["arm"]),
         tip=f"mean over {row['n']} prompts{covered}; 95% interval",
+        faint=bool(measure.doubt),
         track=_track([row["mean"], row["ci_low"], row["ci_high"]], scale),
     )
+
+
+def _refused(row: Row, measure: Measure) -> Cell:
+    """A judge's mean over too few answers is not shown, and never as zero."""
+    if measure.aspect is None or row["coverage"] is None:
+        return Cell(tip="no prompt has a value")
+    covered, needed = share(row["coverage"]), share(measure.aspect.min_coverage)
+    tip = f"the judge scored {covered} of the answers; a mean needs {needed}"
+    return Cell(text="", remark=f"coverage {covered}", tip=tip)
 
 
 def _remark(measure: Measure, arm: str) -> str:
@@ -99,7 +109,7 @@ def _word(measure: Measure, higher: bool) -> str:
 
 def _change(row: Row, measure: Measure, scale: Scale) -> Cell:
     if row["mean_difference"] is None:
-        return Cell(tip="no prompt has both values")
+        return Cell(tip="too few prompts have both values")
     places = measure.change_places
     ends = f"[{signed(row['ci_low'], places)}, {signed(row['ci_high'], places)}]"
     detectable = row["minimum_detectable_effect"]
@@ -108,15 +118,15 @@ def _change(row: Row, measure: Measure, scale: Scale) -> Cell:
         text=signed(row["mean_difference"], places),
         range=f"{ends} {p_value(row['p_adjusted'])}",
         tip=f"{row['n']} pairs · {row['test']}, p after Holm{power}",
-        faint=not distinguishable(row),
+        faint=bool(measure.doubt) or not distinguishable(row),
         track=_track([row["mean_difference"], row["ci_low"], row["ci_high"]], scale, zero=True),
     )
 
 
 def _scale(rows: Iterable[Row], measure: Measure, *, zero: bool) -> Scale:
-    """Ends of a column's scale: 0 to 1 for means of shares, else what the intervals need."""
-    if not zero and METRICS[measure.metric].unit == "share":
-        return 0.0, 1.0
+    """Ends of a column's scale: those that a mean's unit names, else what the intervals need."""
+    if not zero and (named := limits(measure.unit)):
+        return named
     keys = ("mean_difference" if zero else "mean", "ci_low", "ci_high")
     ends = [row[key] for row in rows for key in keys if row[key] is not None]
     ends += [0.0] if zero or not ends else []

@@ -13,9 +13,10 @@ from itertools import groupby
 from pathlib import Path
 
 from alignlab import tables
-from alignlab.metrics.definitions import METRICS
+from alignlab.metrics.definitions import Metric
 from alignlab.reporting.formats import counted, decimals, listed, number
 from alignlab.reporting.headlines import distinguishable
+from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import finite
 from alignlab.tables import Row
 
@@ -31,34 +32,41 @@ class Measure:
     metric: str
     dataset: str
     better: str
+    unit: str
+    aspect: Aspect | None
+    """What a judge rates; null where rules measure."""
     own: dict[str, Row]
     """Arm → its mean."""
     changes: dict[str, dict[str, Row]]
     """The arm compared with → arm → the difference."""
 
     @property
+    def doubt(self) -> str:
+        """Why its judge is not to be believed; empty if it is, or there is none."""
+        return self.aspect.doubt if self.aspect else ""
+
+    @property
     def places(self) -> int:
         """Decimals of its means; two for a share, which few prompts resolve any finer."""
-        share = METRICS[self.metric].unit == "share"
+        share = self.unit == "share"
         return 2 if share else decimals(row["mean"] for row in self.own.values())
 
     @property
     def change_places(self) -> int:
         """Decimals of its differences."""
-        share = METRICS[self.metric].unit == "share"
+        share = self.unit == "share"
         rows = [row for found in self.changes.values() for row in found.values()]
         return 2 if share else decimals(row["mean_difference"] for row in rows)
 
     @property
-    def unit(self) -> str:
+    def heading(self) -> str:
         """Unit and direction."""
-        unit = METRICS[self.metric].unit
-        return unit if self.better == "none" else f"{unit}, {self.better} better"
+        return self.unit if self.better == "none" else f"{self.unit}, {self.better} better"
 
     @property
     def prompts(self) -> str:
         """Which prompts, and how many have a value."""
-        counts = sorted({row["n"] for row in self.own.values()})
+        counts = sorted({row["n"] for row in self.own.values() if row["n"]}) or [0]
         shown = "–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
         return f"{self.dataset}, n\u00a0=\u00a0{shown}"
 
@@ -72,24 +80,29 @@ class Scenario:
 
     @property
     def arms(self) -> list[str]:
-        """Rows."""
-        return list(self.measures[0].own)
+        """Rows: an arm that was not asked for one measure may have others."""
+        return list(dict.fromkeys(arm for measure in self.measures for arm in measure.own))
 
     @property
     def against(self) -> list[str]:
         """Arms that others are compared with."""
-        return list(self.measures[0].changes)
+        return list(dict.fromkeys(name for measure in self.measures for name in measure.changes))
 
 
-def read(path: Path) -> list[Scenario]:
-    """Read the table.
+def read(path: Path, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]) -> list[Scenario]:
+    """Read the table; the rest as in `Results`.
 
     Raises:
         AlignlabError: it is missing or damaged.
     """
+
+    def measured(rows: list[Row]) -> Measure:
+        metric = rows[0]["metric"]
+        return _measure(rows, about[metric].unit, aspects.get(metric))
+
     rows = [finite(row) for row in tables.rows("scenarios", path)]
     return [
-        Scenario(name, [_measure(list(each)) for _, each in groupby(found, _of_measure)])
+        Scenario(name, [measured(list(each)) for _, each in groupby(found, _of_measure)])
         for name, found in groupby(rows, lambda row: row["scenario"])
     ]
 
@@ -98,7 +111,7 @@ def _of_measure(row: Row) -> tuple[str, ...]:
     return row["label"], row["metric"], row["dataset"]
 
 
-def _measure(rows: list[Row]) -> Measure:
+def _measure(rows: list[Row], unit: str, aspect: Aspect | None) -> Measure:
     changes: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row["against"] is not None:
@@ -109,16 +122,25 @@ def _measure(rows: list[Row]) -> Measure:
             }
     own = {row["arm"]: row for row in rows if row["against"] is None}
     first = {key: rows[0][key] for key in ("label", "metric", "dataset", "better")}
-    return Measure(**first, own=own, changes=changes)
+    return Measure(**first, unit=unit, aspect=aspect, own=own, changes=changes)
 
 
 def sentences(measure: Measure) -> list[str]:
-    """What one measure shows, a sentence for each arm that others are compared with."""
+    """What one measure shows, a sentence for each arm that others are compared with.
+
+    A judge that is not qualified shows nothing.
+    """
+    if measure.doubt:
+        return [f"Not stated, since its judge is not qualified: {measure.doubt}."]
     return [_sentence(measure, against) for against in measure.changes]
 
 
 def _sentence(measure: Measure, against: str) -> str:
-    rows = measure.changes[against]
+    changes = measure.changes[against]
+    # A comparison is null where too few answers have a score, or an arm was not asked.
+    rows = {arm: row for arm, row in changes.items() if row["mean_difference"] is not None}
+    if not rows:
+        return f"Against {against}: nothing to compare."
     moved = [arm for arm, row in rows.items() if distinguishable(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     said = []

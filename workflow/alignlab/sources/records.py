@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import read_yaml
+from alignlab.experiment.yaml_files import read_yaml
 
 Record = dict[str, Any]
 

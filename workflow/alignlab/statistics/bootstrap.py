@@ -1,6 +1,8 @@
-"""Intervals over prompts, of means and of ratios: bootstrap, and Wilson's where shares are extreme.
+"""Bootstrap intervals over prompts of means without a scale and of ratios.
 
-Used by `alignlab.statistics.summarise` and `alignlab.statistics.shift`.
+    python -m pytest -n0 tests/statistics/test_bootstrap.py
+
+Used by `alignlab.statistics.estimates` and `alignlab.statistics.shift`; `intervals` has the others.
 """
 
 from __future__ import annotations
@@ -13,12 +15,11 @@ import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from alignlab.statistics.intervals import LEVEL, TAILS
 from alignlab.statistics.values import Array, Mask, varies
 
 RESAMPLES = 2000
-LEVEL = 0.95
 DECIMALS = 12
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 Positions = npt.NDArray[np.intp]
 
@@ -73,16 +74,6 @@ def ratio_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
     return bounds
 
 
-def share_intervals(values: Array, seed: int) -> Array:
-    """`mean_intervals` of shares, each value in [0, 1], where none or all is not certainty.
-
-    No resample of such a row differs from it, so it gets the interval of Wilson (1927, "Probable
-    inference, the law of succession, and statistical inference"), from one value on.
-    """
-    counts, sums = (~np.isnan(values)).sum(axis=1), np.nansum(values, axis=1)
-    return _widen(mean_intervals(values, seed), sums / np.maximum(counts, 1), counts)
-
-
 def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
     """`ratio_intervals` of shares, with Wilson's where a share is 0 or 1.
 
@@ -93,10 +84,17 @@ def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> 
     above, below = numerators.sum(axis=1), denominators.sum(axis=1)
     shares = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
     bounds = ratio_intervals(numerators, denominators, seed)
-    return _widen(bounds, shares, np.where(counts > 1, counts, 0))
+    return widened(bounds, shares, np.where(counts > 1, counts, 0))
 
 
-def _widen(bounds: Array, shares: Array, counts: Positions) -> Array:
+def widened(bounds: Array, shares: Array, counts: Positions) -> Array:
+    """Bounds with Wilson's (1927) where a share is 0 or 1: none or all is not certainty.
+
+    Args:
+        bounds: shape (rows, 2); changed in place.
+        shares: shape (rows,).
+        counts: shape (rows,): what a share is of; 0 leaves a row as it is.
+    """
     extreme = (counts > 0) & ((shares == 0) | (shares == 1))
     share, count = shares[extreme], counts[extreme]
     low, high = proportion_confint(share * count, count, alpha=1 - LEVEL, method="wilson")

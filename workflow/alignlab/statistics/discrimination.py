@@ -24,7 +24,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics.verdict import verdict
 from alignlab.statistics import estimates, paired
-from alignlab.statistics.bootstrap import share_intervals
+from alignlab.statistics.intervals import bounded_intervals
 from alignlab.statistics.values import Array, Mask, number
 
 ANSWER = "answer"
@@ -186,7 +186,7 @@ def _compared(ours: _Side, theirs: _Side, mask: Mask, truth: Mask, seed: int) ->
     right = np.where(both, np.stack([ours.right, theirs.right]), np.nan)
     cells = right[:, None, None, :, None]
     (found,) = estimates.compare(cells[0], cells[1], seed)
-    (low, high), (against_low, against_high) = share_intervals(right, seed)
+    (low, high), (against_low, against_high) = bounded_intervals(right)
     change = right[0, both] - right[1, both]
     return {
         "n": found["n"],

@@ -1,29 +1,42 @@
 """Means over prompts and paired differences, cut from one array as every table of arms needs them.
 
-Used by `alignlab.statistics.summarise`, `scenarios` and `discrimination`.
+Used by `alignlab.statistics.summarise`, `scenarios`, `breakdown` and `discrimination`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from alignlab import tables
-from alignlab.statistics import paired
-from alignlab.statistics.bootstrap import mean_intervals, share_intervals
+from alignlab.statistics import intervals, paired
+from alignlab.statistics.bootstrap import mean_intervals
 from alignlab.statistics.values import Array, Mask, Values, is_binary, number, over_turns, varies
 
-
-def shares(values: Values) -> Mask:
-    """Which metrics are shares, all their values 0 or 1 in every arm; shape (metrics,)."""
-    return np.asarray(is_binary(values.cube).all(axis=(0, 2, 3)))
+OWN = ("mean", "ci_low", "ci_high")
 
 
-def means(cells: Array, share: Mask, seed: int) -> tuple[Array, Array]:
+def scales(values: Values) -> Array:
+    """Ends of each metric's scale: its judge's; 0 and 1 where every value is one of them; else NaN.
+
+    Returns:
+        Shape (metrics, 2).
+    """
+    binary = np.asarray(is_binary(values.cube).all(axis=(0, 2, 3)))
+    ends = np.where(binary[:, None], (0.0, 1.0), np.nan)
+    for place, metric in enumerate(values.metrics):
+        ends[place] = values.scales.get(metric, ends[place])
+    return ends
+
+
+def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
     """Each prompt's mean over its turns, and the 95% interval of the mean over prompts.
 
     Args:
         cells: shape (arms, metrics, prompts, turns); NaN is a missing value.
-        share: shape (metrics,): which get Wilson's interval where all values are 0 or all are 1.
+        ends: shape (metrics, 2): ends of their scales, as `scales` gives them; metrics that have
+            none get bootstrap intervals.
         seed: of the resamples.
 
     Returns:
@@ -31,10 +44,43 @@ def means(cells: Array, share: Mask, seed: int) -> tuple[Array, Array]:
     """
     found = over_turns(cells)
     bounds = np.empty((*found.shape[:2], 2))
-    for of_kind, intervals in ((share, share_intervals), (~share, mean_intervals)):
-        rows = found[:, of_kind].reshape(-1, found.shape[2])
-        bounds[:, of_kind] = intervals(rows, seed).reshape(len(found), -1, 2)
+    bounded = ~np.isnan(ends).any(axis=1)
+    low, high = np.tile(ends[bounded], (len(found), 1)).T
+    of_kind = found[:, bounded].reshape(-1, found.shape[2])
+    bounds[:, bounded] = intervals.bounded_intervals(of_kind, low, high).reshape(len(found), -1, 2)
+    of_kind = found[:, ~bounded].reshape(-1, found.shape[2])
+    bounds[:, ~bounded] = mean_intervals(of_kind, seed).reshape(len(found), -1, 2)
     return found, bounds
+
+
+def rows(values: Values, ends: Array, cells: Mask, seed: int) -> dict[tuple[str, str], tables.Row]:
+    """The mean of every arm and metric over some cells; null, as its interval, where refused.
+
+    Args:
+        values: every value.
+        ends: of the metrics' scales, as `scales` gives them.
+        cells: which count; broadcasts to shape (prompts, turns).
+        seed: of the resamples.
+
+    Returns:
+        (arm, metric) → `n` (prompts), `mean`, `ci_low`, `ci_high` and `coverage`, arm by arm;
+        nothing where no value is expected.
+    """
+    coverage = values.coverage(cells)
+    prompts = np.broadcast_to(cells, values.cube.shape[2:]).any(axis=1)
+    chosen = np.where(cells, values.cube, np.nan)[:, :, prompts]
+    found, bounds = means(chosen, ends, seed)
+    refused = values.refused(coverage)
+    made = {}
+    for a, m in zip(*np.nonzero(~np.isnan(coverage)), strict=True):
+        low, high = bounds[a, m]
+        shown = {"mean": mean(found[a, m]), "ci_low": number(low), "ci_high": number(high)}
+        made[values.arms[a], values.metrics[m]] = {
+            "n": int((~np.isnan(found[a, m])).sum()),
+            **(dict.fromkeys(OWN) if refused[a, m] else shown),
+            "coverage": float(coverage[a, m]),
+        }
+    return made
 
 
 def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
@@ -47,6 +93,7 @@ def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
 
     Returns:
         A row per arm and metric, arm by arm, named as in `comparisons`; p-values are not adjusted.
+        Where all values are 0 or 1 the test is McNemar's and the interval Bonett and Price's.
     """
     differences = over_turns(others - base).reshape(-1, base.shape[2])
     binary = (is_binary(others) & is_binary(base)).all(axis=(2, 3)).ravel()
@@ -54,7 +101,8 @@ def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
     p_values = np.full(len(differences), np.nan)
     p_values[exact] = paired.mcnemar(differences[exact])
     p_values[~exact] = paired.sign_flip(differences[~exact], seed)
-    bounds = mean_intervals(differences, seed)
+    bounds = intervals.difference_intervals(differences)
+    bounds[exact] = intervals.rate_difference_intervals(differences[exact])
     return [
         {
             **_size(differences[place]),
@@ -65,6 +113,18 @@ def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
         }
         for place, p in enumerate(p_values)
     ]
+
+
+def refused(row: tables.Row) -> tables.Row:
+    """A comparison that says no more than how many prompts it would have been of."""
+    return {**dict.fromkeys(row), "n": row["n"]}
+
+
+def adjust(family: Sequence[tables.Row]) -> None:
+    """Add `p_adjusted`, Holm's, to the rows of a family of comparisons."""
+    p_values = np.array([row["p_value"] for row in family], dtype=float)
+    for row, p_adjusted in zip(family, paired.holm(p_values), strict=True):
+        row["p_adjusted"] = number(p_adjusted)
 
 
 def mean(values: Array) -> float | None:

@@ -1,7 +1,8 @@
 """Bootstrap over prompts of statistics that are no mean: medians, areas, curves over positions.
 
-Used by `alignlab.statistics.shift`. A resample is how often it draws each prompt, so one product
-with these counts gives the sums, or the histogram, of every resample. Intervals are percentile.
+Used by `alignlab.statistics.shift` and `qualification`. A resample is how often it draws each
+prompt, so one product with these counts gives the sums, or the histogram, of every resample.
+Intervals are percentile.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from alignlab.statistics.bootstrap import TAILS
+from alignlab.statistics.intervals import TAILS
 from alignlab.statistics.values import Array, Mask
 
 RESAMPLES = 1000

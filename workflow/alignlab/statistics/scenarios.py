@@ -9,15 +9,14 @@ the rate of harmless answers to red-team prompts beside the refusals of harmless
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.statistics import estimates, paired
-from alignlab.statistics.values import ALL, Array, Mask, Values, number
+from alignlab.statistics import estimates
+from alignlab.statistics.values import ALL, Mask, Values
 
 OWN = ("mean", "ci_low", "ci_high", "coverage")
 DIFFERENCE = {
@@ -27,6 +26,7 @@ DIFFERENCE = {
     "ci_high": "difference_high",
     "test": "test",
     "p_value": "p_value",
+    "p_adjusted": "p_adjusted",
     "minimum_detectable_effect": "minimum_detectable_effect",
     "effect_size": "effect_size",
 }
@@ -60,9 +60,10 @@ def scenario_rows(
                 known = ", ".join(values.arms)
                 raise AlignlabError(f"scenario {scenario['name']}: {name!r} is not one of {known}")
         for measure in scenario["measures"]:
-            measured = _measured(values, scenario["name"], measure)
-            yield from _means(measured, arms, seed)
-            yield from _differences(measured, chosen, seed)
+            measured, mask = _measured(values, scenario["name"], measure)
+            common = {"scenario": scenario["name"], **measure}
+            yield from (common | row for row in _means(measured, mask, arms, seed))
+            yield from (common | row for row in _differences(measured, mask, chosen, seed))
 
 
 def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
@@ -75,20 +76,8 @@ def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """One measure of a scenario: columns that its rows share, and the values of every arm."""
-
-    common: tables.Row
-    cells: Mapping[str, Array]
-    """Arm → shape (1, prompts, turns)."""
-    expected: int
-    """How many values an arm should have."""
-    share: Mask
-    """Shape (1,): whether the metric is a share."""
-
-
-def _measured(values: Values, scenario: str, measure: Mapping[str, Any]) -> _Measured:
+def _measured(values: Values, scenario: str, measure: Mapping[str, Any]) -> tuple[Values, Mask]:
+    """The values of a measure's metric, and the mask over prompts of its dataset."""
     where = f"scenario {scenario}, measure {measure['label']!r}"
     metric, dataset = measure["metric"], measure["dataset"]
     if metric not in values.metrics:
@@ -98,44 +87,31 @@ def _measured(values: Values, scenario: str, measure: Mapping[str, Any]) -> _Mea
     if not mask.any():
         known = ", ".join(np.unique(values.datasets))
         raise AlignlabError(f"{where}: no prompt is from {dataset!r}; datasets are {known}")
-    place = [values.metrics.index(metric)]
-    cells = values.cube[:, place][:, :, mask]
-    return _Measured(
-        common={"scenario": scenario, **measure},
-        cells=dict(zip(values.arms, cells, strict=True)),
-        expected=int(values.turns[mask].sum()),
-        share=estimates.shares(values)[place],
-    )
+    return values.of(metric), mask
 
 
-def _means(measured: _Measured, arms: Sequence[str], seed: int) -> Iterator[tables.Row]:
-    cells = np.stack([measured.cells[arm] for arm in arms])
-    means, bounds = estimates.means(cells, measured.share, seed)
-    for arm, row, (low, high) in zip(arms, means[:, 0], bounds[:, 0], strict=True):
-        yield {
-            **dict.fromkeys(("against", "p_adjusted", *DIFFERENCE.values())),
-            **measured.common,
-            "arm": arm,
-            "n": int((~np.isnan(row)).sum()),
-            "mean": estimates.mean(row),
-            "ci_low": number(low),
-            "ci_high": number(high),
-            "coverage": float((~np.isnan(measured.cells[arm])).sum() / measured.expected),
-        }
+def _means(values: Values, mask: Mask, arms: Sequence[str], seed: int) -> Iterator[tables.Row]:
+    (metric,) = values.metrics
+    found = estimates.rows(values, estimates.scales(values), mask[:, None], seed)
+    unasked = {**dict.fromkeys(OWN), "n": 0}
+    for arm in arms:
+        row = {**dict.fromkeys(DIFFERENCE.values()), **found.get((arm, metric), unasked)}
+        yield {**row, "arm": arm, "against": None}
 
 
 def _differences(
-    measured: _Measured, chosen: Sequence[tuple[str, str]], seed: int
+    values: Values, mask: Mask, chosen: Sequence[tuple[str, str]], seed: int
 ) -> Iterator[tables.Row]:
-    ours, theirs = (np.stack([measured.cells[pair[side]] for pair in chosen]) for side in (0, 1))
-    rows = estimates.compare(ours, theirs, seed)
-    adjusted = paired.holm(np.array([row["p_value"] for row in rows], dtype=float))
-    for (arm, other), row, p_adjusted in zip(chosen, rows, adjusted, strict=True):
-        yield {
-            **dict.fromkeys(OWN),
-            **measured.common,
-            **{column: row[name] for name, column in DIFFERENCE.items()},
-            "arm": arm,
-            "against": other,
-            "p_adjusted": number(p_adjusted),
-        }
+    cube = values.cube[:, :, mask]
+    refused = values.refused(values.coverage(mask[:, None]))[:, 0]
+    ours, theirs = ([values.arms.index(pair[side]) for pair in chosen] for side in (0, 1))
+    compared = [
+        estimates.refused(row) if refused[a] or refused[b] else row
+        for a, b, row in zip(
+            ours, theirs, estimates.compare(cube[ours], cube[theirs], seed), strict=True
+        )
+    ]
+    estimates.adjust(compared)
+    for (arm, other), row in zip(chosen, compared, strict=True):
+        renamed = {column: row[name] for name, column in DIFFERENCE.items()}
+        yield {**dict.fromkeys(OWN), **renamed, "arm": arm, "against": other}

@@ -1,4 +1,4 @@
-"""Loads metrics tables into one array, arms × metrics × prompts × turns, and names its slices.
+"""Loads metrics and judgements into one array, arms × metrics × prompts × turns; names its slices.
 
 Used by `alignlab.statistics.summarise` and `alignlab.statistics.shift`.
 """
@@ -6,8 +6,9 @@ Used by `alignlab.statistics.summarise` and `alignlab.statistics.shift`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,10 @@ Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 
 ALL = "all"
+GONE = "judgements for responses that no longer exist"
 ROUNDING = 1e-12
+SLACK = 1e-6
+"""How far beyond its scale an expected score may come to lie by rounding."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,44 @@ class Values:
     metrics: tuple[str, ...]
     cube: Array
     """Shape (arms, metrics, prompts, turns): NaN where there is no value, or no such turn."""
-    turns: npt.NDArray[np.int_]
-    """Shape (prompts,): how many turns each prompt has, so how many cells a metric should have."""
+    expected: Mask
+    """Same shape: where there should be a value, as the arm was asked or the judge was."""
     datasets: Names
     """Shape (prompts,): the dataset of each prompt."""
     categories: Names
     """Shape (prompts,): the category of each prompt."""
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric → ends of the scale that its judge uses; of judged metrics."""
+    floors: Mapping[str, float] = field(default_factory=dict)
+    """Metric → least coverage that a mean needs to be shown; none where absent."""
 
     def slices(self) -> Iterator[tuple[str, str, Mask]]:
         """Slices of the prompts, as `slices` yields them."""
         return slices(self.datasets, self.categories)
+
+    def of(self, metric: str) -> Values:
+        """The same of one metric."""
+        place = [self.metrics.index(metric)]
+        cube, expected = self.cube[:, place], self.expected[:, place]
+        return replace(self, metrics=(metric,), cube=cube, expected=expected)
+
+    def coverage(self, cells: Mask) -> Array:
+        """Share of the expected cells that have a value.
+
+        Args:
+            cells: which cells count; broadcasts to shape (prompts, turns).
+
+        Returns:
+            Shape (arms, metrics); NaN where no value is expected.
+        """
+        expected = (self.expected & cells).sum(axis=(2, 3))
+        known = (~np.isnan(self.cube) & self.expected & cells).sum(axis=(2, 3))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(known / expected)
+
+    def refused(self, coverage: Array) -> Mask:
+        """Where coverage, shape (arms, metrics), is too low for a mean to be shown; same shape."""
+        return coverage < np.array([self.floors.get(metric, 0.0) for metric in self.metrics])
 
 
 def slices(datasets: Names, categories: Names) -> Iterator[tuple[str, str, Mask]]:
@@ -64,35 +96,67 @@ def slices(datasets: Names, categories: Names) -> Iterator[tuple[str, str, Mask]
             yield dataset, str(kind), mask & (categories == kind)
 
 
-def load(arms: Sequence[str], metrics: Mapping[str, Path], prompts: Sequence[Path]) -> Values:
-    """Read the metrics table of each arm, with a place in the array for each turn of `prompts`.
+def load(
+    spec: Mapping[str, Any],
+    metrics: Mapping[str, Path],
+    judged: Mapping[str, Sequence[Path]],
+    asked: pd.DataFrame,
+) -> Values:
+    """Read the metrics and judgements of each arm, with a place in the array for each turn.
+
+    Of a judge's aspect, the metric `<judge>:<aspect>`, a value is the mean over samples that were
+    scored, and expected wherever the tables have a row. Of other metrics it is expected of every
+    prompt that the arm was asked.
+
+    Args:
+        spec: `arms`; of `asked`, if present, arm → datasets that it was asked (absent: all);
+            of judged metrics `scales` (metric → worst and best value) and `min_coverage` (judge →
+            least share of scored answers).
+        metrics: arm → its metrics table.
+        judged: arm → its judgements tables, of any judges.
+        asked: every prompt, as `read_prompts` gives them.
 
     Raises:
-        AlignlabError: there are no prompts, or a metrics table names a prompt or a turn that is
-            none of theirs.
+        AlignlabError: a table names a prompt or a turn that is none of `asked`; a score is not on
+            its scale.
     """
-    asked = read_prompts(prompts)
     turns = asked["turns"].map(len)
-    found = {arm: _cells(metrics[arm], turns) for arm in arms}
-    names = sorted(set().union(*(frame.columns for frame in found.values())))
-    flat = np.stack([found[arm].reindex(columns=names).to_numpy(float).T for arm in arms])
+    arms, scales = tuple(spec["arms"]), spec.get("scales", {})
+    rated = {arm: [_rated(path, turns, scales) for path in judged.get(arm, ())] for arm in arms}
+    wide = {arm: _wide([_measured(metrics[arm], turns), *rated[arm]], turns) for arm in arms}
+    names = sorted({name for values, _ in wide.values() for name in values})
+    by_judge = np.array([name in scales for name in names], dtype=bool)[:, None, None]
+    shape = (len(names), len(turns), turns.max())
+    cube, rows = (
+        np.stack(
+            [
+                found[side].reindex(columns=names).to_numpy(float).T.reshape(shape)
+                for found in wide.values()
+            ]
+        )
+        for side in (0, 1)
+    )
+    expected = np.stack([_asked(spec, arm, asked, turns) for arm in arms])[:, None]
+    floors = spec.get("min_coverage", {})
     return Values(
-        arms=tuple(arms),
+        arms=arms,
         metrics=tuple(names),
-        cube=flat.reshape(len(arms), len(names), len(turns), turns.max()),
-        turns=turns.to_numpy(),
+        cube=cube,
+        expected=np.where(by_judge, rows > 0, expected),
         datasets=asked["dataset"].to_numpy(str),
         categories=asked["category"].to_numpy(str),
+        scales={name: scales[name] for name in names if name in scales},
+        floors={name: floors.get(name.rpartition(":")[0], 0.0) for name in names if name in scales},
     )
 
 
 def read_prompts(paths: Sequence[Path]) -> pd.DataFrame:
-    """`dataset`, `category` and `turns` of every prompt, by prompt id in sorted order.
+    """`dataset`, `category`, `source`, `turns` and `tags` of every prompt, by its id, sorted.
 
     Raises:
         AlignlabError: there are no prompts.
     """
-    columns = ["prompt_id", "dataset", "category", "turns"]
+    columns = ["prompt_id", "dataset", "category", "source", "turns", "tags"]
     rows = [tables.read("prompts", path).select(columns).to_pandas() for path in paths]
     asked = pd.concat(rows).drop_duplicates("prompt_id").set_index("prompt_id").sort_index()
     if asked.empty:
@@ -100,15 +164,63 @@ def read_prompts(paths: Sequence[Path]) -> pd.DataFrame:
     return asked
 
 
-def _cells(path: Path, turns: pd.Series) -> pd.DataFrame:
-    """One metrics table as (prompt, turn) × metrics, every prompt as wide as the longest."""
-    frame = tables.read("metrics", path).to_pandas()
+def check_asked(frame: pd.DataFrame, turns: pd.Series, path: Path, why: str) -> None:
+    """Check that every row of a table, by `prompt_id` and `turn`, is about a turn that there is.
+
+    Args:
+        frame: the table.
+        turns: how many turns each prompt has, by its id.
+        path: where the table is from.
+        why: what is wrong with any other row.
+
+    Raises:
+        AlignlabError: there is such a row.
+    """
     known = frame["turn"].to_numpy() < turns.reindex(frame["prompt_id"], fill_value=0).to_numpy()
     if not known.all():
         name, turn = frame.loc[~known, ["prompt_id", "turn"]].iloc[0]
-        raise AlignlabError(f"{path}: prompt {name!r}, turn {turn}: not in any prompts table")
-    values = frame.groupby(["prompt_id", "turn", "metric"])["value"].mean().unstack("metric")
-    return values.reindex(pd.MultiIndex.from_product([turns.index, range(turns.max())]))
+        raise AlignlabError(f"{path}: prompt {name!r}, turn {turn}: {why}")
+
+
+def _asked(spec: Mapping[str, Any], arm: str, asked: pd.DataFrame, turns: pd.Series) -> Mask:
+    """Cells that an arm was asked, shape (prompts, turns)."""
+    names = spec.get("asked", {}).get(arm, asked["dataset"])
+    exists = np.arange(turns.max()) < turns.to_numpy()[:, None]
+    return np.asarray(exists & asked["dataset"].isin(names).to_numpy()[:, None])
+
+
+def _measured(path: Path, turns: pd.Series) -> pd.DataFrame:
+    """`prompt_id`, `turn`, `metric` and `value` of a metrics table."""
+    frame = tables.read("metrics", path).to_pandas()
+    check_asked(frame, turns, path, "not in any prompts table")
+    return frame
+
+
+def _rated(path: Path, turns: pd.Series, scales: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """The same of a judgements table; an answer that could not be scored has no value."""
+    columns = ["judge", "prompt_id", "turn", "aspect", "status", "score"]
+    frame = tables.opened("judgements", path).read(columns=columns).to_pandas()
+    check_asked(frame, turns, path, GONE)
+    frame["metric"] = frame["judge"] + ":" + frame["aspect"]
+    frame["value"] = frame["score"].where(frame["status"] == "scored")
+    for metric, values in frame.groupby("metric")["value"]:
+        if metric not in scales:
+            raise AlignlabError(f"{path}: {metric!r} is none of the experiment's aspects")
+        low, high = scales[metric]
+        if (off := values[(values < low - SLACK) | (values > high + SLACK)]).size:
+            raise AlignlabError(f"{path}: {metric}: {off.iloc[0]:g} is not within {low:g}-{high:g}")
+    return frame
+
+
+def _wide(frames: Sequence[pd.DataFrame], turns: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean and number of rows as (prompt, turn) × metrics, every prompt as wide as the longest."""
+    long = pd.concat([frame[["prompt_id", "turn", "metric", "value"]] for frame in frames])
+    cells = pd.MultiIndex.from_product([turns.index, range(turns.max())])
+    groups = long.groupby(["prompt_id", "turn", "metric"])["value"]
+    mean, size = (
+        found.unstack("metric").reindex(cells) for found in (groups.mean(), groups.size())
+    )
+    return mean, size
 
 
 def over_turns(cells: Array) -> Array:

@@ -1,0 +1,180 @@
+from itertools import chain
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from alignlab.errors import AlignlabError
+from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.judging import local
+from alignlab.judging.cases import Case
+from alignlab.judging.prompts import message
+
+ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]
+CASES = [Case(f"q/{i}", 0, 0, {"query": "What? " * i, "answer": a}) for i, a in enumerate(ANSWERS)]
+
+
+def aspect(name, says, values):
+    named = {"name": name, "label": name.title(), "meaning": f"is it of {name}?", "levels": {}}
+    return {**named, "says": says, "values": values}
+
+
+RUBRIC = {
+    "name": "toy",
+    "instructions": "Rate.\n{aspects}\n",
+    "case": "Q: {query}\nA: {answer}\n",
+    "ask": "{aspect} ({scale}):",
+    "aspects": [
+        aspect("use", ["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5]),
+        aspect("truth", ["B", "C", "A"], [0, 0.5, 1]),
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, repository_root):
+    """A tiny random chat model."""
+    path = tmp_path_factory.mktemp("judge")
+    tokenizer = AutoTokenizer.from_pretrained(repository_root / "config/catalog/tiny-tokenizer")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=1024,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def judge_of(folder, tmp_path, batch_size=2, **changes):
+    spec = {"kind": "local", "model": "tiny", "engine": {"dtype": "float32"}, **changes}
+    return local.load(spec, folder, tmp_path, batch_size)
+
+
+@pytest.fixture
+def any_mass(monkeypatch):
+    """A random model spreads its bets; let every score count."""
+    monkeypatch.setattr(local, "MIN_MASS", 0)
+
+
+def by_index(judge, cases=CASES, rubric=RUBRIC):
+    found = list(judge.judge(rubric, cases))
+    assert sorted(index for index, _ in found) == list(range(len(cases)))
+    return [scores for _, scores in sorted(found, key=lambda pair: pair[0])]
+
+
+def flat(scores):
+    return list(chain.from_iterable(scores))
+
+
+@torch.inference_mode()
+def chances(folder, case, aspect):
+    """Of all next tokens, by transformers' own forward pass over the model's own template."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = message(RUBRIC, case, aspect)
+    prompt = [{"role": "user", "content": text}]
+    ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    probabilities = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+    return probabilities[tokenizer.convert_tokens_to_ids(aspect["says"])].double()
+
+
+def test_a_score_is_the_expected_value_over_the_words_of_the_scale(folder, tmp_path, any_mass):
+    for case, scores in zip(CASES, by_index(judge_of(folder, tmp_path)), strict=True):
+        assert [score.aspect for score in scores] == ["use", "truth"]
+        for one, score in zip(RUBRIC["aspects"], scores, strict=True):
+            right = chances(folder, case, one)
+            shares = right / right.sum()
+            value = (shares * torch.tensor(one["values"])).sum().item()
+            assert score.status == "scored"
+            assert score.value == pytest.approx(value, abs=1e-4)
+            assert score.distribution == pytest.approx(shares.tolist(), abs=1e-4)
+            assert score.mass == pytest.approx(right.sum().item(), abs=1e-4)
+            assert score.raw == one["says"][int(right.argmax())]
+            assert score.seconds > 0
+            assert score.reason is None
+
+
+def test_a_score_does_not_depend_on_other_cases(folder, tmp_path, any_mass, monkeypatch):
+    judge = judge_of(folder, tmp_path)
+    together = by_index(judge, CASES)
+    monkeypatch.setattr(local, "WINDOW", 1)
+    for alone in (by_index(judge, CASES), [by_index(judge, [case])[0] for case in CASES]):
+        for a, b in zip(flat(together), flat(alone), strict=True):
+            assert a.value == pytest.approx(b.value, abs=1e-4)
+
+
+def test_a_judge_about_to_say_something_else_is_not_scored(folder, tmp_path, monkeypatch):
+    judge = judge_of(folder, tmp_path)
+    masses = [score.mass for score in flat(by_index(judge))]
+    middle = sorted(masses)[len(masses) // 2]
+    monkeypatch.setattr(local, "MIN_MASS", middle)
+    for score in flat(by_index(judge)):
+        if score.mass < middle:
+            assert (score.status, score.value, score.distribution) == ("unparseable", None, None)
+            assert f"{score.mass:.2g}" in score.raw
+        else:
+            assert score.status == "scored"
+
+
+def test_a_reason_is_what_the_judge_says_when_asked_why(folder, tmp_path, any_mass):
+    scores = by_index(judge_of(folder, tmp_path, reason_tokens=6))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    for case, of_case in zip(CASES, scores, strict=True):
+        for one, score in zip(RUBRIC["aspects"], of_case, strict=True):
+            talk = [
+                {"role": "user", "content": message(RUBRIC, case, one)},
+                {"role": "assistant", "content": score.raw},
+                {"role": "user", "content": local.WHY},
+            ]
+            ids = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
+            options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+            said = model.generate(torch.tensor([ids]), **options)[0, len(ids) :]
+            assert score.reason == tokenizer.decode(said, skip_special_tokens=True).strip()
+            assert score.reason
+
+
+def test_a_case_that_does_not_fit_is_skipped_and_the_others_are_not(folder, tmp_path, any_mass):
+    long = Case("q/long", 0, 0, {"query": "What?", "answer": "never " * 300})
+    first, skipped, last = by_index(judge_of(folder, tmp_path), [CASES[0], long, CASES[2]])
+    assert {score.status for score in first + last} == {"scored"}
+    for score in skipped:
+        assert score.status == "skipped"
+        assert score.value is None
+        assert "256-token window of tiny" in score.raw
+
+
+@pytest.mark.parametrize("word", ["10", "yes", "1 "])
+def test_a_word_of_several_tokens_is_refused_by_name(folder, tmp_path, word):
+    rubric = {**RUBRIC, "aspects": [RUBRIC["aspects"][0], aspect("tone", ["1", word], [0, 1])]}
+    with pytest.raises(AlignlabError, match=f"rubric toy, aspect tone: '{word}'.* judge tiny"):
+        next(iter(judge_of(folder, tmp_path).judge(rubric, CASES)))
+
+
+def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = None
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(AlignlabError, match="no chat template"):
+        judge_of(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["judge/quality", "judge/safety", "judge/pairwise"])
+def test_the_aspects_of_a_shipped_rubric_share_all_but_a_short_end(name):
+    rubric = resolved_rubric(name)
+    places = ("query", "answer", "answer_a", "answer_b")
+    case = Case("q/1", 0, 0, {"conversation": "", **{place: f"<{place}>" for place in places}})
+    first, *others = [message(rubric, case, one) for one in rubric["aspects"]]
+    for other in others:
+        common = next(i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
+        assert "<answer" in first[:common]
+        assert len(first) - common < 100

@@ -1,0 +1,302 @@
+import json
+import socket
+from contextlib import closing
+
+import pytest
+from endpoint import (
+    RUBRIC,
+    completion,
+    drips,
+    drops,
+    fails,
+    hangs,
+    once,
+    says,
+    serving,
+    verdicts,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignlab.engines.replies import Reply
+from alignlab.errors import AlignlabError
+from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.judging.cases import Case
+from alignlab.judging.openai import Form, load, preview
+
+SECRET = "sk-loopback-5fa1"
+RETRIES = 2
+ENTRY = {
+    "kind": "openai",
+    "model": "judge-2024-01-01",
+    "key": "LOOPBACK_KEY",
+    "structured": "json_schema",
+    "max_tokens": 64,
+    "concurrency": 8,
+    "timeout": 0.8,
+    "retries": RETRIES,
+}
+
+TWICE = verdicts("4").replace("depth", "help-fulness")
+HALF_A_LETTER = verdicts("4").replace("is", "\\ud800")
+good = says(completion(verdicts("4")))
+QUICK = {"retry_after_ms": "1"}
+FAULTS = {
+    "good": (good, "scored", 1),
+    "number": (says(completion(verdicts(4, 3.0))), "scored", 1),
+    "spaced": (says(completion(verdicts(" 4 "))), "scored", 1),
+    "prose": (says(completion(f"I {{think}}:\n```json\n{verdicts('4')}\n```\nSo.")), "scored", 1),
+    "twice-the-same": (says(completion(verdicts("4") * 2)), "scored", 1),
+    "no-usage": (says(completion(verdicts("4"), usage=None)), "scored", 1),
+    "busy-once": (once(fails(429, **QUICK), good), "scored", 2),
+    "broken-once": (once(fails(500, **QUICK), good), "scored", 2),
+    "hangs-once": (once(hangs, good), "scored", 2),
+    "drops-once": (once(drops, good), "scored", 2),
+    "busy": (fails(429, **QUICK), "api_error", 1 + RETRIES),
+    "broken": (fails(500, **QUICK), "api_error", 1 + RETRIES),
+    "hangs": (hangs, "api_error", 1 + RETRIES),
+    "drips": (drips, "api_error", 1 + RETRIES),
+    "drops": (drops, "api_error", 1 + RETRIES),
+    "too-long": (fails(400, "context", "context_length_exceeded", "messages"), "api_error", 1),
+    "odd-error": (fails(400, "\ud800"), "api_error", 1),
+    "no-body": (says(""), "api_error", 1),
+    "no-choices": (says('{"choices": []}'), "api_error", 1),
+    "web-page": (says("<html>hello</html>"), "api_error", 1),
+    "half-a-body": (says(completion(verdicts("4"))[:50]), "api_error", 1),
+    "refuses": (says(completion(None, refusal="I cannot")), "refused", 1),
+    "filtered": (says(completion("", "content_filter")), "refused", 1),
+    "filters": (fails(400, "filtered", "content_filter", "prompt"), "refused", 1),
+    "no-json": (says(completion("four out of five")), "unparseable", 1),
+    "broken-json": (says(completion(verdicts("4").replace(":", "=", 1))), "unparseable", 1),
+    "cut-off": (says(completion(verdicts("4"), "length")), "unparseable", 1),
+    "half": (says(completion(verdicts("4")[:-3])), "unparseable", 1),
+    "empty": (says(completion("")), "unparseable", 1),
+    "nothing": (says(completion(None)), "unparseable", 1),
+    "half-a-letter": (says(completion(HALF_A_LETTER)), "scored", 1),
+    "too-high": (says(completion(verdicts("6", 55))), "unparseable", 1),
+    "between": (says(completion(verdicts(3.5, "3.5"))), "unparseable", 1),
+    "word": (says(completion(verdicts("excellent", "N/A"))), "unparseable", 1),
+    "other-types": (says(completion(verdicts(True, None))), "unparseable", 1),
+    "undecided": (says(completion(verdicts("4", "1") + verdicts("2", "5"))), "unparseable", 1),
+    "bare": (says(completion('{"help-fulness": 4, "depth": 3}')), "unparseable", 1),
+    "key-twice": (says(completion(TWICE)), "unparseable", 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("LOOPBACK_KEY", SECRET)
+
+
+def case(text, number=0):
+    return Case(f"d/{number}", 0, 0, {"query": text, "answer": "x"})
+
+
+def rate(url, folder, words, **changes):
+    """{word: scores} of cases that begin with these words, and how many came."""
+    given = {**ENTRY, "base_url": url, **changes}
+    spec = {name: value for name, value in given.items() if value is not None}
+    judge = load(spec, None, folder / "replies.jsonl", 8)
+    cases = [case(word, at) for at, word in enumerate(words)]
+    found = list(judge.judge(RUBRIC, cases))
+    assert sorted(index for index, _ in found) == list(range(len(cases))), "each exactly once"
+    return {words[index]: scores for index, scores in found}
+
+
+def test_every_failure_becomes_its_status_and_only_failures_are_asked_again(tmp_path):
+    words = [*(f"fine-{i}" for i in range(20)), *FAULTS]
+
+    def plan(word):
+        if word in FAULTS:
+            return FAULTS[word][0]
+        number = int(word.removeprefix("fine-"))
+        return says(completion(verdicts(str(1 + number % 5), str(1 + number % 3))))
+
+    with serving(plan) as server:
+        found = rate(server.url, tmp_path, words)
+        assert {w: {s.status for s in found[w]} for w in FAULTS} == {
+            word: {status} for word, (_, status, _) in FAULTS.items()
+        }
+        assert {w: server.calls[w] for w in FAULTS} == {w: n for w, (*_, n) in FAULTS.items()}
+        for number in range(20):
+            values = [score.value for score in found[f"fine-{number}"]]
+            assert values == [10 * (1 + number % 5), 10 * (1 + number % 3)]
+        for word, (_, status, _) in FAULTS.items():
+            wanted = [40, 30] if status == "scored" else [None, None]
+            assert [score.value for score in found[word]] == wanted, word
+            assert status == "scored" or found[word][0].raw is not None
+            assert all(f"{score.reason}{score.raw}".encode() for score in found[word])
+        assert server.peak <= ENTRY["concurrency"]
+
+        before = server.calls.copy()
+        again = rate(server.url, tmp_path, words)
+        asked = server.calls - before
+    assert asked == {w: n for w, (_, status, n) in FAULTS.items() if status != "scored"}
+    scored = [w for w in words if found[w][0].status == "scored"]
+    assert {w: again[w] for w in scored} == {w: found[w] for w in scored}, "the very same scores"
+    assert SECRET not in (tmp_path / "replies.jsonl").read_text()
+
+
+def test_waits_as_long_as_the_endpoint_asks(tmp_path):
+    busy = once(fails(429, Retry_After="1"), good)
+    with serving(lambda word: busy) as server:
+        found = rate(server.url, tmp_path, ["a"])
+    first, second = server.times["a"]
+    assert found["a"][0].status == "scored"
+    assert second - first >= 1, "the library alone would have tried after half a second"
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "named"),
+    [
+        (fails(401, f"Incorrect key: {SECRET}"), {}, "LOOPBACK_KEY"),
+        (fails(403), {}, "LOOPBACK_KEY"),
+        (fails(401), {"key": None}, "key: null"),
+        (fails(429, code="insufficient_quota", x_should_retry="false"), {}, "nothing left"),
+        (fails(404), {}, "judge-2024-01-01"),
+        (fails(400, "unsupported", param="response_format"), {}, "structured: json_schema"),
+        (fails(400, "no json_object"), {"structured": "json_object"}, "structured: json_object"),
+        (fails(400, "use another", param="max_tokens"), {}, "max_tokens"),
+    ],
+)
+def test_what_would_fail_every_call_ends_the_job_after_one(tmp_path, fault, changes, named):
+    with serving(lambda word: fault) as server:
+        with pytest.raises(AlignlabError) as caught:
+            rate(server.url, tmp_path, list("abcdefgh"), **changes)
+        assert server.calls.total() == 1
+        assert named in str(caught.value)
+        assert server.url in str(caught.value)
+        assert SECRET not in str(caught.value) + (tmp_path / "replies.jsonl").read_text()
+
+
+def test_an_endpoint_that_is_not_there_is_named(tmp_path):
+    with closing(socket.socket()) as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+    with pytest.raises(AlignlabError, match=f"base_url {url} cannot be reached"):
+        rate(url, tmp_path, list("abcdefgh"), retries=0)
+
+
+def test_an_endpoint_that_goes_away_ends_the_job(tmp_path):
+    words = ["fine", *(f"gone-{i}" for i in range(300))]
+    with serving(lambda word: good if word == "fine" else drops) as server:
+        with pytest.raises(AlignlabError, match="cannot be reached"):
+            rate(server.url, tmp_path, words, retries=0)
+        assert server.calls.total() < 100
+        assert rate(server.url, tmp_path, ["fine"])["fine"][0].status == "scored"
+        assert server.calls["fine"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"key": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
+        ({"max_usd": 1.0}, "price"),
+        ({"key": "BROKEN_KEY"}, "BROKEN_KEY is no key"),
+        ({"base_url": "localhost:8000"}, "localhost:8000"),
+        ({"base_url": "http://localhost:port/v1"}, "http://localhost:port/v1"),
+    ],
+)
+def test_bad_settings_are_named_before_any_call(tmp_path, changes, named, monkeypatch):
+    monkeypatch.setenv("BROKEN_KEY", f"{SECRET}\n{SECRET}")
+    spec = {**ENTRY, "base_url": "http://127.0.0.1:9/v1", **changes}
+    with pytest.raises(AlignlabError, match=named):
+        load(spec, None, tmp_path / "replies.jsonl", 8)
+
+
+def test_the_same_case_is_asked_for_again_within_a_table_and_never_after(tmp_path):
+    answers = iter(range(1, 6))
+    with serving(lambda word: says(completion(verdicts(next(answers))))) as server:
+        runs = []
+        for _ in range(2):
+            spec = {**ENTRY, "base_url": server.url, "concurrency": 1}
+            judge = load(spec, None, tmp_path / "replies.jsonl", 1)
+            cases = [case("same", number) for number in range(2)]
+            halves = [list(judge.judge(RUBRIC, part)) for part in (cases, cases)]
+            runs.append([scores[0].value for half in halves for _, scores in half])
+    assert server.calls["same"] == 4
+    assert runs == [[10, 20, 30, 40]] * 2
+
+
+@pytest.mark.parametrize("structured", ["json_schema", "json_object", "none"])
+def test_what_is_sent(tmp_path, structured):
+    with serving(lambda word: good) as server:
+        rate(server.url, tmp_path, ["a"], structured=structured)
+    (sent,) = server.bodies
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("judge-2024-01-01", 0, 64)
+    system, user = (message["content"] for message in sent["messages"])
+    assert all(part in system for part in ("JSON", '"1 | 2 | 3 | 4 | 5"', "Help-Fulness"))
+    assert user == "a\nx"
+    form = sent.get("response_format")
+    assert (form["type"] if form else "none") == structured
+    if structured == "json_schema":
+        schema = form["json_schema"]["schema"]
+        assert list(schema["properties"]) == schema["required"] == ["help-fulness", "depth"]
+        (verdict,) = schema["$defs"].values()
+        assert list(verdict["properties"]) == verdict["required"] == ["reason", "score"]
+        assert verdict["properties"]["score"]["enum"] == list("12345")
+        assert schema["additionalProperties"] is verdict["additionalProperties"] is False
+
+
+def test_two_answers_are_compared(tmp_path):
+    aspect = {**RUBRIC["aspects"][0], "says": ["A", "tie", "B"], "values": [0.0, 0.5, 1.0]}
+    rubric = {**RUBRIC, "case": "{query}|{answer_a}|{answer_b}", "aspects": [aspect]}
+    case = Case("d/0", 0, 0, {"query": "q", "answer_a": "left", "answer_b": "right"})
+    with serving(lambda word: says(completion(verdicts("TIE")))) as server:
+        judge = load({**ENTRY, "base_url": server.url}, None, tmp_path / "replies.jsonl", 8)
+        ((_, (score,)),) = judge.judge(rubric, [case])
+    assert score.value == 0.5
+    assert server.bodies[0]["messages"][1]["content"] == "q|left|right"
+
+
+def test_cost_and_time_are_shared_by_the_aspects(tmp_path):
+    price = {"prompt": 1000.0, "completion": 10_000.0}
+    with serving(lambda word: good) as server:
+        ((first, second),) = rate(server.url, tmp_path, ["a"], price=price).values()
+        (unknown, _) = rate(server.url, tmp_path, ["a"])["a"]
+    assert first.cost_usd == second.cost_usd == pytest.approx((40 * 1000 + 20 * 10_000) / 2e6)
+    assert 0 < first.seconds == second.seconds
+    assert unknown.cost_usd is None
+
+
+JUNK = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]), max_size=20)
+SCORES = st.one_of(st.integers(-1, 7), st.floats(), st.text(max_size=3), st.none(), st.booleans())
+
+
+@given(before=JUNK, after=JUNK, first=SCORES, second=SCORES)
+def test_an_aspect_is_scored_if_and_only_if_its_word_is_of_the_scale(before, after, first, second):
+    reply = Reply(outcome="answered", text=before + verdicts(first, second) + after)
+    for given_score, score in zip((first, second), Form(RUBRIC).scores(reply), strict=True):
+        number = isinstance(given_score, int | float) and not isinstance(given_score, bool)
+        word = f"{given_score:g}" if number else given_score
+        wanted = word.strip() if isinstance(word, str) else None
+        if wanted in ("1", "2", "3", "4", "5"):
+            assert (score.status, score.value) == ("scored", 10 * int(wanted))
+        else:
+            assert (score.status, score.value) == ("unparseable", None)
+
+
+@given(st.text(alphabet='{}[]":,1 \\help-fulnessdepthreasonscore\n', max_size=200))
+def test_any_reply_is_read_without_an_error(text):
+    for score in Form(RUBRIC).scores(Reply(outcome="answered", text=text)):
+        assert score.status == "unparseable"
+
+
+def test_a_deeply_nested_reply_is_read_without_an_error():
+    text = '{"a":' * 20_000 + verdicts("4")
+    (score, _) = Form(RUBRIC).scores(Reply(outcome="answered", text=text[:60_000]))
+    assert score.status == "unparseable"
+
+
+def test_preview_estimates_calls_tokens_and_dollars(repository):
+    rubric = resolved_rubric("judge/quality")
+    entry = {**ENTRY, "max_tokens": 1024, "price": {"prompt": 10.0, "completion": 30.0}}
+    little, much = (preview(rubric, 100, size, entry) for size in (0, 4000))
+    assert little.calls == much.calls == 100
+    assert much.prompt_tokens - little.prompt_tokens == pytest.approx(100 * 1000, abs=100)
+    assert much.completion_tokens == 100 * 5 * 65
+    paid = (much.prompt_tokens * 10 + much.completion_tokens * 30) / 1e6
+    assert much.usd == pytest.approx(paid)
+    words = len(json.dumps(rubric["instructions"])) / 4
+    assert little.prompt_tokens > 100 * words
+    assert preview(rubric, 100, 0, {**entry, "price": None}).usd is None

@@ -1,0 +1,168 @@
+"""The page's sections on judging, and what reaches its scripts."""
+
+import re
+
+import pytest
+from synthetic import HOSTILE, embedded
+from synthetic_judging import GOOD, POOR, REFUSED, UNTRIED
+
+from alignlab import tables
+from alignlab.reporting import judged_page, results
+from alignlab.reporting.headlines import headlines
+from alignlab.reporting.payload import payload
+from alignlab.reporting.report import build_report
+
+SECTIONS = ("judged", "qualification", "breakdown")
+
+
+@pytest.fixture(scope="module")
+def page(judged_study):
+    return judged_study.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def data(page):
+    return embedded(page)
+
+
+def section(page, name):
+    """Text of a section, without tags and runs of white space."""
+    (found,) = re.findall(rf'<section id="{name}".*?</section>', page, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", found).split()).replace("&#39;", "'")
+
+
+def rebuilt(study, folder, **changed):
+    """The page with some arguments changed."""
+    outputs = {"output": folder / "p.html", "figures": folder / "f"}
+    build_report(**study.arguments | outputs | changed)
+    return outputs["output"].read_text(encoding="utf-8")
+
+
+def test_sections_are_there_with_judges_and_not_without(page, plain_study, tmp_path):
+    plain = rebuilt(plain_study, tmp_path)
+    for name in SECTIONS:
+        assert f'id="{name}"' in page
+        assert f'id="{name}"' not in plain
+        assert f'href="#{name}"' not in plain
+
+
+def test_each_judge_has_table_radar_duels_and_self_preference(page, judged_study):
+    text = section(page, "judged")
+    assert text.count("Radar.") == text.count("Two answers at a time") == 2
+    assert text.count("Self-preference. chat was answered by the judge’s own model.") == 1
+    assert text.index(POOR) < text.index("Self-preference")
+    assert "? Engagement: not tried." in text
+    assert {path.stem for path in judged_study.figures.glob("judged-*")} == {
+        f"judged-{GOOD}-1-5",
+        f"judged-{POOR}-1-5",
+    }
+
+
+def test_each_aspect_has_a_verdict(page):
+    text = section(page, "qualification")
+    assert text.count("It tells ") == 5
+    assert text.count("It cannot tell ") == 6
+    assert "Engagement Not tried Whether it can judge this is not known." in text
+    assert "Krippendorff’s alpha" in text
+
+
+def test_what_an_unqualified_judge_says_is_not_stated(page):
+    text = section(page, "changed")
+    stated, unstated = text.split("Not stated: ", 1)
+    assert "Helpfulness · gpt" in stated
+    assert f"Engagement · {GOOD}" not in stated
+    assert POOR not in stated
+    assert f"Engagement · {GOOD}, since the judge is not qualified: not tried." in unstated
+
+
+def test_judged_metrics_come_first_with_their_doubts(data):
+    judged = [metric for metric in data["metrics"] if metric["aspect"]]
+    assert data["metrics"][: len(judged)] == judged
+    assert len(judged) == 12
+    assert all(metric["main"] for metric in judged)
+    doubts = {metric["name"]: metric["aspect"]["doubt"] for metric in judged}
+    assert doubts[f"{GOOD}:helpfulness"] == ""
+    assert doubts[f"{GOOD}:{UNTRIED}"] == "not tried"
+
+
+def test_a_refused_mean_keeps_its_coverage(data):
+    arm, aspect = REFUSED
+    cell = data["slices"][0]["estimates"][arm][f"{GOOD}:{aspect}"]
+    assert cell["value"] is None
+    assert 0 < cell["coverage"] < 0.9
+
+
+def test_judgements_are_beside_their_answers_and_short(data, page):
+    prompts = {prompt["id"]: prompt for prompt in data["prompts"]}
+    planted = prompts["mt-bench/81"]["answers"]["zero-shot"][0]["judged"]
+    assert planted[f"{GOOD}:clarity"]["reason"] == HOSTILE
+    answers = [a for p in prompts.values() for rows in p["answers"].values() for a in rows]
+    said = [each for answer in answers for each in answer["judged"].values()]
+    assert {frozenset(each) for each in said} == {
+        frozenset({"score", "reason"}),
+        frozenset({"score", "shares"}),
+        frozenset({"status"}),
+    }
+    shares = [share for each in said for share in each.get("shares", ())]
+    assert all(share == round(share, 2) for share in shares)
+    assert "planted raw reply" not in page
+    safety = prompts["strict/0"]["answers"]["chat"][0]["judged"]
+    assert safety.keys() == {f"{GOOD}:safety", f"{POOR}:safety"}
+
+
+def test_every_group_of_the_breakdown_reaches_the_page(data, judged_study):
+    rows = list(tables.rows("breakdown", judged_study.arguments["breakdown"]))
+    for row in rows:
+        found = data["breakdown"][row["metric"]][row["by"]][row["group"]][row["arm"]]
+        mean = None if row["mean"] is None else pytest.approx(row["mean"], abs=1e-3)
+        assert (found[0], found[3]) == (mean, row["n"])
+    assert len(rows) > 100
+
+
+def read_again(study, **changed):
+    """The tables of a study, with some arguments of reading them changed."""
+    names = ("spec", "statistics", "comparisons", "responses", "metrics", "prompts")
+    names += ("qualification", "judgements")
+    return results.read(**{name: study.arguments[name] for name in names} | changed)
+
+
+def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path):
+    rows = list(tables.rows("statistics", judged_study.arguments["statistics"]))
+    kept = [
+        row
+        for row in rows
+        if row["arm"] != "chat" or (row["dataset"] != "strict" and row["metric"] != "gpt:safety")
+    ]
+    tables.write("statistics", tmp_path / "s.parquet", kept, {})
+    given = judged_study.arguments["judgements"]
+    some = {arm: paths for arm, paths in given.items() if arm != "chat"}
+    found = read_again(judged_study, statistics=tmp_path / "s.parquet", judgements=some)
+    data = payload(found, {})
+    strict = next(each for each in data["slices"] if each["label"] == "strict")
+    assert strict["estimates"].keys() == {"zero-shot", "urial"}
+    assert "gpt:safety" not in data["slices"][0]["estimates"]["chat"]
+    assert data["prompts"][0]["answers"]["chat"][0]["judged"] == {}
+    (good, _) = judged_page.read(found, tmp_path / "figures", None, None)
+    values = dict(good.views[0].rows)
+    assert [values[arm][-1].text for arm in ("zero-shot", "chat")] == ["2.67", "–"]
+
+
+def test_without_qualification_nothing_that_a_judge_says_is_stated(judged_study):
+    labels = [each.label for each in headlines(read_again(judged_study))]
+    untried = [each.label for each in headlines(read_again(judged_study, qualification=None))]
+    assert [label for label in labels if label not in untried] != []
+    assert not [label for label in untried if "·" in label]
+
+
+def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
+    spec = judged_study.arguments["spec"] | {"judged": []}
+    kept = [
+        row
+        for row in tables.rows("statistics", judged_study.arguments["statistics"])
+        if ":" not in row["metric"]
+    ]
+    tables.write("statistics", tmp_path / "s.parquet", kept, {})
+    page = rebuilt(judged_study, tmp_path, spec=spec, statistics=tmp_path / "s.parquet")
+    text = section(page, "judged")
+    assert text.count("Two answers at a time") == 2
+    assert "Radar." not in text

@@ -1,0 +1,132 @@
+"""How judges at work become artefacts: controls, judgements, preferences.
+
+alignlab check demo                         # print the artefacts that these functions give
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from alignlab.experiment.artefact import Artefact
+from alignlab.experiment.catalog import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
+from alignlab.experiment.judging import Judge
+from alignlab.experiment.making import Parents
+from alignlab.experiment.rubrics import resolved_rubric, rubric
+from alignlab.experiment.specs import coded, content, dump, place
+
+if TYPE_CHECKING:
+    from alignlab.experiment.plan import Plan
+
+RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
+"""Keys of a judge that change no score, and so no digest."""
+
+
+def judged_arms(plan: Plan, judge: Judge) -> tuple[str, ...]:
+    """The arms whose answers a judge scores."""
+    return judge.arms or plan.experiment.arm_names
+
+
+def judgements(plan: Plan, judge: Judge, arm: str) -> Artefact:
+    """A judge's scores of an arm's answers."""
+    entry = plan.catalog.judges[judge.judge]
+    if isinstance(entry, PublishedJudge):
+        return _published(plan, judge, entry, arm)
+    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
+    return _asked(plan, judge, "judgements", f"{judge.name}.{arm}", parents)
+
+
+def controls(plan: Plan, judge: Judge) -> Artefact:
+    """Answers of an arm, spoilt on purpose."""
+    assert judge.controls is not None
+    arm = judge.controls.arm
+    spec = {**dump(judge.controls), "seed": plan.experiment.seed}
+    # A local judge is a function of its text; asking it again would say nothing.
+    spec["again"] = isinstance(plan.catalog.judges[judge.judge], OpenaiJudge)
+    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
+    return Artefact("controls", arm, coded(spec, "alignlab.judging.controls"), parents)
+
+
+def tried(plan: Plan, judge: Judge) -> list[Artefact]:
+    """What a judge says of controls: scores, and duels of an arm with itself."""
+    if judge.controls is None:
+        return []
+    arm = judge.controls.arm
+    parents: Parents = {
+        "responses": controls(plan, judge),
+        "prompts": _prompts(plan, judge, arm),
+    }
+    scored = _asked(plan, judge, "judgements", f"{judge.name}.{arm}.controls", parents)
+    itself = [preferences(plan, judge, arm, arm)] if judge.duels else []
+    return [scored, *itself]
+
+
+def preferences(plan: Plan, judge: Judge, a: str, b: str) -> Artefact:
+    """Which of two arms' answers a judge prefers."""
+    shared = {*_datasets(plan, judge, a)} & {*_datasets(plan, judge, b)}
+    parents: Parents = {
+        "a": plan.arm(a),
+        "b": plan.arm(b),
+        "prompts": [p for p in plan.prompts if p.name in shared],
+    }
+    return _asked(plan, judge, "preferences", f"{judge.name}.{a}-vs-{b}", parents)
+
+
+def all_of(plan: Plan, judge: Judge) -> Iterator[Artefact]:
+    """Every table that a judge fills."""
+    if pointwise(judge):
+        yield from (judgements(plan, judge, arm) for arm in judged_arms(plan, judge))
+    yield from (preferences(plan, judge, a, b) for a, b in judge.duels)
+    yield from tried(plan, judge)
+
+
+def pointwise(judge: Judge) -> list[str]:
+    """The rubrics that rate one answer."""
+    return [name for name in judge.rubrics if not rubric(name).compares]
+
+
+def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) -> Artefact:
+    entry = plan.catalog.judges[judge.judge]
+    compares = stage == "preferences"
+    names = [name for name in judge.rubrics if rubric(name).compares == compares]
+    spec: dict[str, Any] = {
+        "judge": judge.name,
+        "entry": _semantic(entry),
+        "rubrics": [resolved_rubric(name) for name in names],
+    }
+    if isinstance(entry, LocalJudge):
+        spec["engine"] = dump(plan.experiment.engine)
+        parents = {**parents, "model": plan.model(entry.model)}
+    job = "compare" if compares else "judge"
+    signed = coded(spec, f"alignlab.judging.{job}", f"alignlab.judging.{entry.kind}")
+    besides = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
+    return Artefact(stage, name, signed, parents, {"runtime": besides})
+
+
+def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Artefact:
+    published = next(p for p in plan.experiment.published if p.name == arm)
+    sources = entry.judgements[published.responses]
+    spec = {
+        "judge": judge.name,
+        "arm": arm,
+        "rubrics": [resolved_rubric(name) for name in pointwise(judge)],
+        "content": [content(source, plan.catalog) for source in sources],
+    }
+    # A job opens pinned sources from the spec and local ones from where they lie.
+    lies = {"sources": [place(s, plan.catalog).get("source", dump(s)) for s in sources]}
+    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
+    signed = coded(spec, "alignlab.sources.judgements")
+    return Artefact("judgements", f"{judge.name}.{arm}", signed, parents, lies)
+
+
+def _semantic(entry: JudgeEntry) -> dict[str, Any]:
+    return {key: value for key, value in dump(entry).items() if key not in RUNTIME}
+
+
+def _datasets(plan: Plan, judge: Judge, arm: str) -> list[str]:
+    asked = plan.datasets_of(arm)
+    return [name for name in asked if judge.datasets is None or name in judge.datasets]
+
+
+def _prompts(plan: Plan, judge: Judge, arm: str) -> list[Artefact]:
+    return plan.prompts_of(_datasets(plan, judge, arm))

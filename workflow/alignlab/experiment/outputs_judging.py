@@ -1,0 +1,95 @@
+"""Semantic slices of what is made of judgements: qualification, win rates, and the report's cards.
+
+alignlab check demo                         # resolves every rubric that these read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from alignlab.experiment.digest import code_digest, config_digest
+from alignlab.experiment.judging import Judge
+from alignlab.experiment.making_judgements import judged_arms
+from alignlab.experiment.plan import Plan
+from alignlab.experiment.rubrics import Rubric, rubric
+
+
+def judges_spec(plan: Plan) -> dict[str, Any]:
+    """Semantic slice of the tables `qualification` and `winrates`."""
+    judges = plan.experiment.judges
+    spec = {
+        "experiment": plan.experiment.name,
+        "seed": plan.experiment.seed,
+        "needs": {judge.name: _needs(judge) for judge in judges},
+        "arms": list(plan.experiment.arm_names),
+        "tables": _places(plan),
+        "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
+        "code": code_digest("alignlab.statistics.qualification", "alignlab.statistics.winrates"),
+    }
+    return {**spec, "digest": config_digest(spec)}
+
+
+def _places(plan: Plan) -> dict[str, dict[str, list[int]]]:
+    """Kind of table → judge → where its tables of that kind stand among all that judges fill."""
+    places: dict[str, dict[str, list[int]]] = {}
+    every = [(judge, a) for judge, found in plan.judged.items() for a in found]
+    for at, (judge, artefact) in enumerate(every):
+        tries = any(parent.stage == "controls" for parent in artefact.parent("responses"))
+        kinds = places.setdefault("controls" if tries else artefact.stage, {})
+        kinds.setdefault(judge, []).append(at)
+    return {kind: places.get(kind, {}) for kind in ("controls", "judgements", "preferences")}
+
+
+def scales(plan: Plan) -> dict[str, list[float]]:
+    """Lowest and highest value of every judged metric."""
+    return {
+        f"{judge.name}:{aspect}": [
+            min((described.scale or found.scale).values),
+            max((described.scale or found.scale).values),
+        ]
+        for judge in plan.experiment.judges
+        for _, found in _rated(judge)
+        for aspect, described in found.aspects.items()
+    }
+
+
+def judged_cards(plan: Plan) -> list[dict[str, Any]]:
+    """What the report says about every judged metric, in order of display."""
+    return [card for judge in plan.experiment.judges for card in _cards(plan, judge)]
+
+
+def _cards(plan: Plan, judge: Judge) -> Iterator[dict[str, Any]]:
+    entry = plan.catalog.judges[judge.judge]
+    model = getattr(entry, "model", entry.kind)
+    models = {arm: plan.asked(arm)[0] for arm in judged_arms(plan, judge)}
+    for name, found in _rated(judge):
+        for aspect, described in found.aspects.items():
+            yield {
+                "metric": f"{judge.name}:{aspect}",
+                "judge": judge.name,
+                "aspect": aspect,
+                "rubric": name,
+                "label": described.label,
+                "unit": (described.scale or found.scale).unit,
+                "better": described.better,
+                "description": described.meaning,
+                "category": found.category,
+                "model": model,
+                "kind": entry.kind,
+                "judged_self": [arm for arm, of in models.items() if plan.base_of(of) == model],
+                "min_coverage": judge.min_coverage,
+            }
+
+
+def _needs(judge: Judge) -> dict[str, dict[str, list[str]]]:
+    """Rubric → aspect → controls that the judge must notice."""
+    return {
+        name: {aspect: list(described.controls) for aspect, described in found.aspects.items()}
+        for name, found in _rated(judge)
+    }
+
+
+def _rated(judge: Judge) -> Iterator[tuple[str, Rubric]]:
+    rubrics = ((name, rubric(name)) for name in judge.rubrics)
+    return ((name, found) for name, found in rubrics if not found.compares)

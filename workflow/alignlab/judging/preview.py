@@ -1,0 +1,72 @@
+"""What judges behind endpoints would cost, before anything is asked.
+
+alignlab check my.yaml                      # a line for every such judge, with `max_usd` beside it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from alignlab import tables
+from alignlab.experiment.artefact import Artefact
+from alignlab.experiment.catalog import OpenaiJudge
+from alignlab.experiment.judging import Judge
+from alignlab.experiment.plan import Plan
+
+CHARACTERS_A_TOKEN = 4
+QUESTION = 400
+"""Characters of a typical question."""
+
+
+def previews(plan: Plan) -> Iterator[str]:
+    """A line for every judge that is paid for: calls, tokens and dollars of a first run.
+
+    An estimate: answers are taken to be as long as their arm may make them. What the store holds
+    already is asked again only if an answer changed.
+    """
+    for judge in plan.experiment.judges:
+        entry = plan.catalog.judges[judge.judge]
+        if isinstance(entry, OpenaiJudge):
+            yield f"  {judge.name}: {_described(plan, judge, entry)}"
+
+
+def _described(plan: Plan, judge: Judge, entry: OpenaiJudge) -> str:
+    made = plan.judged[judge.name]
+    if any(not prompts.path.exists() for table in made for prompts in table.parent("prompts")):
+        return f"{len(made)} tables; what they cost can be said once the prompts are fetched"
+    from alignlab.judging.openai import preview  # the openai library takes a second to import
+
+    found = [
+        preview(rubric, cases, characters, entry.model_dump(mode="json"))
+        for table in made
+        for rubric, cases, characters in _asked(plan, table)
+    ]
+    calls = sum(each.calls for each in found)
+    sent = sum(each.prompt_tokens for each in found)
+    answered = sum(each.completion_tokens for each in found)
+    usd = f"${sum(each.usd or 0 for each in found):.2f}" if entry.price else "price unknown"
+    limit = f", at most ${judge.max_usd:g} a table" if judge.max_usd else ""
+    tokens = f"{sent / 1e3:,.0f}k tokens sent, {answered / 1e3:,.0f}k answered"
+    return f"about {calls:,} calls of {entry.model}, {tokens}, {usd}{limit}"
+
+
+def _asked(plan: Plan, table: Artefact) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Every rubric of a table with its cases, and the characters of a typical one."""
+    two = 2 if table.stage == "preferences" else 1
+    answer = CHARACTERS_A_TOKEN * plan.experiment.decoding.max_new_tokens
+    turns = [
+        (row["category"], len(row["turns"]))
+        for prompts in table.parent("prompts")
+        for row in tables.rows("prompts", prompts.path)
+    ]
+    for rubric in table.slice["rubrics"]:
+        fitting = sum(n for category, n in turns if rubric["category"] in (None, category))
+        yield rubric, fitting * two * _variants(table), QUESTION + two * answer
+
+
+def _variants(table: Artefact) -> int:
+    """Controls make up to five tables of an answer."""
+    return (
+        5 if table.parent("responses") and table.parent("responses")[0].stage == "controls" else 1
+    )

@@ -1,0 +1,106 @@
+"""Intervals in closed form, over prompts: of means on a known scale, and of paired differences.
+
+    python benchmarks/interval_coverage.py       # how often each holds the truth
+
+Used by `alignlab.statistics.estimates`, `winrates` and `qualification`. Chosen by simulation: of 24
+prompts, BCa intervals of Likert means hold the truth 84-96% of the time and those of rates 90-98%,
+as few values near an end of the scale, or none, say little of the spread; Student's t is no better
+there. What is used here holds it 94-97%, and rates of 0.1 and 0.9, where no interval can do it
+between 91% and 97% of the time, 97%.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from alignlab.statistics.values import ROUNDING, Array, is_binary
+
+LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+
+
+def bounded_intervals(values: Array, low: npt.ArrayLike = 0.0, high: npt.ArrayLike = 1.0) -> Array:
+    """95% intervals of the mean of each row, on a scale with ends; a NaN is a missing value.
+
+    Wilson (1927, "Probable inference, the law of succession, and statistical inference") at the
+    effective sample size, as for rates of clustered samples (Korn and Graubard 1998, "Confidence
+    intervals for proportions with small expected number of positive counts"): rows of zeros and
+    ones have the largest variance that their mean allows, and count in full; others count for more,
+    as their variance is smaller, and are given Student's quantile. So none or all is not certainty.
+
+    Args:
+        values: shape (rows, prompts).
+        low: worst end of the scale, one for all or one a row.
+        high: best end.
+
+    Returns:
+        Shape (rows, 2): low and high, within the scale. Of one value there is an interval only if
+        it is an end of the scale. Rows of any other constant have an interval of no width.
+    """
+    low, width = np.asarray(low, float), np.asarray(high, float) - np.asarray(low, float)
+    scaled = ((values.T - low) / width).T.clip(0, 1)
+    count, mean, squares = _moments(scaled)
+    most = is_binary(scaled).all(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.maximum(squares, ROUNDING**2) / (count - 1)
+        size = np.where(most, count, count * mean * (1 - mean) / variance)
+        quantile = np.where(most, stats.norm.ppf(TAILS[1]), stats.t.ppf(TAILS[1], count - 1))
+        found = proportion_confint(
+            mean * size, size, alpha=2 * stats.norm.sf(quantile), method="wilson"
+        )
+    # Rounding may leave the mean itself, at an end of the scale, a bit outside.
+    bounds = np.minimum(found[0], mean).clip(0, 1), np.maximum(found[1], mean).clip(0, 1)
+    return np.stack([low + width * bound for bound in bounds], axis=1)
+
+
+def difference_intervals(differences: Array) -> Array:
+    """95% intervals of the mean of paired differences: Student's t.
+
+    Differences are nearer to symmetric than what they are differences of, and BCa intervals of few
+    prompts are too narrow there.
+
+    Args:
+        differences: shape (rows, prompts); a NaN is a missing value.
+
+    Returns:
+        Shape (rows, 2). Under two values there is none: NaN. Of a constant it has no width.
+    """
+    count, mean, squares = _moments(differences)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = stats.t.ppf(TAILS[1], count - 1) * np.sqrt(squares / (count - 1) / count)
+    return np.stack([mean - half, mean + half], axis=1)
+
+
+def rate_difference_intervals(differences: Array) -> Array:
+    """95% intervals of the difference of two paired rates, within −1 and 1.
+
+    Bonett and Price (2012, "Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data"): one prompt more is won and one more lost, so arms that never
+    differ are not known to be equal.
+
+    Args:
+        differences: shape (rows, prompts): 1 won, −1 lost, 0 the same; a NaN is a missing value.
+
+    Returns:
+        Shape (rows, 2); NaN where there is no value.
+    """
+    count = (~np.isnan(differences)).sum(axis=1) + 2
+    won, lost = ((differences == sign).sum(axis=1) + 1 for sign in (1, -1))
+    mean = (won - lost) / count
+    half = stats.norm.ppf(TAILS[1]) * np.sqrt(((won + lost) / count - mean**2) / count)
+    bounds = np.stack([mean - half, mean + half], axis=1).clip(-1, 1)
+    return np.where(count[:, None] > 2, bounds, np.nan)
+
+
+def _moments(values: Array) -> tuple[Array, Array, Array]:
+    """Of each row: how many values, their mean, the sum of squares about it; rounding is none."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=1).astype(float)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(known, values, 0).sum(axis=1) / count
+    distance = np.where(known, values - mean[:, None], 0)
+    spread = np.abs(distance).max(axis=1, initial=0) > ROUNDING * np.maximum(1, np.abs(mean))
+    return count, mean, np.where(spread, (distance**2).sum(axis=1), 0)

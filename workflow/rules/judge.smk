@@ -1,0 +1,168 @@
+# Purpose: judges score answers and compare them; what judges are worth is measured too.
+#
+# REQUIRED INPUTS: responses and prompts tables, a local judge's model.
+# OUTPUTS:
+#   results/store/controls/<arm>-<digest>.parquet                 answers spoilt on purpose
+#   results/store/judgements/<judge>.<arm>-<digest>.parquet       scores
+#   results/store/preferences/<judge>.<a>-vs-<b>-<digest>.parquet
+#   results/store/replies/<judge>.<arm>.jsonl                     every paid reply, append-only
+#   results/<experiment>/tables/{qualification,winrates}.{parquet,csv}
+# Rows that an endpoint failed are asked again by the next run: the attempt is a param.
+
+
+def memory_of_judge(stage):
+    """Memory in MB of a job that judges: a local judge is a model, others are calls."""
+
+    def megabytes(wildcards):
+        artefact = PLAN.find(stage, wildcards.key)
+        models = [model.slice["id"] for model in artefact.parent("model")]
+        return memory_of(*models) if models else 2000
+
+    return megabytes
+
+
+def attempt_at(stage):
+    """How often a table has been tried, this time included; it only counts failures."""
+
+    def attempt(wildcards):
+        return tables.attempt_of(PLAN.find(stage, wildcards.key).path)
+
+    return attempt
+
+
+def keys_of(stage, published):
+    """Regex of the keys of a stage that are read from files, or that are asked for."""
+    found = [artefact for artefact in ARTEFACTS if artefact.stage == stage]
+    return "|".join(a.key for a in found if ("entry" not in a.slice) == published)
+
+
+rule make_controls:
+    input:
+        responses=parent_of("controls", "responses"),
+        prompts=parent_of("controls", "prompts"),
+    output:
+        controls=STORE / "controls" / "{key}.parquet",
+    log:
+        LOGS / "make_controls" / "{key}.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=spec_of("controls"),
+    message:
+        "Spoiling answers of {wildcards.key} to try the judges"
+    script:
+        "../scripts/make_controls.py"
+
+
+rule judge_responses:
+    input:
+        responses=parent_of("judgements", "responses"),
+        prompts=parent_of("judgements", "prompts"),
+        model=parent_of("judgements", "model"),
+    output:
+        judgements=STORE / "judgements" / "{key}.parquet",
+    log:
+        LOGS / "judge_responses" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "judge_responses" / "{key}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory_of_judge("judgements"),
+        runtime=240,
+        batch_size=RUNTIME.batch_size,
+    params:
+        spec=spec_of("judgements"),
+        attempt=attempt_at("judgements"),
+    message:
+        "Judging {wildcards.key}"
+    script:
+        "../scripts/judge_responses.py"
+
+
+rule compare_responses:
+    input:
+        a=parent_of("preferences", "a"),
+        b=parent_of("preferences", "b"),
+        prompts=parent_of("preferences", "prompts"),
+        model=parent_of("preferences", "model"),
+    output:
+        preferences=STORE / "preferences" / "{key}.parquet",
+    log:
+        LOGS / "compare_responses" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "compare_responses" / "{key}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory_of_judge("preferences"),
+        runtime=240,
+        batch_size=RUNTIME.batch_size,
+    params:
+        spec=spec_of("preferences"),
+        attempt=attempt_at("preferences"),
+    message:
+        "Comparing answers: {wildcards.key}"
+    script:
+        "../scripts/compare_responses.py"
+
+
+if keys_of("judgements", published=True):
+
+    rule fetch_judgements:
+        input:
+            responses=parent_of("judgements", "responses"),
+            prompts=parent_of("judgements", "prompts"),
+        output:
+            judgements=STORE / "judgements" / "{key}.parquet",
+        log:
+            LOGS / "fetch_judgements" / "{key}.log",
+        wildcard_constraints:
+            key=keys_of("judgements", published=True),
+        localrule: True
+        conda:
+            "../../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            spec=spec_of("judgements"),
+        message:
+            "Fetching published judgements {wildcards.key}"
+        script:
+            "../scripts/fetch_judgements.py"
+
+    ruleorder: fetch_judgements > judge_responses
+
+
+if PLAN.experiment.judges:
+
+    rule qualify_judges:
+        input:
+            judged=[a.path for found in PLAN.judged.values() for a in found],
+            responses=[stored(responses) for responses in PLAN.responses.values()],
+            prompts=prompt_tables,
+        output:
+            tables=JUDGE_TABLES,
+        log:
+            LOGS / "qualify_judges" / f"{PLAN.experiment.name}.log",
+        benchmark:
+            BENCHMARKS / "qualify_judges" / f"{PLAN.experiment.name}.tsv"
+        conda:
+            "../../envs/cpu.yaml"
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            spec=canonical(outputs_judging.judges_spec(PLAN)),
+        message:
+            "Trying the judges, and counting whom they prefer"
+        script:
+            "../scripts/qualify_judges.py"

@@ -1,0 +1,24 @@
+"""Rule compare_responses: a judge compares two arms' answers, each shown first once."""
+
+from pathlib import Path
+
+from alignlab.experiment.artefact import STORE
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.jobs import job, optional
+from alignlab.judging.compare import compare_responses
+
+with job(snakemake.log[0]):
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    artefact = plan.find("preferences", snakemake.wildcards.key)
+    compare_responses(
+        {**artefact.job_spec, "attempt": snakemake.params.attempt},
+        Path(snakemake.input.a),
+        Path(snakemake.input.b),
+        [Path(path) for path in snakemake.input.prompts],
+        optional(snakemake.input.model),
+        Path(snakemake.output.preferences),
+        replies=STORE / "replies" / f"{artefact.name}.jsonl",
+        aside=STORE / "aside" / artefact.key,
+        batch_size=snakemake.resources.batch_size,
+    )

@@ -1,0 +1,17 @@
+"""Rule fetch_judgements: judgements that somebody else made, of a published arm."""
+
+from pathlib import Path
+
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.jobs import job
+from alignlab.sources.judgements import fetch_judgements
+
+with job(snakemake.log[0]):
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    fetch_judgements(
+        plan.find("judgements", snakemake.wildcards.key).job_spec,
+        Path(snakemake.input.responses),
+        [Path(path) for path in snakemake.input.prompts],
+        Path(snakemake.output.judgements),
+    )

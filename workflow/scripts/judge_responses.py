@@ -1,0 +1,23 @@
+"""Rule judge_responses: a judge scores an arm's answers, or controls."""
+
+from pathlib import Path
+
+from alignlab.experiment.artefact import STORE
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
+from alignlab.jobs import job, optional
+from alignlab.judging.judge import judge_responses
+
+with job(snakemake.log[0]):
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    artefact = plan.find("judgements", snakemake.wildcards.key)
+    judge_responses(
+        {**artefact.job_spec, "attempt": snakemake.params.attempt},
+        Path(snakemake.input.responses),
+        [Path(path) for path in snakemake.input.prompts],
+        optional(snakemake.input.model),
+        Path(snakemake.output.judgements),
+        replies=STORE / "replies" / f"{artefact.name}.jsonl",
+        aside=STORE / "aside" / artefact.key,
+        batch_size=snakemake.resources.batch_size,
+    )

@@ -1,0 +1,30 @@
+"""Rule qualify_judges: what judges are worth, and whom they prefer."""
+
+import json
+from pathlib import Path
+
+from alignlab.jobs import job
+from alignlab.statistics.qualification import qualify
+from alignlab.statistics.winrates import winrates
+
+with job(snakemake.log[0]):
+    spec = json.loads(snakemake.params.spec)
+    judged = [Path(path) for path in snakemake.input.judged]
+    of = {
+        kind: {judge: [judged[at] for at in places] for judge, places in found.items()}
+        for kind, found in spec["tables"].items()
+    }
+    qualify(
+        spec,
+        {judge: paths[0] for judge, paths in of["controls"].items() if paths},
+        of["preferences"],
+        of["judgements"],
+        dict(zip(spec["arms"], map(Path, snakemake.input.responses), strict=True)),
+        Path(snakemake.output.tables[0]),
+    )
+    winrates(
+        spec,
+        [path for paths in of["preferences"].values() for path in paths],
+        [Path(path) for path in snakemake.input.prompts],
+        Path(snakemake.output.tables[2]),
+    )
