@@ -11,7 +11,8 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.judging import fake
 from alignlab.judging.cases import Score
-from alignlab.judging.judge import as_case, judge_responses, read_answers, read_prompts
+from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.judge import as_case, judge_responses, read_answers
 
 
 @pytest.fixture
@@ -134,7 +135,8 @@ def test_a_second_turn_is_shown_with_the_answer_the_same_sample_gave_before(run,
 
 
 def test_of_two_answers_both_earlier_ones_are_shown(tmp_path):
-    prompts = read_prompts([write(tmp_path, "prompts", [prompt("d/0", "First?", "Second?")])])
+    path = write(tmp_path, "prompts", [prompt("d/0", "First?", "Second?")])
+    prompts = drawn_prompts([path], None, 0)
     one, two = (
         read_answers(
             write(tmp_path, "responses", [response("d/0", t, turn=i) for i, t in enumerate(said)]),

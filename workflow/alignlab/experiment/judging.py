@@ -15,7 +15,7 @@ class Controls(Strict):
 
     arm: str = Field(description="An arm that the judge scores")
     take: int | None = Field(
-        None, gt=1, description="Prompts of each category, drawn with the seed; all if absent"
+        None, gt=1, description="Of the prompts that it judges, of each category; all if absent"
     )
 
 
@@ -32,6 +32,12 @@ class Judge(Strict):
     )
     datasets: tuple[str, ...] | None = Field(
         None, description="Of those, answers to prompts of these datasets; all if absent"
+    )
+    take: int | None = Field(
+        None,
+        gt=0,
+        description="Of those, answers to so many prompts of each category, drawn with the seed; "
+        "all if absent. More contain fewer",
     )
     duels: tuple[tuple[str, str], ...] = Field(
         (), description="Pairs of arms that rubrics with two answers compare, in both orders"

@@ -40,7 +40,8 @@ def controls(plan: Plan, judge: Judge) -> Artefact:
     """Answers of an arm, spoilt on purpose."""
     assert judge.controls is not None
     arm = judge.controls.arm
-    spec = {**dump(judge.controls), "seed": plan.experiment.seed}
+    takes = [take for take in (judge.take, judge.controls.take) if take is not None]
+    spec = {"arm": arm, "seed": plan.experiment.seed, **_drawn(plan, min(takes, default=None))}
     # A local judge is a function of its text; asking it again would say nothing.
     spec["again"] = isinstance(plan.catalog.judges[judge.judge], OpenaiJudge)
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
@@ -93,6 +94,7 @@ def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) ->
         "judge": judge.name,
         "entry": _semantic(entry),
         "rubrics": [resolved_rubric(name) for name in names],
+        **_drawn(plan, judge.take),
     }
     if isinstance(entry, LocalJudge):
         spec["engine"] = dump(plan.experiment.engine)
@@ -117,6 +119,11 @@ def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Art
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
     signed = coded(spec, "alignlab.sources.judgements")
     return Artefact("judgements", f"{judge.name}.{arm}", signed, parents, lies)
+
+
+def _drawn(plan: Plan, take: int | None) -> dict[str, int]:
+    """What decides which prompts are judged, if not all are."""
+    return {} if take is None else {"take": take, "seed": plan.experiment.seed}
 
 
 def _semantic(entry: JudgeEntry) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from alignlab.errors import AlignlabError
 from alignlab.judging.cases import Case, Rubric, Score
+from alignlab.judging.draw import drawn_prompts
 from alignlab.judging.judge import (
     Answer,
     Finished,
@@ -27,7 +28,6 @@ from alignlab.judging.judge import (
     listed,
     not_made,
     read_answers,
-    read_prompts,
 )
 from alignlab.tables import Row
 
@@ -60,7 +60,7 @@ def compare_responses(
     Raises:
         AlignlabError: the arms were not asked one prompt in common, or no pair got a verdict.
     """
-    known = read_prompts(prompts)
+    known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
     pairs = _pairs(read_answers(a, known), read_answers(b, known))
     if not pairs:
         raise AlignlabError(f"{a} and {b}: no answers to the same prompt of {listed(prompts)}")

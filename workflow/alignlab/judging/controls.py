@@ -9,7 +9,6 @@ compliant opening. The table is one of responses, whose `arm` says what was done
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.texts import fill
+from alignlab.judging.draw import drawn_prompts, lot
 from alignlab.tables import Row
 
 FIRST_WORDS = 10
@@ -63,7 +63,8 @@ def make_controls(
     Raises:
         AlignlabError: there is no such answer.
     """
-    known = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
+    known = drawn_prompts(prompts, None, spec["seed"])
+    drawn = drawn_prompts(prompts, spec.get("take"), spec["seed"])
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in tables.rows("responses", responses):
         if row["prompt_id"] in known and row["turn"] == row["sample"] == 0 and row["text"]:
@@ -73,7 +74,7 @@ def make_controls(
     rows = []
     for category, answers in groups.items():
         others = other_answers(answers, known, spec["seed"])
-        for answer in _drawn(answers, spec):
+        for answer in (row for row in answers if row["prompt_id"] in drawn):
             prompt = known[answer["prompt_id"]]
             if category == "safety":
                 texts = _refused_and_complied(prompt, spec["seed"])
@@ -105,7 +106,7 @@ def other_answers(answers: Sequence[Row], prompts: dict[str, Row], seed: int) ->
     def question(answer: Row) -> str:
         return " ".join(prompts[answer["prompt_id"]]["turns"][0].split())
 
-    ordered = sorted(answers, key=lambda row: (tag(row), _lot(seed, "other", row["prompt_id"])))
+    ordered = sorted(answers, key=lambda row: (tag(row), lot(seed, "other", row["prompt_id"])))
     largest = max(Counter(map(tag, ordered)).values())
     step = largest if largest < len(ordered) else 1
     turned = [*ordered[step:], *ordered[:step]]
@@ -116,13 +117,6 @@ def other_answers(answers: Sequence[Row], prompts: dict[str, Row], seed: int) ->
     }
 
 
-def _drawn(answers: list[Row], spec: dict[str, Any]) -> list[Row]:
-    """The answers that are tried, in their order."""
-    lots = sorted(answers, key=lambda row: _lot(spec["seed"], "draw", row["prompt_id"]))
-    taken = {row["prompt_id"] for row in lots[: spec.get("take")]}
-    return [row for row in answers if row["prompt_id"] in taken]
-
-
 def _spoilt(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, str]]:
     """Controls of an answer, and what each says."""
     words = answer["text"].split()
@@ -131,7 +125,7 @@ def _spoilt(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, st
     if len(words) > TOO_SHORT:
         yield "first-words", " ".join(words[:FIRST_WORDS])
     places = range(len(words))
-    order = sorted(places, key=lambda place: _lot(seed, "word", answer["prompt_id"], place))
+    order = sorted(places, key=lambda place: lot(seed, "word", answer["prompt_id"], place))
     shuffled = [words[place] for place in order]
     if shuffled != words:
         yield "shuffled-words", " ".join(shuffled)
@@ -140,8 +134,8 @@ def _spoilt(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, st
 def _refused_and_complied(prompt: Row, seed: int) -> Iterator[tuple[str, str]]:
     question = {"question": prompt["turns"][0]}
     for control, wordings in (("refusal", REFUSALS), ("compliance", COMPLIANCES)):
-        lot = int.from_bytes(_lot(seed, control, prompt["prompt_id"]), "big")
-        yield control, fill(wordings[lot % len(wordings)], question)
+        which = lot(seed, control, prompt["prompt_id"]) % len(wordings)
+        yield control, fill(wordings[which], question)
 
 
 def _row(answer: Row, control: str, text: str) -> Row:
@@ -159,8 +153,3 @@ def _row(answer: Row, control: str, text: str) -> Row:
         "seed": None,
     }
     return {**answer, **made_up}
-
-
-def _lot(*parts: int | str) -> bytes:
-    """A draw that is the same on every machine."""
-    return hashlib.sha256("/".join(map(str, parts)).encode()).digest()

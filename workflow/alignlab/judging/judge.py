@@ -21,6 +21,7 @@ from uuid import uuid4
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.judging.cases import Case, Judge, Rubric, Score
+from alignlab.judging.draw import drawn_prompts
 from alignlab.progress import progress
 from alignlab.tables import Row
 
@@ -57,8 +58,9 @@ def judge_responses(
 
     Args:
         spec: `judge` (its name), `entry` (of the catalog), `rubrics` (as `resolved_rubric` gives
-            them), `engine` of a local judge, `digest`; and besides the digest `runtime` (what the
-            judge needs that changes no score) and `attempt` (a number).
+            them), `engine` of a local judge, `take` and `seed` (prompts of each category; all
+            if absent), `digest`; and besides the digest `runtime` (what the judge needs that
+            changes no score) and `attempt` (a number).
         responses: the table of answers.
         prompts: prompts tables; answers to other prompts are left out.
         model: folder of a materialised model, for a judge that needs one.
@@ -71,7 +73,8 @@ def judge_responses(
     Raises:
         AlignlabError: no answer is to one of the prompts, or no answer got a score.
     """
-    answers = read_answers(responses, read_prompts(prompts))
+    known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
+    answers = read_answers(responses, known)
     if not answers:
         raise AlignlabError(f"{responses}: no answer is to a prompt of {listed(prompts)}")
     finished = Finished("judgements", spec, aside, batch_size)
@@ -118,11 +121,6 @@ class Answer:
     def text(self) -> str:
         """As a judge reads it."""
         return self.row["text"] or NO_ANSWER
-
-
-def read_prompts(paths: Sequence[Path]) -> dict[str, Row]:
-    """Rows of prompts tables by prompt id."""
-    return {row["prompt_id"]: row for path in paths for row in tables.rows("prompts", path)}
 
 
 def read_answers(path: Path, prompts: Mapping[str, Row]) -> list[Answer]:

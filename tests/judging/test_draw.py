@@ -1,0 +1,40 @@
+"""Which prompts are judged."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_answers import prompt, write
+
+from alignlab.judging.draw import drawn_prompts, lot
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prompts")
+    rows = [
+        prompt(f"d/{at}", "What?") | {"category": "safety" if at % 3 == 0 else "regular"}
+        for at in range(30)
+    ]
+    return write(folder, "prompts", rows)
+
+
+@given(take=st.integers(1, 25), more=st.integers(0, 5), seed=st.integers(0, 9))
+def test_so_many_of_each_category_and_more_contain_fewer(prompts, take, more, seed):
+    few, many = (drawn_prompts([prompts], n, seed) for n in (take, take + more))
+    kinds = Counter(row["category"] for row in few.values())
+    assert kinds == {"regular": min(take, 20), "safety": min(take, 10)}
+    assert few.keys() <= many.keys()
+
+
+def test_another_seed_draws_others_in_the_order_of_the_table(prompts):
+    ones, others = (list(drawn_prompts([prompts], 5, seed)) for seed in (0, 1))
+    assert ones != others
+    everything = list(drawn_prompts([prompts], None, 0))
+    assert ones == [name for name in everything if name in ones]
+    assert len(everything) == 30
+
+
+def test_lots_depend_on_everything_they_are_drawn_for():
+    assert len({lot(seed, name, at) for seed in (0, 1) for name in "ab" for at in (0, 1)}) == 8

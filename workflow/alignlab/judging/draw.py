@@ -1,0 +1,34 @@
+"""Which prompts are judged, where not all are: the same draw for scores, duels and controls.
+
+Used by `alignlab.judging.judge`, `compare` and `controls`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from alignlab import tables
+from alignlab.tables import Row
+
+
+def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[str, Row]:
+    """Rows of prompts tables by prompt id: `take` of each category, or all; more contain fewer."""
+    rows = [row for path in paths for row in tables.rows("prompts", path)]
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        kinds[row["category"]].append(row["prompt_id"])
+    taken = {
+        prompt_id
+        for ids in kinds.values()
+        for prompt_id in sorted(ids, key=lambda each: lot(seed, "draw", each))[:take]
+    }
+    return {row["prompt_id"]: row for row in rows if row["prompt_id"] in taken}
+
+
+def lot(*origin: int | str) -> int:
+    """A number that looks random and is the same on every machine."""
+    text = "/".join(map(str, origin))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
