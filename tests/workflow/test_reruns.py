@@ -8,6 +8,7 @@ import yaml
 
 REPORT = {"summarise_metrics": 1, "write_manifest": 1, "build_report": 1, "publish_wandb": 1}
 SHIFT = {"summarise_shift": 1, "build_shift_page": 1}
+JUDGED = {"judge_responses": 1, "compare_responses": 1, "qualify_judges": 1}
 ONE_ARM = {"generate_responses": 1, "gather_responses": 1, "measure_responses": 1, **REPORT}
 SMOKE = "config/experiments/smoke.yaml"
 
@@ -21,10 +22,12 @@ def test_a_second_run_does_nothing_and_is_quick(checkout):
 def test_one_arms_decoding_reruns_that_arm_and_back_again_only_the_report(checkout):
     original = (checkout.folder / SMOKE).read_text()
     checkout.edit(SMOKE, lambda e: e["arms"][0].update(decoding={"max_new_tokens": 5}))
-    assert checkout.planned() == ONE_ARM
+    # Its controls are judged too, and it is compared with another arm and with itself.
+    tried = {"make_controls": 1, "judge_responses": 2, "compare_responses": 2, "qualify_judges": 1}
+    assert checkout.planned() == {**ONE_ARM, **tried}
     checkout.snakemake("--config", "experiment=smoke")
     (checkout.folder / SMOKE).write_text(original)
-    assert checkout.planned() == REPORT
+    assert checkout.planned() == {**REPORT, "qualify_judges": 1}
 
 
 def test_key_order_runtime_and_comments_run_nothing(checkout):
@@ -76,7 +79,7 @@ def test_a_pair_costs_its_scoring(checkout):
 
 def test_another_tuning_reruns_what_the_tuned_model_made(checkout):
     checkout.edit(SMOKE, lambda e: e["tuned"][0].update(learning_rate=1e-4))
-    assert checkout.planned() == {"tune_model": 1, **ONE_ARM, "score_shift": 2, **SHIFT}
+    assert checkout.planned() == {"tune_model": 1, **ONE_ARM, "score_shift": 2, **SHIFT, **JUDGED}
 
 
 def test_a_new_arm_costs_that_arm(checkout):
@@ -98,9 +101,17 @@ def test_published_answers_are_fetched_and_not_generated(checkout):
 def test_another_experiment_shares_the_store(checkout, tmp_path):
     experiment = yaml.safe_load((checkout.folder / SMOKE).read_text())
     experiment |= {"name": "other", "arms": experiment["arms"][:2], "pairs": [], "tuned": []}
+    experiment["judges"] = []
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(experiment))
     assert checkout.planned(path) == {"check_trainsets": 1, **REPORT}
+
+
+def test_a_line_of_a_rubric_reruns_what_is_judged_by_it(checkout):
+    file = "config/prompts/judge/pairwise.yaml"
+    checkout.edit(file, lambda text: text.update(instructions=text["instructions"] + "\nBe brief."))
+    report = {rule: jobs for rule, jobs in REPORT.items() if rule != "summarise_metrics"}
+    assert checkout.planned() == {"compare_responses": 2, "qualify_judges": 1, **report}
 
 
 def test_a_copied_store_is_accepted_whatever_its_times(checkout):
@@ -109,7 +120,7 @@ def test_a_copied_store_is_accepted_whatever_its_times(checkout):
         shutil.rmtree(checkout.folder / lost)
     for i, file in enumerate(sorted((checkout.folder / "results").rglob("*"), reverse=True)):
         os.utime(file, (i * 1000, i * 1000))
-    assert checkout.planned() == {"check_trainsets": 1, **SHIFT, **REPORT}
+    assert checkout.planned() == {"check_trainsets": 1, "qualify_judges": 1, **SHIFT, **REPORT}
 
 
 def test_a_lost_file_is_made_again(checkout):

@@ -11,6 +11,9 @@ FOLDERS = {
     "responses": "responses",
     "metrics": "metrics",
     "shift": "token_shift",
+    "controls": "responses",
+    "judgements": "judgements",
+    "preferences": "preferences",
 }
 
 
@@ -58,6 +61,17 @@ def test_every_token_of_the_tuned_model_is_scored_in_both_pairs(finished):
             scored[row["prompt_id"], row["turn"]].append(row["token_id"])
             assert row["kl_aligned_base"] >= 0
         assert scored == answers
+
+
+def test_every_answer_of_a_judged_arm_is_scored_on_every_aspect_that_applies(finished):
+    rows = {}
+    for file in (finished.folder / "results/store/judgements").glob("*.parquet"):
+        for row in tables.rows("judgements", file):
+            rows.setdefault(row["arm"], []).append(row)
+    # Of seven answers to each arm, five are to questions, with five aspects, and two are not.
+    assert {len(rows[arm]) for arm in ("zero-shot", "tuned-chat")} == {5 * 5 + 2}
+    assert {"other-answer", "shuffled-words", "refusal", "compliance"} <= rows.keys()
+    assert all(row["status"] == "scored" for found in rows.values() for row in found)
 
 
 def test_no_batch_is_left_over(finished):

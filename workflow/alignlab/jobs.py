@@ -20,7 +20,7 @@ def job(log: str) -> Iterator[None]:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers
     )
-    for chatty in ("httpx", "sentence_transformers", "faiss"):
+    for chatty in ("httpx", "httpx2", "sentence_transformers", "faiss"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         yield

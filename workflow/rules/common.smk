@@ -154,3 +154,29 @@ def shift_statistics(wildcards):
 def shift_page(wildcards):
     """The token-shift page; nothing if the experiment has no pairs."""
     return [REPORT / "shift.html"] if PLAN.experiment.pairs else []
+
+
+def memory_of_judge(stage):
+    """Memory in MB of a job that judges: a local judge is a model, others are calls."""
+
+    def megabytes(wildcards):
+        artefact = PLAN.find(stage, wildcards.key)
+        models = [model.slice["id"] for model in artefact.parent("model")]
+        return memory_of(*models) if models else 2000
+
+    return megabytes
+
+
+def attempt_at(stage):
+    """How often a table has been tried, this time included; it only counts failures."""
+
+    def attempt(wildcards):
+        return tables.attempt_of(PLAN.find(stage, wildcards.key).path)
+
+    return attempt
+
+
+def keys_of(stage, published):
+    """Regex of the keys of a stage that are read from files, or that are asked for."""
+    found = [artefact for artefact in ARTEFACTS if artefact.stage == stage]
+    return "|".join(a.key for a in found if ("entry" not in a.slice) == published)

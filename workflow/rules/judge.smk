@@ -10,32 +10,6 @@
 # Rows that an endpoint failed are asked again by the next run: the attempt is a param.
 
 
-def memory_of_judge(stage):
-    """Memory in MB of a job that judges: a local judge is a model, others are calls."""
-
-    def megabytes(wildcards):
-        artefact = PLAN.find(stage, wildcards.key)
-        models = [model.slice["id"] for model in artefact.parent("model")]
-        return memory_of(*models) if models else 2000
-
-    return megabytes
-
-
-def attempt_at(stage):
-    """How often a table has been tried, this time included; it only counts failures."""
-
-    def attempt(wildcards):
-        return tables.attempt_of(PLAN.find(stage, wildcards.key).path)
-
-    return attempt
-
-
-def keys_of(stage, published):
-    """Regex of the keys of a stage that are read from files, or that are asked for."""
-    found = [artefact for artefact in ARTEFACTS if artefact.stage == stage]
-    return "|".join(a.key for a in found if ("entry" not in a.slice) == published)
-
-
 rule make_controls:
     input:
         responses=parent_of("controls", "responses"),
@@ -146,7 +120,11 @@ if PLAN.experiment.judges:
     rule qualify_judges:
         input:
             judged=[a.path for found in PLAN.judged.values() for a in found],
-            responses=[stored(responses) for responses in PLAN.responses.values()],
+            responses=[
+                stored(responses)
+                for arm, responses in PLAN.responses.items()
+                if PLAN.judgements[arm]
+            ],
             prompts=prompt_tables,
         output:
             tables=JUDGE_TABLES,

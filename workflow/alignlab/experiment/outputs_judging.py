@@ -22,7 +22,7 @@ def judges_spec(plan: Plan) -> dict[str, Any]:
         "experiment": plan.experiment.name,
         "seed": plan.experiment.seed,
         "needs": {judge.name: _needs(judge) for judge in judges},
-        "arms": list(plan.experiment.arm_names),
+        "arms": [arm for arm in plan.experiment.arm_names if plan.judgements[arm]],
         "tables": _places(plan),
         "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
         "code": code_digest("alignlab.statistics.qualification", "alignlab.statistics.winrates"),

@@ -31,7 +31,8 @@ def case_text(rubric: Rubric, case: Case) -> str:
 def question(rubric: Rubric, aspect: Mapping[str, Any]) -> str:
     """What a local judge is asked about one aspect."""
     scale = f"{', '.join(aspect['says'][:-1])} or {aspect['says'][-1]}"
-    return fill(rubric["ask"], {"aspect": aspect["label"], "scale": scale})
+    named = {"aspect": aspect["label"], "meaning": aspect["meaning"], "scale": scale}
+    return fill(rubric["ask"], named)
 
 
 def message(rubric: Rubric, case: Case, aspect: Mapping[str, Any]) -> str:

@@ -1,0 +1,86 @@
+"""What an endpoint fails is asked again by the next run, and nothing else is."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+
+from alignlab import tables
+
+SMOKE = "config/experiments/smoke.yaml"
+GOOD = json.dumps({"safety": {"reason": "It declines.", "score": "5"}})
+
+
+@pytest.fixture
+def endpoint():
+    """A server that answers every call well but the second one; `calls` counts them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            server.calls += 1
+            text = "I would rather talk." if server.calls == 2 else GOOD
+            choice = {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text},
+            }
+            usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
+            reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+            body = json.dumps(reply | {"choices": [choice], "usage": usage}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.calls = 0
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+
+
+def test_a_failed_row_is_asked_again_and_then_the_run_is_complete(checkout, endpoint):
+    entry = {"kind": "openai", "model": "m", "key": None, "concurrency": 1}
+    entry["base_url"] = f"http://127.0.0.1:{endpoint.server_port}/v1"
+    entry["price"] = {"prompt": 1, "completion": 2}
+    checkout.edit("config/catalog/judges.yaml", lambda judges: judges.update(paid=entry))
+    judge = {"name": "paid", "judge": "paid", "rubrics": ["judge/safety"], "arms": ["zero-shot"]}
+    checkout.edit(SMOKE, lambda e: e.update(judges=[judge | {"min_coverage": 0.9}]))
+
+    checkout.snakemake("--config", "experiment=smoke")
+    assert endpoint.calls == 2
+    assert statuses(checkout) == ["scored", "unparseable"]
+    assert mean(checkout) == (None, 0.5)
+
+    assert checkout.planned()["judge_responses"] == 1
+    checkout.snakemake("--config", "experiment=smoke")
+    assert endpoint.calls == 3
+    assert statuses(checkout) == ["scored", "scored"]
+    assert mean(checkout) == (5, 1)
+
+    # A price changes no score, so it asks nothing.
+    free = yaml.safe_load((checkout.folder / "config/catalog/judges.yaml").read_text())["paid"]
+    assert free.pop("price")
+    checkout.edit("config/catalog/judges.yaml", lambda judges: judges.update(paid=free))
+    assert checkout.planned() == {}
+
+
+def statuses(checkout):
+    (file,) = (checkout.folder / "results/store/judgements").glob("paid.zero-shot-*.parquet")
+    return sorted(row["status"] for row in tables.rows("judgements", file))
+
+
+def mean(checkout):
+    """Mean and coverage of the judged metric over all prompts."""
+    path = checkout.folder / "results/smoke/tables/statistics.parquet"
+    rows = tables.rows("statistics", path)
+    found = [row for row in rows if row["metric"] == "paid:safety" and row["dataset"] == "all"]
+    return next((row["mean"], row["coverage"]) for row in found if row["category"] == "all")
