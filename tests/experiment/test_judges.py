@@ -63,8 +63,12 @@ def plan(tmp_path):
         ({"duels": [["a", "a"]]}, "a against itself"),
         ({"duels": []}, r"judges\.0: there is no `duels` to compare"),
         ({"rubrics": ["judge/quality"]}, r"judges\.0: there is no rubric with two answers"),
+        ({"aspects": ["wit"]}, r"judges\.0\.aspects\.0: 'wit' is not in its rubrics"),
         ({"rubrics": ["judge/none"]}, "'judge/none': no such file"),
-        ({"rubrics": ["judge/quality"] * 2, "duels": []}, "more than one of .* helpfulness"),
+        (
+            {"rubrics": ["judge/quality"] * 2, "duels": []},
+            "rubrics is named judge/quality",
+        ),
         ({"controls": {"arm": "b"}, "arms": ["a"]}, r"controls\.arm: 'b' is not in the arms it"),
         ({"max_usd": 1}, r"judges\.0\.max_usd: fake has no `price`"),
         ({"max_usd": 0}, r"judges\.0\.max_usd"),
@@ -96,6 +100,13 @@ def test_a_rubric_is_read_only_where_it_applies(plan):
     scored, _, duel, *_ = plan().judged["j"]
     assert [rubric["name"] for rubric in scored.slice["rubrics"]] == ["judge/quality"]
     assert [rubric["name"] for rubric in duel.slice["rubrics"]] == ["judge/pairwise"]
+
+
+def test_chosen_aspects_are_all_that_is_asked(plan):
+    made = plan(aspects=["depth"])
+    asked = [a.slice["rubrics"][0]["aspects"] for a in made.judged["j"]]
+    assert {tuple(aspect["name"] for aspect in aspects) for aspects in asked} == {("depth",)}
+    assert [card["metric"] for card in judged_cards(made)] == ["j:depth"]
 
 
 def test_prices_and_patience_change_no_digest(plan, monkeypatch):

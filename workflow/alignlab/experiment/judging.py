@@ -27,6 +27,9 @@ class Judge(Strict):
     rubrics: tuple[str, ...] = Field(
         min_length=1, description="Files of `config/prompts` such as `judge/quality`"
     )
+    aspects: tuple[str, ...] | None = Field(
+        None, description="Of those rubrics' aspects, the ones it rates; all if absent"
+    )
     arms: tuple[str, ...] | None = Field(
         None, description="Arms whose answers it scores; all if absent"
     )

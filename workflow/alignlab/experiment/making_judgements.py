@@ -12,7 +12,7 @@ from alignlab.experiment.artefact import Artefact
 from alignlab.experiment.catalog import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making import Parents
-from alignlab.experiment.rubrics import resolved_rubric, rubric
+from alignlab.experiment.rubrics import resolved_rubric, rubrics_of
 from alignlab.experiment.specs import coded, content, dump, place
 
 if TYPE_CHECKING:
@@ -75,25 +75,19 @@ def preferences(plan: Plan, judge: Judge, a: str, b: str) -> Artefact:
 
 def all_of(plan: Plan, judge: Judge) -> Iterator[Artefact]:
     """Every table that a judge fills."""
-    if pointwise(judge):
+    if rubrics_of(judge, compares=False):
         yield from (judgements(plan, judge, arm) for arm in judged_arms(plan, judge))
     yield from (preferences(plan, judge, a, b) for a, b in judge.duels)
     yield from tried(plan, judge)
 
 
-def pointwise(judge: Judge) -> list[str]:
-    """The rubrics that rate one answer."""
-    return [name for name in judge.rubrics if not rubric(name).compares]
-
-
 def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) -> Artefact:
     entry = plan.catalog.judges[judge.judge]
     compares = stage == "preferences"
-    names = [name for name in judge.rubrics if rubric(name).compares == compares]
     spec: dict[str, Any] = {
         "judge": judge.name,
         "entry": _semantic(entry),
-        "rubrics": [resolved_rubric(name) for name in names],
+        "rubrics": _resolved(judge, compares),
         **_drawn(plan, judge.take),
     }
     if isinstance(entry, LocalJudge):
@@ -111,7 +105,7 @@ def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Art
     spec = {
         "judge": judge.name,
         "arm": arm,
-        "rubrics": [resolved_rubric(name) for name in pointwise(judge)],
+        "rubrics": _resolved(judge, False),
         "content": [content(source, plan.catalog) for source in sources],
     }
     # A job opens pinned sources from the spec and local ones from where they lie.
@@ -119,6 +113,11 @@ def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Art
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
     signed = coded(spec, "alignlab.sources.judgements")
     return Artefact("judgements", f"{judge.name}.{arm}", signed, parents, lies)
+
+
+def _resolved(judge: Judge, compares: bool) -> list[dict[str, Any]]:
+    names = rubrics_of(judge, compares=compares)
+    return [resolved_rubric(name, judge.aspects) for name in names]
 
 
 def _drawn(plan: Plan, take: int | None) -> dict[str, int]:

@@ -12,7 +12,7 @@ from alignlab.experiment.digest import code_digest, config_digest
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making_judgements import judged_arms
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.rubrics import Rubric, rubric
+from alignlab.experiment.rubrics import Rubric, rubrics_of
 
 
 def judges_spec(plan: Plan) -> dict[str, Any]:
@@ -91,5 +91,4 @@ def _needs(judge: Judge) -> dict[str, dict[str, list[str]]]:
 
 
 def _rated(judge: Judge) -> Iterator[tuple[str, Rubric]]:
-    rubrics = ((name, rubric(name)) for name in judge.rubrics)
-    return ((name, found) for name, found in rubrics if not found.compares)
+    return iter(rubrics_of(judge, compares=False).items())

@@ -18,6 +18,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment import making, making_judgements, making_lessons
 from alignlab.experiment.artefact import RESULTS, Artefact, Jobs, lineage
 from alignlab.experiment.load import Study
+from alignlab.experiment.rubrics import rubrics_of
 
 STAGES = (
     "models",
@@ -89,7 +90,7 @@ class Plan:
     @cached_property
     def judgements(self) -> dict[str, list[Artefact]]:
         """Judgements tables of every arm, one a judge that scores it."""
-        judges = [judge for judge in self.experiment.judges if making_judgements.pointwise(judge)]
+        judges = [j for j in self.experiment.judges if rubrics_of(j, compares=False)]
         return {
             arm: [
                 making_judgements.judgements(self, judge, arm)

@@ -11,7 +11,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog, JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.names import known, language_model, unique
-from alignlab.experiment.rubrics import rubric
+from alignlab.experiment.rubrics import rubric, rubrics_of
 from alignlab.experiment.schema import Experiment
 
 
@@ -37,7 +37,7 @@ def check_judges(experiment: Experiment, catalog: Catalog) -> None:
 def judged_metrics(experiment: Experiment) -> Iterator[str]:
     """Names of the metrics that judges add: `<judge>:<aspect>`."""
     for judge in experiment.judges:
-        rated = (found for name in judge.rubrics if not (found := rubric(name)).compares)
+        rated = rubrics_of(judge, compares=False).values()
         yield from (f"{judge.name}:{aspect}" for found in rated for aspect in found.aspects)
 
 
@@ -57,14 +57,15 @@ def _check_arms(where: str, judge: Judge, experiment: Experiment) -> None:
 
 
 def _check_rubrics(where: str, judge: Judge) -> None:
-    aspects: list[str] = []
-    compares = False
-    for name in judge.rubrics:
-        found = rubric(name)
-        compares |= found.compares
-        aspects += [] if found.compares else found.aspects
+    every = [aspect for name in judge.rubrics for aspect in rubric(name).aspects]
+    for place, aspect in enumerate(judge.aspects or ()):
+        known(f"{where}.aspects.{place}", aspect, dict.fromkeys(every), "its rubrics")
+    unique(f"{where}.rubrics", judge.rubrics)
+    rated = rubrics_of(judge, compares=False).values()
+    aspects = [aspect for found in rated for aspect in found.aspects]
     unique(f"{where}.rubrics: aspects", aspects)
-    if compares != bool(judge.duels):
+    compares = rubrics_of(judge, compares=True)
+    if bool(compares) != bool(judge.duels):
         missing = "`duels` to compare" if compares else "rubric with two answers"
         raise AlignlabError(f"{where}: there is no {missing}")
     if judge.controls and not aspects:

@@ -8,10 +8,12 @@ and on which scale. One whose case shows two answers compares them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from alignlab.experiment.judging import Judge
 from alignlab.experiment.strict import Name, Strict
 from alignlab.experiment.texts import PLACE, Text, find, read
 
@@ -87,26 +89,38 @@ class Rubric(Strict):
         return "{answer_b}" in self.case
 
 
-def rubric(name: str) -> Rubric:
+def rubric(name: str, aspects: Collection[str] | None = None) -> Rubric:
     """A rubric by the name of its file in `config/prompts`, such as `judge/quality`.
+
+    Of its aspects those that are chosen; all for none.
 
     Raises:
         AlignlabError: no such file, a wrong key, or a template with a wrong or missing place.
     """
-    return read(find(name), Rubric)
+    found = read(find(name), Rubric)
+    if aspects is None:
+        return found
+    kept = {key: aspect for key, aspect in found.aspects.items() if key in aspects}
+    return found.model_copy(update={"aspects": kept})
 
 
-def resolved_rubric(name: str) -> dict[str, Any]:
-    """What a judge reads of a rubric, for a spec; labels and controls are for the report.
+def rubrics_of(judge: Judge, *, compares: bool) -> dict[str, Rubric]:
+    """The rubrics by which a judge rates answers, or compares two, with the chosen aspects."""
+    found = {name: rubric(name, judge.aspects) for name in judge.rubrics}
+    return {name: r for name, r in found.items() if r.aspects and r.compares == compares}
+
+
+def resolved_rubric(name: str, aspects: Collection[str] | None = None) -> dict[str, Any]:
+    """What a judge reads of a rubric, for a spec; controls are for the report.
 
     Keys: `name`, `category` (or null), `instructions`, `case`, `ask`, `aspects`: a list, in order,
     of `name`, `label`, `meaning`, `levels` (word → text), `says` and `values` (worst first).
     """
-    found = rubric(name)
-    aspects = []
+    found = rubric(name, aspects)
+    listed = []
     for key, aspect in found.aspects.items():
         scale = aspect.scale or found.scale
-        aspects.append(
+        listed.append(
             {
                 "name": key,
                 "label": aspect.label,
@@ -117,4 +131,4 @@ def resolved_rubric(name: str) -> dict[str, Any]:
             }
         )
     texts = found.model_dump(include={"category", "instructions", "case", "ask"})
-    return {"name": name, **texts, "aspects": aspects}
+    return {"name": name, **texts, "aspects": listed}
