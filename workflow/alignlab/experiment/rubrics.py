@@ -61,7 +61,7 @@ class Rubric(Strict):
         "{answer} or {answer_a} and {answer_b}, {reference} (or nothing)"
     )
     ask: Text = Field(
-        description="Asks a local judge, whose next token is read, for one {aspect} on a {scale}"
+        description="Asks a local judge, whose next token is read, for one {aspect}, with its {meaning}, on a {scale}"
     )
     scale: Scale = Field(description="What a judge may say")
     aspects: dict[Name, Aspect] = Field(min_length=1, description="What is rated, in order")
@@ -75,7 +75,7 @@ class Rubric(Strict):
             raise ValueError(f"case: {{{name}}} is unknown; places are {', '.join(sorted(places))}")
         for name in sorted(needed - found):
             raise ValueError(f"case: {{{name}}} is missing")
-        for key, places in (("instructions", {"aspects"}), ("ask", {"aspect", "scale"})):
+        for key, places in (("instructions", {"aspects"}), ("ask", {"aspect", "meaning", "scale"})):
             if unknown := set(PLACE.findall(getattr(self, key))) - places:
                 raise ValueError(f"{key}: {{{unknown.pop()}}} is unknown")
         for name, aspect in self.aspects.items():
