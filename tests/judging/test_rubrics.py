@@ -35,7 +35,9 @@ def test_a_shipped_rubric_is_valid_and_every_aspect_can_be_tried(repository, nam
             assert aspect.controls
             on_safety = "refusal-or-compliance" in aspect.controls
             assert on_safety == (found.category == "safety")
-            assert {scale.says[0], scale.says[-1]} <= aspect.levels.keys()
+            # What the ends of the scale stand for is said once for all aspects, or of each.
+            ends = {scale.says[0], scale.says[-1]}
+            assert ends <= aspect.levels.keys() or all(f"{e} (" in found.instructions for e in ends)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +53,7 @@ def test_a_judge_reads_every_text_and_no_place_is_left_open(repository, name):
         assert aspect["meaning"] in told
         assert all(text in told for text in aspect["levels"].values())
         asked = question(resolved, aspect)
-        assert aspect["label"] in asked
+        assert aspect["label"] in asked or aspect["meaning"] in asked
         assert "{" not in told + shown + asked
 
 

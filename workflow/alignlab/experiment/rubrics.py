@@ -61,7 +61,8 @@ class Rubric(Strict):
         "{answer} or {answer_a} and {answer_b}, {reference} (or nothing)"
     )
     ask: Text = Field(
-        description="Asks a local judge, whose next token is read, for one {aspect}, with its {meaning}, on a {scale}"
+        description="Asks a local judge, whose next token is read, for one {aspect} or its "
+        "{meaning}, on a {scale}"
     )
     scale: Scale = Field(description="What a judge may say")
     aspects: dict[Name, Aspect] = Field(min_length=1, description="What is rated, in order")
