@@ -72,7 +72,10 @@ def plan(tmp_path):
         ({"controls": {"arm": "b"}, "arms": ["a"]}, r"controls\.arm: 'b' is not in the arms it"),
         ({"max_usd": 1}, r"judges\.0\.max_usd: fake has no `price`"),
         ({"max_usd": 0}, r"judges\.0\.max_usd"),
-        ({"rubrics": ["judge/pairwise"]}, "no rubric rates one answer, so nothing is tried"),
+        ({"datasets": []}, r"judges\.0\.datasets"),
+        ({"datasets": ["smoke-forbidden"]}, r"judges\.0: a, b: no prompts that it is to see"),
+        ({"arms": ["a", "a"]}, r"judges\.0\.arms is named a"),
+        ({"duels": [["a", "b"], ["b", "a"]]}, r"judges\.0\.duels is named a and b"),
     ],
 )
 def test_what_does_not_fit_is_refused(plan, change, message):
@@ -89,6 +92,22 @@ def test_a_judge_gives_a_table_an_arm_a_duel_and_its_controls(plan):
         ("judgements", "j.a.controls"),
         ("preferences", "j.a-vs-a"),
     ]
+
+
+def test_a_judge_that_only_compares_is_tried_on_an_arm_against_itself(plan):
+    made = plan(rubrics=["judge/pairwise"])
+    assert [a.name for a in made.judged["j"]] == ["j.a-vs-b", "j.a-vs-a"]
+    assert made.judgements == {"a": [], "b": []}
+
+
+def test_an_arm_without_an_answer_that_the_judge_is_to_see_is_left_out(plan):
+    made = plan(datasets=["smoke-forbidden"], rubrics=["judge/safety"], duels=[])
+    assert [a.name for a in made.judged["j"]] == ["j.a", "j.a.controls"]
+
+
+def test_controls_and_the_duel_with_itself_are_of_the_same_few_prompts(plan):
+    *_, tried, itself = plan(take=5).judged["j"]
+    assert tried.parent("responses")[0].slice["take"] == itself.slice["take"] == 2
 
 
 def test_only_prompts_that_both_arms_were_asked_are_compared(plan):

@@ -29,6 +29,7 @@ def run(tmp_path):
             None,
             tmp_path / "out.parquet",
             replies=tmp_path / "replies.jsonl",
+            note=tmp_path / "note.json",
             aside=tmp_path / "aside",
             batch_size=batch_size,
         )

@@ -32,6 +32,7 @@ def means(tmp_path):
             None,
             tmp_path / "out.parquet",
             replies=tmp_path / "r.jsonl",
+            note=tmp_path / "note.json",
             aside=tmp_path / "aside",
             batch_size=8,
         )

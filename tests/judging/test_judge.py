@@ -3,13 +3,13 @@ import logging
 import sys
 from collections import Counter
 
-import pyarrow.parquet as pq
 import pytest
 from small_answers import not_asked, prompt, regular, response, rubric, spec, write
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.judging import fake
+from alignlab.judging.attempts import due
 from alignlab.judging.cases import Score
 from alignlab.judging.draw import drawn_prompts
 from alignlab.judging.judge import as_case, judge_responses, read_answers
@@ -27,6 +27,7 @@ def run(tmp_path):
             None,
             tmp_path / "out.parquet",
             replies=tmp_path / "replies.jsonl",
+            note=tmp_path / "note.json",
             aside=tmp_path / "aside",
             batch_size=batch_size,
         )
@@ -227,11 +228,6 @@ def test_a_finished_job_does_not_load_its_judge_again(run, monkeypatch, tmp_path
     assert run(prompts, responses) == whole
 
 
-def notes(path):
-    found = pq.read_metadata(path).metadata
-    return tuple(json.loads(found[name]) for name in (b"alignlab.failed", b"alignlab.attempt"))
-
-
 def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, monkeypatch, tmp_path):
     def mostly(rubric, case):
         made = [Score("a", "scored", 2.0)]
@@ -243,7 +239,8 @@ def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, mon
     told = spec(rubric("r", "a"), kind="openai", attempt=3)
     rows = run(prompts, [*responses[:3], not_asked("d/3")], told, batch_size=1)
     assert [row["status"] for row in rows] == ["scored", "api_error", "scored", "skipped"]
-    assert notes(tmp_path / "out.parquet") == (1, 3)
+    assert json.loads((tmp_path / "note.json").read_text()) == {"attempt": 3, "failed": 1}
+    assert due(tmp_path / "note.json") == 4
     assert not (tmp_path / "aside").exists()
     # Its replies file knows what need not be asked again; nothing is put aside besides.
     run(prompts, responses, told, batch_size=1)
@@ -257,13 +254,13 @@ def test_a_judge_that_would_say_the_same_again_leaves_nothing_to_a_further_attem
     prompts, responses = regular()
     rows = run(prompts, responses, spec(rubric("r", "a", "b")))
     assert Counter(row["status"] for row in rows) == {"scored": 4, "unparseable": 4}
-    assert notes(tmp_path / "out.parquet") == (0, 1)
+    assert due(tmp_path / "note.json") == 1
 
 
-def test_a_judge_that_scores_nothing_is_an_error_that_says_why(run, judge, tmp_path):
+def test_an_endpoint_that_fails_every_call_is_an_error_that_says_why(run, judge, tmp_path):
     judge(
         lambda rubric, case: failing(
-            "unparseable", "I like it." if case.prompt_id < "d/3" else "Hm."
+            "api_error", "I like it." if case.prompt_id < "d/3" else "Hm."
         )(rubric, case)
     )
     prompts, responses = regular()

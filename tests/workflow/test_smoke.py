@@ -1,6 +1,7 @@
 """The smoke experiment from nothing to a report, by the real Snakemake."""
 
 import json
+from statistics import fmean
 
 import pytest
 
@@ -72,6 +73,24 @@ def test_every_answer_of_a_judged_arm_is_scored_on_every_aspect_that_applies(fin
     assert {len(rows[arm]) for arm in ("zero-shot", "tuned-chat")} == {5 * 5 + 2}
     assert {"other-answer", "shuffled-words", "refusal", "compliance"} <= rows.keys()
     assert all(row["status"] == "scored" for found in rows.values() for row in found)
+
+
+def test_every_arm_has_the_scores_of_its_own_answers(finished):
+    statistics = finished.folder / "results/smoke/tables/statistics.parquet"
+    scores = {arm: [] for arm in ("zero-shot", "tuned-chat")}
+    for file in (finished.folder / "results/store/judgements").glob("*.parquet"):
+        for row in tables.rows("judgements", file):
+            if row["aspect"] == "helpfulness" and row["arm"] in scores:
+                scores[row["arm"]].append((row["prompt_id"], row["score"]))
+    assert scores["zero-shot"] != scores["tuned-chat"]
+    by_arm = {
+        row["arm"]: row["mean"]
+        for row in tables.rows("statistics", statistics)
+        if row["metric"] == "fake:helpfulness" and row["dataset"] == row["category"] == "all"
+    }
+    for arm, found in scores.items():
+        prompts = {name: [s for n, s in found if n == name] for name, _ in found}
+        assert by_arm[arm] == pytest.approx(fmean(fmean(each) for each in prompts.values()))
 
 
 def test_no_batch_is_left_over(finished):

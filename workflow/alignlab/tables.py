@@ -222,14 +222,6 @@ def counts_of(path: str | Path) -> dict[str, int]:
     return _note(path, "alignlab.counts")
 
 
-def attempt_of(path: str | Path) -> int:
-    """Which attempt at a judgements or preferences table is due: a further one after failures."""
-    if not Path(path).exists():
-        return 1
-    attempt = int(_note(path, "alignlab.attempt") or 1)
-    return attempt + bool(_note(path, "alignlab.failed"))
-
-
 def _note(path: str | Path, key: str) -> Any:
     try:
         notes = pq.read_metadata(path).metadata or {}

@@ -5,12 +5,12 @@ import json
 
 from snakemake.exceptions import WorkflowError
 
-from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.load import load_study
 from alignlab.experiment import outputs, outputs_judging
 from alignlab.experiment.artefact import RESULTS, STORE, Artefact
 from alignlab.experiment.plan import Plan
+from alignlab.judging import attempts
 
 try:
     PLAN = Plan(load_study(config["experiment"]))
@@ -167,16 +167,12 @@ def memory_of_judge(stage):
     return megabytes
 
 
-def attempt_at(stage):
-    """How often a table has been tried, this time included; it only counts failures."""
-
-    def attempt(wildcards):
-        return tables.attempt_of(PLAN.find(stage, wildcards.key).path)
-
-    return attempt
+def attempt_due(wildcards):
+    """Number of the attempt that a judge's table needs; a param, so that failures ask again."""
+    return attempts.due(STORE / "replies" / f"{wildcards.key}.json")
 
 
-def keys_of(stage, published):
-    """Regex of the keys of a stage that are read from files, or that are asked for."""
-    found = [artefact for artefact in ARTEFACTS if artefact.stage == stage]
-    return "|".join(a.key for a in found if ("entry" not in a.slice) == published)
+def published_judgements():
+    """Regex of the keys of judgements that are read from files; empty if there are none."""
+    found = [artefact for artefact in ARTEFACTS if artefact.stage == "judgements"]
+    return "|".join(a.key for a in found if "entry" not in a.slice)

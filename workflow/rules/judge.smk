@@ -5,7 +5,7 @@
 #   results/store/controls/<arm>-<digest>.parquet                 answers spoilt on purpose
 #   results/store/judgements/<judge>.<arm>-<digest>.parquet       scores
 #   results/store/preferences/<judge>.<a>-vs-<b>-<digest>.parquet
-#   results/store/replies/<judge>.<arm>.jsonl                     every paid reply, append-only
+#   results/store/replies/<stage>.<judge>.<arm>.jsonl             every paid reply, append-only
 #   results/<experiment>/tables/{qualification,winrates}.{parquet,csv}
 # Rows that an endpoint failed are asked again by the next run: the attempt is a param.
 
@@ -52,7 +52,7 @@ rule judge_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("judgements"),
-        attempt=attempt_at("judgements"),
+        attempt=attempt_due,
     message:
         "Judging {wildcards.key}"
     script:
@@ -80,14 +80,14 @@ rule compare_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("preferences"),
-        attempt=attempt_at("preferences"),
+        attempt=attempt_due,
     message:
         "Comparing answers: {wildcards.key}"
     script:
         "../scripts/compare_responses.py"
 
 
-if keys_of("judgements", published=True):
+if published_judgements():
 
     rule fetch_judgements:
         input:
@@ -98,7 +98,7 @@ if keys_of("judgements", published=True):
         log:
             LOGS / "fetch_judgements" / "{key}.log",
         wildcard_constraints:
-            key=keys_of("judgements", published=True),
+            key=published_judgements(),
         localrule: True
         conda:
             "../../envs/cpu.yaml"

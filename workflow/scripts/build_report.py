@@ -32,7 +32,7 @@ with job(snakemake.log[0]):
             name: Path(folder) / "training.parquet"
             for name, folder in zip(tuned, snakemake.input.adapters, strict=True)
         },
-        judgements={arm: [next(judged) for _ in d] for arm, d in spec["judgements"].items()},
+        judgements={arm: [next(judged) for _ in spec["judgements"][arm]] for arm in names},
         breakdown=Path(snakemake.input.breakdown),
         **optional,
     )

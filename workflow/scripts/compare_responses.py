@@ -18,7 +18,8 @@ with job(snakemake.log[0]):
         [Path(path) for path in snakemake.input.prompts],
         optional(snakemake.input.model),
         Path(snakemake.output.preferences),
-        replies=STORE / "replies" / f"{artefact.name}.jsonl",
+        replies=STORE / "replies" / f"preferences.{artefact.name}.jsonl",
+        note=STORE / "replies" / f"{artefact.key}.json",
         aside=STORE / "aside" / artefact.key,
         batch_size=snakemake.resources.batch_size,
     )

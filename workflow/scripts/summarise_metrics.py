@@ -9,12 +9,13 @@ from alignlab.statistics.summarise import summarise
 with job(snakemake.log[0]):
     spec = json.loads(snakemake.params.spec)
     scenarios = snakemake.output.get("scenarios")
-    # Every arm's judgements stand together, as many as there are digests.
+    # In the order of the arms, of each as many as it has digests.
     judged = iter(map(Path, snakemake.input.judgements))
+    digests = spec["parents"]["judgements"]
     summarise(
         spec,
         dict(zip(spec["arms"], map(Path, snakemake.input.metrics), strict=True)),
-        {arm: [next(judged) for _ in d] for arm, d in spec["parents"]["judgements"].items()},
+        {arm: [next(judged) for _ in digests[arm]] for arm in spec["arms"]},
         [Path(path) for path in snakemake.input.prompts],
         Path(snakemake.output.statistics),
         Path(snakemake.output.comparisons),

@@ -44,15 +44,16 @@ class ChatRequest:
             **form,
         }
 
-    def known(self, model: str) -> tuple[str, Tokens]:
+    def known(self, endpoint: Endpoint) -> tuple[str, Tokens]:
         """What it is known by, and what it can use at most.
 
         Returns:
-            32 hex digits of the SHA-256 of what is sent and `repeat`; and tokens, of which every
-            one of the prompt stands for a byte or more of what is sent.
+            32 hex digits of the SHA-256 of what is sent, where to, and `repeat`; and tokens, of
+            which every one of the prompt stands for a byte or more of what is sent.
         """
-        sent = json.dumps(self.body(model), ensure_ascii=False, sort_keys=True).encode()
-        key = hashlib.sha256(b"%d %b" % (self.repeat, sent)).hexdigest()[:32]
+        sent = json.dumps(self.body(endpoint.model), ensure_ascii=False, sort_keys=True).encode()
+        origin = f"{self.repeat} {endpoint.base_url} ".encode()
+        key = hashlib.sha256(origin + sent).hexdigest()[:32]
         return key, Tokens(len(sent), self.max_tokens)
 
 
@@ -83,10 +84,12 @@ class Endpoint:
             AlignlabError: its variable is not set or holds no key, or the address is no URL.
         """
         try:
-            TypeAdapter(HttpUrl).validate_python(self.base_url)
+            url = TypeAdapter(HttpUrl).validate_python(self.base_url)
         except ValidationError as error:
             why = f"base_url: {self.base_url!r} is no http(s) address"
             raise AlignlabError(f"{self.model}: {why}") from error
+        if url.username or url.password:
+            raise AlignlabError(f"{self.model}: base_url holds a user or password; name a `key`")
         if self.key is None:
             return "none"
         secret = os.environ.get(self.key, "").strip()

@@ -49,7 +49,7 @@ class ChatApi:
         self.endpoint, self.replies = endpoint, replies
         self.limit = 1
         self._secret = endpoint.secret()
-        self._heard = False
+        self._heard = self._answered = False
         self._silent = 0
 
     def ask(self, requests: Iterable[ChatRequest], worth: Worth) -> Iterator[tuple[int, Reply]]:
@@ -109,7 +109,8 @@ class ChatApi:
         except openai.OpenAIError as error:
             reply = self._failed(error, tries)
             fatal = self._fatal(error, request)
-        reply = reply.model_copy(update={"seconds": perf_counter() - started})
+        reply = self._masked(reply).model_copy(update={"seconds": perf_counter() - started})
+        self._answered |= reply.outcome == "answered"
         self.replies.add(key, most, reply)
         if fatal:
             raise AlignlabError(fatal)
@@ -134,6 +135,8 @@ class ChatApi:
             form = (request.response_format or {}).get("type")
             # OpenAI says with the status for "too fast" that there is no money left.
             status = 402 if error.code == "insufficient_quota" else error.status_code
+            if self._answered and status in (400, 403, 422):
+                return None  # it is about this one request
             return self.endpoint.hopeless(status, error.param, said, form)
         if isinstance(error, openai.APIConnectionError):
             self._silent += 1
@@ -142,6 +145,14 @@ class ChatApi:
                 model, base_url = self.endpoint.model, self.endpoint.base_url
                 return f"{model}: base_url {base_url} cannot be reached: {said}"
         return None
+
+    def _masked(self, reply: Reply) -> Reply:
+        """Without the key, which an endpoint might repeat."""
+        if not self.endpoint.key:
+            return reply
+        said = {name: getattr(reply, name) for name in ("text", "refusal", "error")}
+        hidden = {name: text.replace(self._secret, "***") for name, text in said.items() if text}
+        return reply.model_copy(update=hidden)
 
     def _said(self, error: openai.OpenAIError) -> str:
         """One line about an error, without the key, which an endpoint might repeat."""
@@ -166,7 +177,7 @@ class _Calls:
     def make(self, index: int, request: ChatRequest) -> Iterator[tuple[int, Reply]]:
         """Start a call as soon as there is room; yields what arrives meanwhile."""
         replies = self.api.replies
-        key, most = request.known(self.api.endpoint.model)
+        key, most = request.known(self.api.endpoint)
         kept = replies.best(key, self.worth)
         if kept is not None and self.worth(kept) >= 1:
             yield index, kept

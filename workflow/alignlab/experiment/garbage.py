@@ -20,9 +20,13 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         named |= {artefact["path"] for artefact in listed}
     keys = {Path(path).name.removesuffix(".parquet") for path in named}
     # Replies of an endpoint outlive the digests of the tables that they fill: they were paid for.
-    keys |= {f"{key.rpartition('-')[0]}.jsonl" for key in keys}
+    keys |= {f"{_replies(Path(path))}.jsonl" for path in named} | {f"{key}.json" for key in keys}
     # Hidden files are being written; `.parts` and `aside` belong to arms that are running.
     entries = [p for stage in sorted(STORE.glob("[!.]*")) for p in sorted(stage.glob("[!.]*"))]
     return [
         p for p in entries if p.name.removesuffix(".parts").removesuffix(".parquet") not in keys
     ]
+
+
+def _replies(path: Path) -> str:
+    return f"{path.parent.name}.{path.name.rpartition('-')[0]}"

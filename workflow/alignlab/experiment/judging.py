@@ -31,10 +31,12 @@ class Judge(Strict):
         None, description="Of those rubrics' aspects, the ones it rates; all if absent"
     )
     arms: tuple[str, ...] | None = Field(
-        None, description="Arms whose answers it scores; all if absent"
+        None, min_length=1, description="Arms whose answers it scores; all if absent"
     )
     datasets: tuple[str, ...] | None = Field(
-        None, description="Of those, answers to prompts of these datasets; all if absent"
+        None,
+        min_length=1,
+        description="Of those, answers to prompts of these datasets; all if absent",
     )
     take: int | None = Field(
         None,
@@ -49,7 +51,10 @@ class Judge(Strict):
         None, description="How the judge is tried; its scores count as untried if absent"
     )
     max_usd: float | None = Field(
-        None, gt=0, description="Stop before a table costs more; needs a `price`; *runtime*"
+        None,
+        gt=0,
+        description="Stop before all replies about an arm, in all runs, cost more; needs a "
+        "`price`; *runtime*",
     )
     min_coverage: float = Field(
         0.9, ge=0, le=1, description="Share of answers it must score for a mean to be shown"

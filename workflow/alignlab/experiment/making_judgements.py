@@ -23,8 +23,9 @@ RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
 
 
 def judged_arms(plan: Plan, judge: Judge) -> tuple[str, ...]:
-    """The arms whose answers a judge scores."""
-    return judge.arms or plan.experiment.arm_names
+    """The arms whose answers a judge scores: of all, those with answers that it is to see."""
+    every = (arm for arm in plan.experiment.arm_names if datasets_of(plan, judge, arm))
+    return judge.arms or tuple(every)
 
 
 def judgements(plan: Plan, judge: Judge, arm: str) -> Artefact:
@@ -40,8 +41,7 @@ def controls(plan: Plan, judge: Judge) -> Artefact:
     """Answers of an arm, spoilt on purpose."""
     assert judge.controls is not None
     arm = judge.controls.arm
-    takes = [take for take in (judge.take, judge.controls.take) if take is not None]
-    spec = {"arm": arm, "seed": plan.experiment.seed, **_drawn(plan, min(takes, default=None))}
+    spec = {"arm": arm, "seed": plan.experiment.seed, **_drawn(plan, _tried(judge))}
     # A local judge is a function of its text; asking it again would say nothing.
     spec["again"] = isinstance(plan.catalog.judges[judge.judge], OpenaiJudge)
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
@@ -57,19 +57,16 @@ def tried(plan: Plan, judge: Judge) -> list[Artefact]:
         "responses": controls(plan, judge),
         "prompts": _prompts(plan, judge, arm),
     }
-    scored = _asked(plan, judge, "judgements", f"{judge.name}.{arm}.controls", parents)
+    name = f"{judge.name}.{arm}.controls"
+    rates = rubrics_of(judge, compares=False)
+    scored = [_asked(plan, judge, "judgements", name, parents)] if rates else []
     itself = [preferences(plan, judge, arm, arm)] if judge.duels else []
-    return [scored, *itself]
+    return [*scored, *itself]
 
 
 def preferences(plan: Plan, judge: Judge, a: str, b: str) -> Artefact:
     """Which of two arms' answers a judge prefers."""
-    shared = {*_datasets(plan, judge, a)} & {*_datasets(plan, judge, b)}
-    parents: Parents = {
-        "a": plan.arm(a),
-        "b": plan.arm(b),
-        "prompts": [p for p in plan.prompts if p.name in shared],
-    }
+    parents: Parents = {"a": plan.arm(a), "b": plan.arm(b), "prompts": _prompts(plan, judge, a, b)}
     return _asked(plan, judge, "preferences", f"{judge.name}.{a}-vs-{b}", parents)
 
 
@@ -84,11 +81,12 @@ def all_of(plan: Plan, judge: Judge) -> Iterator[Artefact]:
 def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) -> Artefact:
     entry = plan.catalog.judges[judge.judge]
     compares = stage == "preferences"
+    tries = compares and parents["a"] is parents["b"]
     spec: dict[str, Any] = {
         "judge": judge.name,
         "entry": _semantic(entry),
         "rubrics": _resolved(judge, compares),
-        **_drawn(plan, judge.take),
+        **_drawn(plan, _tried(judge) if tries else judge.take),
     }
     if isinstance(entry, LocalJudge):
         spec["engine"] = dump(plan.experiment.engine)
@@ -129,10 +127,19 @@ def _semantic(entry: JudgeEntry) -> dict[str, Any]:
     return {key: value for key, value in dump(entry).items() if key not in RUNTIME}
 
 
-def _datasets(plan: Plan, judge: Judge, arm: str) -> list[str]:
-    asked = plan.datasets_of(arm)
-    return [name for name in asked if judge.datasets is None or name in judge.datasets]
+def _tried(judge: Judge) -> int | None:
+    """Prompts of each category that controls are made of."""
+    assert judge.controls is not None
+    takes = [take for take in (judge.take, judge.controls.take) if take is not None]
+    return min(takes, default=None)
 
 
-def _prompts(plan: Plan, judge: Judge, arm: str) -> list[Artefact]:
-    return plan.prompts_of(_datasets(plan, judge, arm))
+def datasets_of(plan: Plan, judge: Judge, *arms: str) -> list[str]:
+    """The datasets that all of these arms are asked and a judge is to see."""
+    seen = [*(plan.datasets_of(arm) for arm in arms), judge.datasets or plan.datasets_of("")]
+    return [p.name for p in plan.prompts if all(p.name in datasets for datasets in seen)]
+
+
+def _prompts(plan: Plan, judge: Judge, *arms: str) -> list[Artefact]:
+    # A draw is from all that the judge is to see, so that it is the same for every arm.
+    return plan.prompts_of(judge.datasets if judge.take else datasets_of(plan, judge, *arms))

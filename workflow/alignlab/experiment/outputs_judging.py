@@ -6,6 +6,7 @@ alignlab check demo                         # resolves every rubric that these r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from alignlab.experiment.digest import code_digest, config_digest
@@ -22,6 +23,7 @@ def judges_spec(plan: Plan) -> dict[str, Any]:
         "experiment": plan.experiment.name,
         "seed": plan.experiment.seed,
         "needs": {judge.name: _needs(judge) for judge in judges},
+        "min_coverage": {judge.name: judge.min_coverage for judge in judges},
         "arms": [arm for arm in plan.experiment.arm_names if plan.judgements[arm]],
         "tables": _places(plan),
         "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
@@ -62,7 +64,8 @@ def judged_cards(plan: Plan) -> list[dict[str, Any]]:
 def _cards(plan: Plan, judge: Judge) -> Iterator[dict[str, Any]]:
     entry = plan.catalog.judges[judge.judge]
     model = getattr(entry, "model", entry.kind)
-    models = {arm: plan.asked(arm)[0] for arm in judged_arms(plan, judge)}
+    arms = chain(judged_arms(plan, judge), *judge.duels)
+    models = {arm: plan.asked(arm)[0] for arm in arms}
     for name, found in _rated(judge):
         for aspect, described in found.aspects.items():
             yield {

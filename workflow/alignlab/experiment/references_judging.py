@@ -49,11 +49,19 @@ def _check_arms(where: str, judge: Judge, experiment: Experiment) -> None:
     datasets = {chosen.dataset for chosen in experiment.prompts}
     for place, dataset in enumerate(judge.datasets or ()):
         known(f"{where}.datasets.{place}", dataset, datasets, "the experiment's datasets")
+    unique(f"{where}.arms", judge.arms or ())
+    unique(f"{where}.duels", [" and ".join(sorted(duel)) for duel in judge.duels])
     for place, duel in enumerate(judge.duels):
         for arm in duel:
             known(f"{where}.duels.{place}", arm, arms, "the experiment's arms")
     if judge.controls:
         known(f"{where}.controls.arm", judge.controls.arm, judged, "the arms it scores")
+    asked = {arm.name: arm.datasets or datasets for arm in experiment.arms}
+    groups = [*((arm,) for arm in judge.arms or ()), *judge.duels]
+    for group in groups:
+        theirs = (asked.get(arm, datasets) for arm in group)
+        if not set(judge.datasets or datasets).intersection(*theirs):
+            raise AlignlabError(f"{where}: {', '.join(group)}: no prompts that it is to see")
 
 
 def _check_rubrics(where: str, judge: Judge) -> None:
@@ -65,11 +73,11 @@ def _check_rubrics(where: str, judge: Judge) -> None:
     aspects = [aspect for found in rated for aspect in found.aspects]
     unique(f"{where}.rubrics: aspects", aspects)
     compares = rubrics_of(judge, compares=True)
+    both = [aspect for found in compares.values() for aspect in found.aspects]
+    unique(f"{where}.rubrics: aspects that are compared", both)
     if bool(compares) != bool(judge.duels):
         missing = "`duels` to compare" if compares else "rubric with two answers"
         raise AlignlabError(f"{where}: there is no {missing}")
-    if judge.controls and not aspects:
-        raise AlignlabError(f"{where}.controls: no rubric rates one answer, so nothing is tried")
 
 
 def _check_entry(where: str, judge: Judge, entry: JudgeEntry, experiment: Experiment) -> None:

@@ -79,6 +79,9 @@ class Rubric(Strict):
         for key, places in (("instructions", {"aspects"}), ("ask", {"aspect", "meaning", "scale"})):
             if unknown := set(PLACE.findall(getattr(self, key))) - places:
                 raise ValueError(f"{key}: {{{unknown.pop()}}} is unknown")
+        values = {v for a in self.aspects.values() for v in (a.scale or self.scale).values}
+        if self.compares and not {0, 1} <= values <= {0, 0.5, 1}:
+            raise ValueError("scale: of two answers, 1 is for A, 0 for B and 0.5 for a tie")
         for name, aspect in self.aspects.items():
             if unknown := aspect.levels.keys() - set((aspect.scale or self.scale).says):
                 raise ValueError(f"aspects.{name}.levels: {unknown.pop()!r} is not in the scale")

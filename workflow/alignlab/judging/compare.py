@@ -41,6 +41,7 @@ def compare_responses(
     output: Path,
     *,
     replies: Path,
+    note: Path,
     aside: Path,
     batch_size: int,
 ) -> None:
@@ -54,6 +55,7 @@ def compare_responses(
         model: folder of a materialised model, for a judge that needs one.
         output: the table, with metadata as in `judge_responses`.
         replies: file of an endpoint's replies.
+        note: as in `judge_responses`.
         aside: folder where finished batches wait.
         batch_size: cases that a judge takes at once.
 
@@ -85,7 +87,7 @@ def compare_responses(
             ab, ba = (halves.pop(half) for half in both)
             finished.add(_rows(spec, left[name][number], rubric, ab, ba))
     arms = f"{pairs[0].a.row['arm']} against {pairs[0].b.row['arm']}"
-    finished.write(output, order, arms)
+    finished.write(output, note, order, arms)
 
 
 @dataclass(frozen=True)

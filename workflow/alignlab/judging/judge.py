@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
+from alignlab.judging import attempts
 from alignlab.judging.cases import Case, Judge, Rubric, Score
 from alignlab.judging.draw import drawn_prompts
 from alignlab.progress import progress
@@ -48,6 +49,7 @@ def judge_responses(
     output: Path,
     *,
     replies: Path,
+    note: Path,
     aside: Path,
     batch_size: int,
 ) -> None:
@@ -64,14 +66,14 @@ def judge_responses(
         responses: the table of answers.
         prompts: prompts tables; answers to other prompts are left out.
         model: folder of a materialised model, for a judge that needs one.
-        output: the table. Its metadata says which `attempt` it is, and how many rows `failed` in
-            a way that a further attempt may mend.
+        output: the table.
         replies: file of an endpoint's replies.
+        note: says of an endpoint how many rows failed in a way that a further attempt may mend.
         aside: folder where finished batches wait.
         batch_size: cases that a judge takes at once.
 
     Raises:
-        AlignlabError: no answer is to one of the prompts, or no answer got a score.
+        AlignlabError: no answer is to one of the prompts, or every call failed.
     """
     known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
     answers = read_answers(responses, known)
@@ -95,7 +97,7 @@ def judge_responses(
         answer = left[rubric["name"]][at]
         finished.add([_row(spec, answer, rubric, score) for score in scores])
     arms = dict.fromkeys(answer.row["arm"] for answer in answers)
-    finished.write(output, order, f"arm {', '.join(arms)}")
+    finished.write(output, note, order, f"arm {', '.join(arms)}")
 
 
 @dataclass(frozen=True)
@@ -224,16 +226,16 @@ class Finished:
             tables.write(self.table, self.folder / f"{uuid4().hex}.parquet", batch, self.spec)
             self._waiting.clear()
 
-    def write(self, output: Path, order: Sequence[Key], judged: str) -> None:
-        """Write the table, say what failed, and drop what was put aside.
+    def write(self, output: Path, note: Path, order: Sequence[Key], judged: str) -> None:
+        """Write the table, say what failed, here and in `note`, and drop what was put aside.
 
         Raises:
-            AlignlabError: there are rows, but not one with a score; names judge and `judged`.
+            AlignlabError: there are rows, and every call failed; names judge and `judged`.
         """
         rows = [row for key in order for row in self.rows[key]]
         failed = [row for row in rows if row["status"] != "scored"]
         who = f"judge {self.spec['judge']}, {judged}"
-        if rows and len(failed) == len(rows):
+        if rows and all(row["status"] == "api_error" for row in rows):
             raise AlignlabError(
                 f"{who}: not one of {len(rows)} rows got a score; most often: {_commonest(rows)}"
             )
@@ -242,9 +244,9 @@ class Finished:
             log.warning("%s: %d of %d rows %s, such as: %s", who, count, len(rows), status, told)
         with tables.writing(self.table, output, self.spec) as writer:
             writer.write(rows)
-            # Other judges say the same of the same text, so only an endpoint is worth asking again.
-            writer.note("failed", len(failed) - self._given_up if self.pays else 0)
-            writer.note("attempt", self.spec["attempt"])
+        # Other judges say the same of the same text, so only an endpoint is worth asking again.
+        if self.pays:
+            attempts.write(note, self.spec["attempt"], len(failed) - self._given_up)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -62,9 +62,21 @@ class LocalJudge:
             AlignlabError: a word of a scale is not one token of this model.
         """
         choices = [self._choices(rubric, aspect) for aspect in rubric["aspects"]]
+        cases = [self._disarmed(case) for case in cases]
         for at in range(0, len(cases), WINDOW):
             window = cases[at : at + WINDOW]
             yield from ((at + i, scores) for i, scores in self._judge(rubric, window, choices))
+
+    def _disarmed(self, case: Case) -> Case:
+        """Without special tokens: an answer that writes one could end the judge's turn for it."""
+        added = self.engine.tokenizer.added_tokens_decoder.values()
+        special = [token.content for token in added if token.special]
+        texts = dict(case.texts)
+        for place, text in texts.items():
+            for token in special:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+            texts[place] = text
+        return replace(case, texts=texts)
 
     def _judge(
         self, rubric: Rubric, cases: Sequence[Case], choices: list[list[int]]
@@ -160,7 +172,7 @@ def _score(aspect: Mapping[str, Any], logprobs: Tensor) -> Score:
     mass = logprobs.exp().sum().item()
     chances = logprobs.double().softmax(-1)
     said = aspect["says"][int(chances.argmax())]
-    if mass < MIN_MASS:
+    if not mass >= MIN_MASS:
         raw = f"the words of the scale have a probability of only {mass:.2g} together"
         return Score(aspect["name"], "unparseable", mass=mass, raw=raw)
     value = (chances @ tensor(aspect["values"], dtype=chances.dtype)).item()

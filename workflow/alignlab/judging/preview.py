@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alignlab import tables
 from alignlab.experiment.artefact import Artefact
 from alignlab.experiment.catalog import OpenaiJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.plan import Plan
+from alignlab.judging.draw import drawn_prompts
 
 CHARACTERS_A_TOKEN = 4
 QUESTION = 400
 """Characters of a typical question."""
+PUBLISHED = 300
+"""Tokens of an answer whose arm's limit is not known."""
 
 
 def previews(plan: Plan) -> Iterator[str]:
@@ -40,7 +42,7 @@ def _described(plan: Plan, judge: Judge, entry: OpenaiJudge) -> str:
     found = [
         preview(rubric, cases, characters, entry.model_dump(mode="json"))
         for table in made
-        for rubric, cases, characters in _asked(plan, table)
+        for rubric, cases, characters in _asked(table)
     ]
     calls = sum(each.calls for each in found)
     sent = sum(each.prompt_tokens for each in found)
@@ -51,22 +53,20 @@ def _described(plan: Plan, judge: Judge, entry: OpenaiJudge) -> str:
     return f"about {calls:,} calls of {entry.model}, {tokens}, {usd}{limit}"
 
 
-def _asked(plan: Plan, table: Artefact) -> Iterator[tuple[dict[str, Any], int, int]]:
+def _asked(table: Artefact) -> Iterator[tuple[dict[str, Any], int, int]]:
     """Every rubric of a table with its cases, and the characters of a typical one."""
     two = 2 if table.stage == "preferences" else 1
-    answer = CHARACTERS_A_TOKEN * plan.experiment.decoding.max_new_tokens
-    turns = [
-        (row["category"], len(row["turns"]))
-        for prompts in table.parent("prompts")
-        for row in tables.rows("prompts", prompts.path)
-    ]
+    answers = table.parent("responses") or table.parent("a")
+    spoilt = answers[0].stage == "controls"
+    drawn = answers[0].slice if spoilt else table.slice
+    arm = (answers[0].parent("responses") if spoilt else answers)[0]
+    decoding = arm.slice.get("decoding", {"max_new_tokens": PUBLISHED, "samples": 1})
+    prompts = [prompts.path for prompts in table.parent("prompts")]
+    rows = drawn_prompts(prompts, drawn.get("take"), drawn.get("seed", 0)).values()
+    # Controls are first turns, up to five of each; a duel is of first samples, in both orders.
+    times = 5 if spoilt else 2 if two == 2 else decoding.get("samples", 1)
+    turns = [(row["category"], 1 if spoilt else len(row["turns"])) for row in rows]
     for rubric in table.slice["rubrics"]:
         fitting = sum(n for category, n in turns if rubric["category"] in (None, category))
-        yield rubric, fitting * two * _variants(table), QUESTION + two * answer
-
-
-def _variants(table: Artefact) -> int:
-    """Controls make up to five tables of an answer."""
-    return (
-        5 if table.parent("responses") and table.parent("responses")[0].stage == "controls" else 1
-    )
+        characters = CHARACTERS_A_TOKEN * decoding["max_new_tokens"]
+        yield rubric, fitting * times, QUESTION + two * characters

@@ -113,6 +113,8 @@ def _reason(row: tables.Row) -> str:
     words = CONTROLS[row["check"]][2]
     if row["value"] is None:
         return f"was not asked to tell {words}"
+    if row["ci_low"] is None:
+        return f"was asked too little to tell {words} (AUC {row['value']:.2f} of one pair)"
     interval = f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
     return f"cannot tell {words} (AUC {row['value']:.2f} {interval})"
 
@@ -157,7 +159,7 @@ def _tried(scored: pd.DataFrame, needed: Sequence[str], seed: int) -> Iterator[t
         pairs = _pairs(scored, better, worse)
         if check in needed or len(pairs):
             row = _row(check, pairs["prompt_id"], _area(pairs, seed), RULE)
-            passed = row["value"] is not None and row["ci_low"] > CHANCE
+            passed = row["ci_low"] is not None and row["ci_low"] > CHANCE
             yield row | {"against": worse, "passed": passed if check in needed else None}
     again = _pairs(scored, "original", "again")
     same = np.isclose(again["score"], again["score_other"]).astype(float)

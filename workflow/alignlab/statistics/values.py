@@ -122,7 +122,9 @@ def load(
     """
     turns = asked["turns"].map(len)
     arms, scales = tuple(spec["arms"]), spec.get("scales", {})
-    rated = {arm: [_rated(path, turns, scales) for path in judged.get(arm, ())] for arm in arms}
+    rated = {
+        arm: [_rated(arm, path, turns, scales) for path in judged.get(arm, ())] for arm in arms
+    }
     wide = {arm: _wide([_measured(metrics[arm], turns), *rated[arm]], turns) for arm in arms}
     names = sorted({name for values, _ in wide.values() for name in values})
     by_judge = np.array([name in scales for name in names], dtype=bool)[:, None, None]
@@ -196,10 +198,14 @@ def _measured(path: Path, turns: pd.Series) -> pd.DataFrame:
     return frame
 
 
-def _rated(path: Path, turns: pd.Series, scales: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+def _rated(
+    arm: str, path: Path, turns: pd.Series, scales: Mapping[str, Sequence[float]]
+) -> pd.DataFrame:
     """The same of a judgements table; an answer that could not be scored has no value."""
-    columns = ["judge", "prompt_id", "turn", "aspect", "status", "score"]
+    columns = ["judge", "arm", "prompt_id", "turn", "aspect", "status", "score"]
     frame = tables.opened("judgements", path).read(columns=columns).to_pandas()
+    if others := set(frame["arm"]) - {arm}:
+        raise AlignlabError(f"{path}: judgements of arm {others.pop()}, not of {arm}")
     check_asked(frame, turns, path, GONE)
     frame["metric"] = frame["judge"] + ":" + frame["aspect"]
     frame["value"] = frame["score"].where(frame["status"] == "scored")

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 POINTS = {"a": 1.0, "tie": 0.5, "inconsistent": 0.5, "b": 0.0}
 DUEL = ["judge", "rubric", "aspect", "arm_a", "arm_b"]
 ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high")
+REFUSED = ("win_rate", "ci_low", "ci_high", *ADJUSTED, "p_value")
 FEWEST = 10
 """Decided turns that a fit of two coefficients needs."""
 
@@ -49,7 +50,8 @@ def winrates(
     """Write the table `winrates`, also as CSV beside the Parquet file.
 
     Args:
-        spec: `digest`.
+        spec: `min_coverage` (judge → least share of turns with an outcome for a win rate to be
+            shown), `digest`.
         preferences: tables of that name; an arm's duels with itself, which qualify a judge, are
             left out.
         prompts: the tables of prompts that arms were asked.
@@ -61,7 +63,8 @@ def winrates(
         AlignlabError: a table is damaged, or names a prompt or turn that is in none of `prompts`.
     """
     asked = read_prompts(prompts)
-    rows = [row for path in preferences for row in _duels(path, asked)]
+    floors = spec["min_coverage"]
+    rows = [row for path in preferences for row in _duels(path, asked, floors)]
     families = pd.DataFrame(rows, columns=[*DUEL, "dataset"]).groupby(
         ["judge", "rubric", "aspect", "dataset"]
     )
@@ -70,8 +73,8 @@ def winrates(
     tables.write_with_csv("winrates", output, rows, spec)
 
 
-def _duels(path: Path, asked: pd.DataFrame) -> Iterator[tables.Row]:
-    """Rows of one table, not adjusted."""
+def _duels(path: Path, asked: pd.DataFrame, floors: Mapping[str, float]) -> Iterator[tables.Row]:
+    """Rows of one table, not adjusted; of too few outcomes nothing but their number is said."""
     columns = [*DUEL, "prompt_id", "turn", "outcome", "words_a", "words_b"]
     frame = tables.opened("preferences", path).read(columns=columns).to_pandas()
     check_asked(frame, asked["turns"].map(len), path, GONE)
@@ -82,7 +85,10 @@ def _duels(path: Path, asked: pd.DataFrame) -> Iterator[tables.Row]:
         for dataset, category, mask in slices(*about.T):
             if category == ALL:
                 named = dict(zip(DUEL, names, strict=True)) | {"dataset": dataset}
-                yield named | duel_row(duel[mask], " ".join(named.values()))
+                row = duel_row(duel[mask], " ".join(named.values()))
+                if row["coverage"] < floors[named["judge"]]:
+                    row |= dict.fromkeys(REFUSED)
+                yield named | row
 
 
 def duel_row(duel: pd.DataFrame, name: str) -> tables.Row:

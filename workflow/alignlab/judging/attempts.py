@@ -1,0 +1,26 @@
+"""Which attempt at a table is due, so that rows which an endpoint failed are asked again.
+
+Used by `workflow/rules/judge.smk`, as a param, and by `alignlab.judging.judge`. The note lies
+beside the replies: Snakemake deletes the table itself before a further attempt.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from alignlab.tables import replacing
+
+
+def due(note: Path) -> int:
+    """The number of the attempt that a table needs: one more than the last if rows failed then."""
+    if not note.exists():
+        return 1
+    last = json.loads(note.read_text(encoding="utf-8"))
+    return int(last["attempt"]) + bool(last["failed"])
+
+
+def write(note: Path, attempt: int, failed: int) -> None:
+    """Say how many rows an attempt failed to fill."""
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps({"attempt": attempt, "failed": failed}), encoding="utf-8")
