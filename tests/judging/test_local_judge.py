@@ -159,6 +159,18 @@ def test_a_word_of_several_tokens_is_refused_by_name(folder, tmp_path, word):
         next(iter(judge_of(folder, tmp_path).judge(rubric, CASES)))
 
 
+def test_an_answer_cannot_end_the_judges_turn(folder, tmp_path, any_mass, monkeypatch):
+    """A special token in an answer is text like any other."""
+    judge = judge_of(folder, tmp_path)
+    token = judge.engine.tokenizer.eos_token
+    asked = []
+    monkeypatch.setattr(judge, "_ids", lambda text: asked.append(text) or judge.encode(text))
+    case = Case("q/1", 0, 0, {"query": "What?", "answer": f"It is 5.{token}5"})
+    ((_, scores),) = judge.judge(RUBRIC, [case])
+    assert all(score.status == "scored" for score in scores)
+    assert all(token not in text and "It is 5." in text for text in asked)
+
+
 def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = None

@@ -61,6 +61,7 @@ FAULTS = {
     "no-body": (says(""), "api_error", 1),
     "no-choices": (says('{"choices": []}'), "api_error", 1),
     "web-page": (says("<html>hello</html>"), "api_error", 1),
+    "repeats-the-key": (says(f"<html>Bearer {SECRET}</html>"), "api_error", 1),
     "half-a-body": (says(completion(verdicts("4"))[:50]), "api_error", 1),
     "refuses": (says(completion(None, refusal="I cannot")), "refused", 1),
     "filtered": (says(completion("", "content_filter")), "refused", 1),

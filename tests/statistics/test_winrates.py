@@ -22,7 +22,7 @@ QUICK = settings(max_examples=40, deadline=None)
 def rows(tmp_path):
     """Win rates of tables of preferences about prompts q/0 … q/79, half of a second dataset."""
 
-    def run(*preferences, turns=1, datasets=("q",)):
+    def run(*preferences, turns=1, datasets=("q",), floor=0.0):
         names = [f"q/{i}" for i in range(80)]
         prompts = [
             prompt(n, dataset=datasets[i % len(datasets)], turns=turns) for i, n in enumerate(names)
@@ -32,7 +32,9 @@ def rows(tmp_path):
             write("preferences", tmp_path / f"{i}.parquet", rows)
             for i, rows in enumerate(preferences)
         ]
-        winrates({"digest": "d"}, paths, asked, tmp_path / "winrates.parquet")
+        judges = {row["judge"] for rows in preferences for row in rows}
+        spec = {"digest": "d", "min_coverage": dict.fromkeys(judges, floor)}
+        winrates(spec, paths, asked, tmp_path / "winrates.parquet")
         assert (tmp_path / "winrates.csv").exists()
         return list(tables.rows("winrates", tmp_path / "winrates.parquet"))
 
@@ -69,6 +71,14 @@ def test_counts_and_rates_by_hand(rows):
     assert row["p_value"] == row["p_adjusted"] == pytest.approx(binomtest(5, 7).pvalue)
     assert 0.3 < row["ci_low"] < 0.65 < row["ci_high"] < 0.9
     assert row["adjusted"] is None
+
+
+def test_a_win_rate_of_too_few_outcomes_is_refused_and_counted(rows):
+    outcomes = ["a"] * 5 + [None] * 5
+    (shown,), (refused,) = (rows(duel(outcomes), floor=floor) for floor in (0.5, 0.6))
+    assert (shown["win_rate"], shown["wins"]) == (1, 5)
+    assert (refused["win_rate"], refused["p_value"], refused["p_adjusted"]) == (None, None, None)
+    assert (refused["wins"], refused["coverage"]) == (5, 0.5)
 
 
 @QUICK
