@@ -25,7 +25,8 @@ def study(tmp_path):
         metrics, judged = {}, {}
         for arm, (measures, judgements) in arms.items():
             metrics[arm] = write("metrics", tmp_path / f"{arm}.parquet", measures)
-            path = write("judgements", tmp_path / f"{arm}.judged.parquet", judgements)
+            own = [row | {"arm": arm} for row in judgements]
+            path = write("judgements", tmp_path / f"{arm}.judged.parquet", own)
             judged |= {arm: [path]} if judgements else {}
         spec = {"arms": list(arms), "baseline": next(iter(arms)), "seed": 0, "digest": "d"} | spec
         spec = {"scales": {"j:depth": [1, 5]}, "scenarios": [SCENARIO]} | spec
@@ -92,6 +93,16 @@ def test_what_an_arm_was_not_asked_is_no_gap_and_has_no_row(study):
         ("b", "one"): pytest.approx(2 / 3),
     }
     assert [row["dataset"] for row in found["comparisons"]] == ["all", "one"]
+
+
+def test_judgements_of_another_arm_are_refused(tmp_path):
+    asked = [write("prompts", tmp_path / "p.parquet", map(prompt, SIX))]
+    metrics = {"b": write("metrics", tmp_path / "m.parquet", words([1] * 6))}
+    judged = {"b": [write("judgements", tmp_path / "a.parquet", depth([1] * 6))]}
+    spec = {"arms": ["b"], "scales": {"j:depth": [1, 5]}, "baseline": "b", "seed": 0, "digest": "d"}
+    outputs = [tmp_path / f"{name}.parquet" for name in OUTPUTS[:3]]
+    with pytest.raises(AlignlabError, match="judgements of arm a, not of b"):
+        summarise(spec, metrics, judged, asked, *outputs)
 
 
 def test_a_mean_below_the_least_coverage_is_refused_everywhere(study):
