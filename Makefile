@@ -13,12 +13,12 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 .PHONY: run test lint clean
 
 run: .venv/.installed
-	@echo "Running experiment $(EXPERIMENT): the demo downloads 420 MB once, then takes about 12 minutes on 2 cores."
+	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about a quarter of an hour on 2 cores."
 	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/alignlab summary $(EXPERIMENT)
 
 test: .venv/.installed
-	@echo "Checking style and types, then testing: about 12 minutes on 2 cores."
+	@echo "Checking style and types, then testing: about 16 minutes on 2 cores."
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest
 
