@@ -136,8 +136,9 @@ def _tried(judge: Judge) -> int | None:
 
 def datasets_of(plan: Plan, judge: Judge, *arms: str) -> list[str]:
     """The datasets that all of these arms are asked and a judge is to see."""
-    seen = [*(plan.datasets_of(arm) for arm in arms), judge.datasets or plan.datasets_of("")]
-    return [p.name for p in plan.prompts if all(p.name in datasets for datasets in seen)]
+    asked = [plan.datasets_of(arm) for arm in arms]
+    seen = plan.prompts_of(judge.datasets)
+    return [p.name for p in seen if all(p.name in datasets for datasets in asked)]
 
 
 def _prompts(plan: Plan, judge: Judge, *arms: str) -> list[Artefact]:
