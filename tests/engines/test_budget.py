@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from alignlab.engines.budget import Budget, Tokens
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Price
+from alignlab.experiment.endpoints import Price
 
 COUNT = st.integers(0, 10**9)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alignlab.engines.budget import Budget, Tokens
 from alignlab.engines.replies import Replies, Reply
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Price
+from alignlab.experiment.endpoints import Price
 
 FREE = Budget(None, None)
 MOST, USED = Tokens(10, 10), Tokens(1, 1)

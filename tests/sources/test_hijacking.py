@@ -10,7 +10,8 @@ import pytest
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog, DatasetEntry, HijackingSource
+from alignlab.experiment.catalog import Catalog, DatasetEntry
+from alignlab.experiment.source_entries import HijackingSource
 from alignlab.experiment.specs import content, place
 from alignlab.sources.datasets import fetch_prompts
 from alignlab.sources.hijacking import attacked

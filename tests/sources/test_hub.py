@@ -88,7 +88,7 @@ def hub(tmp_path):
         code = (
             "import sys\n"
             "from alignlab.errors import AlignlabError\n"
-            "from alignlab.experiment.catalog import HubSource\n"
+            "from alignlab.experiment.source_entries import HubSource\n"
             "from alignlab.sources import hub\n"
             f"source = HubSource(kind='hub', repo={repo!r}, revision={revision!r}, file={file!r})\n"
             f"try:\n    print(hub.{call}(source))\n"

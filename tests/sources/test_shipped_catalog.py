@@ -3,8 +3,8 @@
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from alignlab.experiment.catalog import RandomSource
 from alignlab.experiment.load import load_catalog
+from alignlab.experiment.source_entries import RandomSource
 from alignlab.metrics.refusal import is_refusal
 from alignlab.sources.datasets import normalise
 from alignlab.sources.records import read

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import WheelSource
+from alignlab.experiment.source_entries import WheelSource
 from alignlab.sources import files
 from alignlab.sources.wheel import extract
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Price
+from alignlab.experiment.endpoints import Price
 
 MILLION = 1_000_000
 

@@ -50,7 +50,7 @@ def prompts(plan: Plan, chosen: PromptSet) -> Artefact:
 def responses(plan: Plan, name: str, asked: Asked, asks: Sequence[Artefact]) -> Artefact:
     """A model's answers to prompts tables."""
     decoding = asked.decoding or plan.experiment.decoding
-    engine = plan.experiment.engine
+    engine = plan.engine_of(asked.model)
     spec: dict[str, Any] = {
         "arm": name,
         "model": asked.model,

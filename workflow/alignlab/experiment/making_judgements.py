@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from alignlab.experiment.artefact import Artefact
-from alignlab.experiment.catalog import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
+from alignlab.experiment.judge_entries import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making import Parents
 from alignlab.experiment.rubrics import resolved_rubric, rubrics_of

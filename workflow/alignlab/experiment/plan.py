@@ -19,6 +19,7 @@ from alignlab.experiment import making, making_judgements, making_lessons
 from alignlab.experiment.artefact import RESULTS, Artefact, Jobs, lineage
 from alignlab.experiment.load import Study
 from alignlab.experiment.rubrics import rubrics_of
+from alignlab.experiment.schema import EngineChoice
 
 STAGES = (
     "models",
@@ -149,6 +150,12 @@ class Plan:
     def base_of(self, model: str) -> str:
         """The catalog model whose weights a model has, which for a tuned one are its base's."""
         return next((t.base for t in self.experiment.tuned if t.name == model), model)
+
+    def engine_of(self, model: str) -> EngineChoice:
+        """What runs a model, tuned or not: its own engine, or else the experiment's."""
+        chosen = self.experiment.engine
+        own = self.catalog.models[self.base_of(model)].engine
+        return chosen.model_copy(update={"name": own}) if own else chosen
 
     def tokenizer_of(self, model: str) -> Path:
         """Folder of a model's tokenizer; a tuned one's may have another chat template."""

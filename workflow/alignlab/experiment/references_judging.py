@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog, JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
+from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.judge_entries import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.names import known, language_model, unique
 from alignlab.experiment.rubrics import rubric, rubrics_of

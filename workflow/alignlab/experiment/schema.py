@@ -21,8 +21,9 @@ from alignlab.experiment.tuning import Tuned
 class EngineChoice(Strict):
     """What runs the models. Both keys are semantic: other kernels and dtypes give other numbers."""
 
-    name: Literal["transformers", "fake"] = Field(
-        "transformers", description="`fake` answers without weights, for tests"
+    name: Literal["transformers", "vllm", "fake"] = Field(
+        "transformers",
+        description="`vllm` needs `make vllm`; `fake` answers without weights, for tests",
     )
     dtype: Literal["bfloat16", "float32"] = Field(
         "bfloat16",

@@ -10,16 +10,16 @@ from typing import Any
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
-from alignlab.experiment.catalog import (
-    Catalog,
+from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.digest import code_digest, file_digest
+from alignlab.experiment.methods import InContext, Method, Retrieval
+from alignlab.experiment.source_entries import (
     DataSource,
     HijackingSource,
     LocalSource,
+    ModelSource,
     RandomSource,
-    Source,
 )
-from alignlab.experiment.digest import code_digest, file_digest
-from alignlab.experiment.methods import InContext, Method, Retrieval
 from alignlab.experiment.yaml_files import CONFIG
 
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
@@ -54,7 +54,7 @@ def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
     return {**spec, "code": code_digest(*modules)}
 
 
-def content(source: Source | DataSource, catalog: Catalog) -> dict[str, Any]:
+def content(source: ModelSource | DataSource, catalog: Catalog) -> dict[str, Any]:
     """What a source is. A local one is its content, wherever it lies; others are pinned.
 
     Attacks are `source` (kind, attacks, seed), `texts`, and the slice of the `questions`.
@@ -75,7 +75,7 @@ def content(source: Source | DataSource, catalog: Catalog) -> dict[str, Any]:
     return {"source": dump(source)}
 
 
-def place(source: Source | DataSource, catalog: Catalog) -> dict[str, Any]:
+def place(source: ModelSource | DataSource, catalog: Catalog) -> dict[str, Any]:
     """Where a local source lies, or the questions of an attack; it is not part of a digest."""
     if isinstance(source, HijackingSource):
         where = place(catalog.datasets[source.questions].source, catalog)

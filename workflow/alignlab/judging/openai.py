@@ -23,7 +23,7 @@ from alignlab.engines.budget import Budget, Tokens
 from alignlab.engines.chat import ChatRequest, Endpoint
 from alignlab.engines.chat_api import ChatApi
 from alignlab.engines.replies import Replies, Reply
-from alignlab.experiment.catalog import Price
+from alignlab.experiment.endpoints import Price
 from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
 from alignlab.judging.prompts import case_text, instructions
 

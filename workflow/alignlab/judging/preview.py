@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignlab.experiment.artefact import Artefact
-from alignlab.experiment.catalog import OpenaiJudge
+from alignlab.experiment.judge_entries import OpenaiJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.plan import Plan
 from alignlab.judging.draw import drawn_prompts

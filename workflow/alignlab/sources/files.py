@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import FileSource, HubSource, Source, WheelSource
+from alignlab.experiment.source_entries import FileSource, HubSource, Source, WheelSource
 from alignlab.sources import hub, local, wheel
 
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)

@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import HubSource
+from alignlab.experiment.source_entries import HubSource
 from alignlab.sources.local import require_safe_weights
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import LocalSource
+from alignlab.experiment.source_entries import LocalSource
 
 SAFE = {".safetensors", ".gguf"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import RandomSource
+from alignlab.experiment.source_entries import RandomSource
 from alignlab.sources import files, weights
 
 TINY_TOKENIZER = Path("config/catalog/tiny-tokenizer")

@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import WheelSource
+from alignlab.experiment.source_entries import WheelSource
 
 CHUNK = 1 << 20
 log = logging.getLogger(__name__)

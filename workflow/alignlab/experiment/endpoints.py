@@ -1,0 +1,33 @@
+"""An endpoint that speaks OpenAI's protocol, as the catalog describes it: a judge's or an arm's.
+
+alignlab check                              # validates every entry of config/catalog
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from alignlab.experiment.strict import Strict
+
+
+class Price(Strict):
+    """US dollars for a million tokens."""
+
+    prompt: float = Field(ge=0, description="Of what is sent")
+    completion: float = Field(ge=0, description="Of what is answered")
+
+
+class Endpoint(Strict):
+    """A model behind an address; what it is asked for is in its subclasses."""
+
+    model: str = Field(description="The model's name there; a dated snapshot, so that it stays")
+    base_url: str = Field("https://api.openai.com/v1", description="Where it is")
+    key: str | None = Field(
+        "OPENAI_API_KEY", description="Environment variable with the key; null: none is needed"
+    )
+    price: Price | None = Field(None, description="Unknown if absent; *runtime*")
+    concurrency: int = Field(16, gt=0, le=512, description="Calls at a time; *runtime*")
+    timeout: float = Field(120, gt=0, description="Seconds a call may take; *runtime*")
+    retries: int = Field(
+        4, ge=0, description="Further tries after 429, 5xx, a time-out or no connection; *runtime*"
+    )
