@@ -61,6 +61,7 @@ def package(tmp_path, monkeypatch):
         ("b.py", 'def f():\n    """Docstring."""\n    return 1  # comment\n', True),
         ("b.py", "def f():\n    return 2\n", False),
         ("b.py", "def f():\n    return '1'\n", False),
+        ("b.py", "from alignlab.errors import AlignlabError\ndef f():\n    return 1\n", True),
         ("c.py", "x = 2\n", True),
     ],
 )

@@ -45,9 +45,9 @@ def code_digest(*modules: str) -> str:
         name = todo.pop()
         if name in shapes or name.startswith(INFRASTRUCTURE) or (path := _file(name)) is None:
             continue
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
-        shapes[name] = _shape(tree)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         todo += _imports(tree)
+        shapes[name] = _shape(_what_counts(tree))
     return config_digest(shapes)
 
 
@@ -90,11 +90,16 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _what_counts(tree: ast.Module) -> ast.Module:
+    """Without docstrings, and without imports of what cannot change a value."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)]
+            node.body = [n for n in node.body if not _is_text(n) and not _is_infrastructure(n)]
     return tree
+
+
+def _is_infrastructure(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith(INFRASTRUCTURE)
 
 
 def _is_text(node: ast.stmt) -> bool:
