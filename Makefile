@@ -13,7 +13,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 .PHONY: run test lint clean
 
 run: .venv/.installed
-	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes an estimated quarter of an hour on 2 cores."
+	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
 	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/alignlab summary $(EXPERIMENT)
 

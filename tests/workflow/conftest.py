@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 PARTS = ("Snakefile", "config", "envs", "profiles", "workflow", "pyproject.toml")
 
@@ -75,11 +76,16 @@ def copied(tmp_path_factory, repository_root):
 
 
 @pytest.fixture(scope="session")
-def finished(copied):
-    """A checkout whose smoke experiment has been run."""
-    checkout = copied()
-    checkout.snakemake("--config", "experiment=smoke")
-    return checkout
+def finished(copied, tmp_path_factory):
+    """A checkout whose smoke experiment has been run, once for all processes that run tests."""
+    shared = tmp_path_factory.getbasetemp().parent
+    with FileLock(shared / "smoke.lock"):
+        note = shared / "smoke"
+        if not note.exists():
+            checkout = copied()
+            checkout.snakemake("--config", "experiment=smoke")
+            note.write_text(str(checkout.folder))
+    return Checkout(Path(note.read_text()))
 
 
 @pytest.fixture

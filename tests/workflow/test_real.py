@@ -21,7 +21,8 @@ def answers(finished, real_model, tmp_path_factory):
     (folder / STORE / "models" / model.name).symlink_to(model)
     experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
     arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
-    left_out = ("pairs", "tuned", "trainsets", "analyses", "mistakes", "scenarios")
+    lessons = ("tuned", "trainsets", "analyses", "mistakes")
+    left_out = (*lessons, "pairs", "scenarios", "judges")
     experiment |= {"name": "real", "arms": arms, "embedder": None, **dict.fromkeys(left_out, ())}
     experiment["prompts"] = [{"dataset": "mt-bench", "ids": list(QUESTIONS), "turns": 1}]
     experiment["decoding"] = {"max_new_tokens": 32}
