@@ -2,6 +2,7 @@
 #
 #   make run                                               the demo experiment
 #   snakemake --cores 2 --config experiment=smoke          another one, by name or by path
+#   snakemake --profile slurm --config experiment=smoke    the same on a cluster
 #
 # Paths (digests make them unique, so a changed value gives a new file and an old one stays valid):
 #   results/store/models/<model>-<digest>/                 safetensors + tokenizer
@@ -32,6 +33,10 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/shift.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/report.smk"
+
+
+onstart:
+    check_submission()
 
 
 rule all:

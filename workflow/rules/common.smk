@@ -6,8 +6,9 @@ import json
 from snakemake.exceptions import WorkflowError
 
 from alignlab.errors import AlignlabError
+from alignlab.experiment.cluster import check_cluster
 from alignlab.experiment.load import load_study
-from alignlab.experiment import outputs, outputs_judging
+from alignlab.experiment import outputs, outputs_judging, sizing
 from alignlab.experiment.artefact import RESULTS, STORE, Artefact
 from alignlab.experiment.plan import Plan
 from alignlab.judging import attempts
@@ -101,17 +102,32 @@ def prompt_tables(wildcards):
     return [stored(prompts) for prompts in PLAN.prompts]
 
 
-def memory_of_arm(wildcards):
-    """Memory of a generate job in MB."""
-    return memory_of(PLAN.find("responses", wildcards.key).spec["model"])
+def needed(stage, resource):
+    """A resource of a job that runs models: `alignlab.experiment.sizing` counts it."""
+
+    def amount(wildcards, attempt):
+        artefact = PLAN.find(stage, wildcards.key)
+        return getattr(sizing.needs(PLAN, artefact, attempt), resource)
+
+    return amount
 
 
-def memory_of(*models):
-    """Memory in MB to load models: weights in four bytes, one of them twice, and 2 GB."""
-    sizes = [
-        PLAN.catalog.models[PLAN.base_of(model)].parameters or 0 for model in models
-    ]
-    return 2000 + 4 * (sum(sizes) + max(sizes)) // 10**6
+def growing(amount):
+    """A resource of which a job gets as much again each time that it is retried."""
+
+    def grown(wildcards, attempt):
+        return amount * attempt
+
+    return grown
+
+
+def check_submission():
+    """Ends a run that could not submit one job, before the first."""
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            check_cluster(workflow.executor_settings.partition_config)
+        except AlignlabError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def parts_of_arm(wildcards):
@@ -127,25 +143,6 @@ def check_before_tuning(wildcards):
     return [] if made else [TABLES / "trainsets.parquet"]
 
 
-def memory_of_adapter(wildcards):
-    """Memory of a tuning job in MB: activations of a batch come on top of the weights.
-
-    RLHF holds a reward model beside the policy.
-    """
-    spec = PLAN.find("adapters", wildcards.key).spec
-    models = [spec["base"]] * (2 if spec["trainer"] == "rlhf" else 1)
-    return 2000 + memory_of(*models)
-
-
-def memory_of_pair(wildcards):
-    """Memory of a scoring job in MB."""
-    spec = PLAN.find("shift", wildcards.key).spec
-    models = [spec[side]["model"] for side in ("base", "aligned")]
-    if RUNTIME.models_together:
-        return memory_of(*models)
-    return max(memory_of(model) for model in models)
-
-
 def shift_statistics(wildcards):
     """The table of token-shift statistics; nothing if the experiment has no pairs."""
     return [TABLES / "shift_statistics.parquet"] if PLAN.experiment.pairs else []
@@ -154,17 +151,6 @@ def shift_statistics(wildcards):
 def shift_page(wildcards):
     """The token-shift page; nothing if the experiment has no pairs."""
     return [REPORT / "shift.html"] if PLAN.experiment.pairs else []
-
-
-def memory_of_judge(stage):
-    """Memory in MB of a job that judges: a local judge is a model, others are calls."""
-
-    def megabytes(wildcards):
-        artefact = PLAN.find(stage, wildcards.key)
-        models = [model.slice["id"] for model in artefact.parent("model")]
-        return memory_of(*models) if models else 2000
-
-    return megabytes
 
 
 def attempt_due(wildcards):

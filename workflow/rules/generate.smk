@@ -24,8 +24,10 @@ rule generate_responses:
         "../../envs/gpu.yaml"
     threads: 1
     resources:
-        mem_mb=memory_of_arm,
-        runtime=240,
+        mem_mb=needed("responses", "mem_mb"),
+        gpu=needed("responses", "gpu"),
+        gpu_mb=needed("responses", "gpu_mb"),
+        runtime=growing(240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("responses"),
@@ -47,6 +49,7 @@ rule gather_responses:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -21,6 +21,7 @@ rule make_controls:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -47,8 +48,10 @@ rule judge_responses:
         "../../envs/gpu.yaml"
     threads: 4
     resources:
-        mem_mb=memory_of_judge("judgements"),
-        runtime=240,
+        mem_mb=needed("judgements", "mem_mb"),
+        gpu=needed("judgements", "gpu"),
+        gpu_mb=needed("judgements", "gpu_mb"),
+        runtime=growing(240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("judgements"),
@@ -75,8 +78,10 @@ rule compare_responses:
         "../../envs/gpu.yaml"
     threads: 4
     resources:
-        mem_mb=memory_of_judge("preferences"),
-        runtime=240,
+        mem_mb=needed("preferences", "mem_mb"),
+        gpu=needed("preferences", "gpu"),
+        gpu_mb=needed("preferences", "gpu_mb"),
+        runtime=growing(240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("preferences"),
@@ -102,6 +107,7 @@ if published_judgements():
         localrule: True
         conda:
             "../../envs/cpu.yaml"
+        threads: 1
         resources:
             mem_mb=2000,
             runtime=30,
@@ -136,8 +142,8 @@ if PLAN.experiment.judges:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=growing(4000),
+            runtime=growing(60),
         params:
             spec=canonical(outputs_judging.judges_spec(PLAN)),
         message:

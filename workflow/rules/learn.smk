@@ -22,6 +22,7 @@ rule collect_mistakes:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -45,6 +46,7 @@ rule ask_analyst:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -68,6 +70,7 @@ rule build_trainset:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -91,6 +94,7 @@ rule check_trainsets:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -120,8 +124,8 @@ if PLAN.experiment.studies:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=growing(4000),
+            runtime=growing(60),
         params:
             spec=canonical(outputs.study_spec(PLAN)),
         message:

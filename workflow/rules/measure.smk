@@ -21,8 +21,8 @@ rule measure_responses:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=spec_of("metrics"),
     message:
@@ -52,8 +52,8 @@ rule summarise_metrics:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=canonical(outputs.summary_spec(PLAN)),
     message:

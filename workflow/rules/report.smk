@@ -19,6 +19,10 @@ rule write_manifest:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         digest=outputs.report_spec(PLAN)["digest"],
     message:
@@ -58,6 +62,10 @@ rule build_report:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=canonical(outputs.report_spec(PLAN)),
     message:
@@ -82,6 +90,10 @@ rule publish_wandb:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         digest=outputs.report_spec(PLAN)["digest"],
         settings=PLAN.experiment.wandb.model_dump(),

@@ -30,8 +30,10 @@ if PLAN.experiment.pairs:
             "../../envs/gpu.yaml"
         threads: 1
         resources:
-            mem_mb=memory_of_pair,
-            runtime=240,
+            mem_mb=needed("shift", "mem_mb"),
+            gpu=needed("shift", "gpu"),
+            gpu_mb=needed("shift", "gpu_mb"),
+            runtime=growing(240),
             models_together=int(RUNTIME.models_together),
         params:
             spec=spec_of("shift"),
@@ -58,8 +60,8 @@ if PLAN.experiment.pairs:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=8000,
-            runtime=60,
+            mem_mb=growing(8000),
+            runtime=growing(60),
         params:
             spec=canonical(outputs.shift_spec(PLAN)),
             folder=TABLES,
@@ -89,6 +91,10 @@ if PLAN.experiment.pairs:
         localrule: True
         conda:
             "../../envs/cpu.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
         params:
             spec=canonical(outputs.shift_page_spec(PLAN)),
             tables=TABLES,

@@ -17,6 +17,7 @@ rule fetch_model:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=120,
@@ -38,6 +39,7 @@ rule fetch_prompts:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -65,6 +67,7 @@ if PLAN.experiment.published:
         localrule: True
         conda:
             "../../envs/cpu.yaml"
+        threads: 1
         resources:
             mem_mb=4000,
             runtime=30,

@@ -22,8 +22,10 @@ rule tune_model:
         "../../envs/gpu.yaml"
     threads: 1
     resources:
-        mem_mb=memory_of_adapter,
-        runtime=240,
+        mem_mb=needed("adapters", "mem_mb"),
+        gpu=needed("adapters", "gpu"),
+        gpu_mb=needed("adapters", "gpu_mb"),
+        runtime=growing(240),
     params:
         spec=spec_of("adapters"),
     message:

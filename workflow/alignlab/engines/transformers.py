@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, PreTrainedT
 from alignlab.engines.base import Completion, Request
 from alignlab.engines.choosing import Chooser
 from alignlab.engines.ending import Ending
+from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.engines.growing_cache import growing_cache, joined
 from alignlab.engines.prefix_attention import NAME, Context, Prefix
 from alignlab.engines.skinny import turn_linears_round
@@ -45,9 +46,11 @@ class TransformersEngine:
 
         Raises:
             AlignlabError: the folder holds no model that transformers can load, or the adapter
-                is none of this model.
+                is none of this model, or the GPU is too small for it.
         """
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cuda":
+            check_gpu_memory(folder, dtype, batch_size)
         try:
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True

@@ -19,9 +19,10 @@ PACKAGE = Path(__file__).parents[1]
 REMEMBERED = Path(".snakemake") / "alignlab-digests"
 LARGE = 10_000_000
 
-# What a config says is in the specs, and how values are stored or timed cannot change one: a new
-# table or a reworded key must not invalidate every store there is.
+# What a config says is in the specs, and how values are stored or timed, or whether they fit a GPU,
+# cannot change one: a new table or a reworded key must not invalidate every store there is.
 INFRASTRUCTURE = (
+    "alignlab.engines.gpu_memory",
     "alignlab.errors",
     "alignlab.experiment",
     "alignlab.progress",

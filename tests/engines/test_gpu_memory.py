@@ -1,0 +1,56 @@
+"""A model that does not fit the GPU is refused before it is loaded."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from alignlab.engines.gpu_memory import CONTEXT, TOKENS, check_gpu_memory
+from alignlab.engines.transformers import TransformersEngine
+from alignlab.errors import AlignlabError
+
+# Two layers' worth of keys and values in tests/engines/conftest.py: 4 layers, 2 heads of 16.
+VALUES = 2 * 4 * 2 * 16
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Make a GPU with so many bytes free."""
+
+    def gpu(size):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(size), 2**34))
+
+    return gpu
+
+
+@pytest.fixture
+def weights(model_folder):
+    """Bytes of the tiny model in bfloat16, counted by loading it."""
+    model = AutoModelForCausalLM.from_pretrained(model_folder("llama"))
+    return 2 * sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_limit_is_weights_cache_and_cuda(model_folder, free, weights):
+    needed = CONTEXT + weights + 8 * TOKENS * VALUES * 2
+    free(needed)
+    check_gpu_memory(model_folder("llama"), "bfloat16", rows=8)
+    free(needed - 1)
+    with pytest.raises(AlignlabError, match=r"needs 1\.0 GB on the GPU .* 17\.2 GB are free"):
+        check_gpu_memory(model_folder("llama"), "bfloat16", rows=8)
+
+
+def test_float32_needs_twice_as_much_and_two_gpus_half(model_folder, free, weights):
+    free(CONTEXT + 1.5 * weights)
+    with pytest.raises(AlignlabError, match="in float32"):
+        check_gpu_memory(model_folder("llama"), "float32", rows=1)
+    check_gpu_memory(model_folder("llama"), "float32", rows=1, gpus=2)
+
+
+def test_the_engine_refuses_before_it_loads(model_folder, free, monkeypatch):
+    def load(*_, **__):
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
+    free(1000)
+    with pytest.raises(AlignlabError, match="take a larger GPU"):
+        TransformersEngine(model_folder("llama"), "bfloat16", 8, None)

@@ -1,0 +1,99 @@
+"""A Slurm cluster, and a small experiment run twice: as it should be, and on that cluster."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cluster import SlurmMissingError, running
+from copies import SLURM, SMALL, Copy
+
+PARTS = ("Snakefile", "config", "envs", "profiles", "workflow", "pyproject.toml", "slurm")
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory, repository_root):
+    """Make a copy of the repository with an empty store."""
+
+    def copy_of_repository():
+        copy = Copy(tmp_path_factory.mktemp("copy") / "alignlab")
+        copy.folder.mkdir()
+        for part in PARTS:
+            source = repository_root / part
+            copies = shutil.copytree if source.is_dir() and part != "slurm" else shutil.copy
+            own = {"follow_symlinks": False} if copies is shutil.copy else {}
+            copies(source, copy.folder / part, **own)
+        shutil.copy(Path(__file__).parent / "small.yaml", copy.folder)
+        return copy
+
+    return copy_of_repository
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster of one node."""
+    try:
+        with running() as started:
+            yield started
+    except SlurmMissingError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def local(cluster, copied):
+    """A small experiment, run on this machine."""
+    copy = copied()
+    status, printed = copy.run("--cores", "2", *SMALL)
+    assert status == 0, printed
+    return copy
+
+
+@dataclass
+class Disturbed:
+    """A run on the cluster with a cancelled, a frozen and a lost job, and what was seen."""
+
+    copy: Copy
+    printed: str
+    refused: str
+    jobs: list
+    victims: dict
+
+
+@pytest.fixture(scope="session")
+def disturbed(cluster, copied):
+    """A small experiment on the cluster, where three things go wrong."""
+    copy, victims = copied(), {}
+    run = copy.start(*SLURM, *SMALL)
+
+    def victim(state, rule=""):
+        def unharmed():
+            return [j for j in cluster.running(rule) if j["JobId"] not in victims.values()]
+
+        victims[state] = until(run, copy, unharmed)[0]["JobId"]
+        return victims[state]
+
+    try:
+        cluster.cancel(victim("CANCELLED", "generate_responses"))
+        cluster.freeze(victim("TIMEOUT", "generate_responses"))
+        status, refused = copy.run(*SLURM, *SMALL)
+        assert status != 0
+        until(run, copy, lambda: cluster.state(victims["TIMEOUT"]) == "TIMEOUT")
+        lost = victim("NODE_FAIL")
+        cluster.set_node("DOWN")
+        until(run, copy, lambda: cluster.state(lost) != "RUNNING")
+        cluster.set_node("RESUME")
+        assert run.wait(900) == 0, copy.printed
+    finally:
+        run.kill()
+    return Disturbed(copy, copy.printed, refused, cluster.jobs(), victims)
+
+
+def until(run, copy, condition, seconds=400):
+    """Wait for something to happen while Snakemake runs; what the condition found."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert run.poll() is None, copy.printed
+        assert time.monotonic() < end, copy.printed
+        time.sleep(0.3)
+    return found
