@@ -89,9 +89,11 @@ def test_parts_join_to_the_whole_table(run, tmp_path, count):
     for index in range(count):
         run(prompts, part=Part(index, count), name=f"part{index}")
         parts.append(tmp_path / f"part{index}.parquet")
-    gather(SPEC, parts, tmp_path / "joined.parquet", tmp_path / "aside")
+    joined = tmp_path / "joined.parquet"
+    gather(SPEC, parts, joined, tmp_path / "aside", tmp_path / "note.json", 1)
     assert list(tables.rows("responses", tmp_path / "joined.parquet")) == whole
     assert not (tmp_path / "aside").exists()
+    assert not (tmp_path / "note.json").exists(), "no endpoint, so nothing to ask again"
 
 
 @given(st.integers(0, 1000), st.integers(1, 50))
@@ -135,13 +137,15 @@ def test_a_prompt_that_does_not_fit_is_counted_and_kept_as_an_error(run, caplog)
     rows = run([prompt(0), prompt(1, "word " * 400)])
     assert [row["finish_reason"] for row in rows] == ["stop", "error"]
     assert rows[1]["trimmed"] == "prompt_too_long"
-    assert "1 prompts do not fit the 300-token window of tiny: d/1 turn 0" in caplog.text
+    assert "1 questions without an answer of tiny, prompt_too_long: d/1 turn 0:" in caplog.text
+    assert "tokens do not fit a window of 300" in caplog.text
 
 
 def test_no_prompt_of_an_arm_fits(run, tmp_path):
     run([prompt(0, "word " * 400), prompt(1, "word " * 400)])
-    with pytest.raises(AlignlabError, match="not one of 2 prompts fits the context window of tiny"):
-        gather(SPEC, [tmp_path / "out.parquet"], tmp_path / "all.parquet", tmp_path / "aside")
+    files = [tmp_path / "all.parquet", tmp_path / "aside", tmp_path / "note.json"]
+    with pytest.raises(AlignlabError, match=r"tiny answered not one of 2 questions; .* window"):
+        gather(SPEC, [tmp_path / "out.parquet"], *files, 1)
     assert not (tmp_path / "all.parquet").exists()
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from alignlab.engines.budget import Tokens
-from alignlab.engines.chat import ChatRequest, Endpoint, read
+from alignlab.engines.chat import ChatRequest, read
+from alignlab.engines.endpoint import Endpoint
 from alignlab.errors import AlignlabError
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)

@@ -7,9 +7,9 @@ import pytest
 from small_answers import not_asked, prompt, regular, response, rubric, spec, write
 
 from alignlab import tables
+from alignlab.engines.attempts import due
 from alignlab.errors import AlignlabError
 from alignlab.judging import fake
-from alignlab.judging.attempts import due
 from alignlab.judging.cases import Score
 from alignlab.judging.draw import drawn_prompts
 from alignlab.judging.judge import as_case, judge_responses, read_answers

@@ -142,7 +142,7 @@ def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path)
     assert strict["estimates"].keys() == {"zero-shot", "urial"}
     assert "gpt:safety" not in data["slices"][0]["estimates"]["chat"]
     assert data["prompts"][0]["answers"]["chat"][0]["judged"] == {}
-    (good, _) = judged_page.read(found, tmp_path / "figures", None, None)
+    (good, _) = judged_page.read(found, tmp_path / "figures", None, None, {})
     values = dict(good.views[0].rows)
     assert [values[arm][-1].text for arm in ("zero-shot", "chat")] == ["2.67", "–"]
 
@@ -155,7 +155,8 @@ def test_without_qualification_nothing_that_a_judge_says_is_stated(judged_study)
 
 
 def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
-    spec = judged_study.arguments["spec"] | {"judged": []}
+    judges = {GOOD: {"model": "gpt-x", "judged_self": ["chat"]}}
+    spec = judged_study.arguments["spec"] | {"judged": [], "judges": judges}
     kept = [
         row
         for row in tables.rows("statistics", judged_study.arguments["statistics"])
@@ -166,3 +167,5 @@ def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
     text = section(page, "judged")
     assert text.count("Two answers at a time") == 2
     assert "Radar." not in text
+    assert "gpt-x" in text
+    assert text.count("Self-preference. chat was answered by the judge’s own model.") == 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -23,16 +24,23 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from alignlab import tables
-from alignlab.engines.base import Completion, Engine, Request
+from alignlab.engines import attempts
+from alignlab.engines.base import Answer, Question, Respondent
+from alignlab.engines.respondent import LocalRespondent
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.progress import progress
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Prompter, encoder, shared_prefix
 from alignlab.tables import Row
 
 log = logging.getLogger(__name__)
 WINDOW = 512
+ADVICE = {
+    "prompt_too_long": "no room in its context window; use a shorter prompt or another model",
+    attempts.API_ERROR: "the call failed; the log of generate_responses says how",
+    attempts.NO_ROOM: "`max_usd` leaves no room for another call",
+}
+"""Why there is no answer → what a message says of it."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,14 @@ class Conversation:
     prompt: Row
     sample: int
     answers: list[str] = field(default_factory=list)
+    unanswered: str = ""
+    """Why an earlier turn has no answer; then the later ones are not asked."""
 
 
 def generate(
     spec: dict[str, Any],
     prompts: list[Path],
-    model: Path,
+    model: Path | None,
     adapter: Path | None,
     embedder: Path | None,
     output: Path,
@@ -71,9 +81,10 @@ def generate(
     """Answer one part of an arm's prompts.
 
     Args:
-        spec: the arm's semantic slice: arm, model, method, decoding, engine, seed, digest.
+        spec: the arm's semantic slice: arm, model, method, decoding, engine, seed, digest; and
+            `runtime` if its model is behind an endpoint (see `alignlab.engines.openai`).
         prompts: prompts tables, in order.
-        model: folder of a materialised model.
+        model: folder of a materialised model; none if it is behind an endpoint.
         adapter: folder of the adapter, if the model is a tuned one.
         embedder: folder of the embedding model, for retrieval.
         output: responses table to write.
@@ -82,13 +93,19 @@ def generate(
         batch_size: prompts per forward pass.
 
     Raises:
-        AlignlabError: a prompt is in two of the tables, or the model cannot be loaded.
+        AlignlabError: a prompt is in two of the tables, the model cannot be loaded, or every call
+            to its endpoint would fail.
     """
     _check_unique(prompts)
-    engine_module = import_module(f"alignlab.engines.{spec['engine']['name']}")
-    engine = engine_module.load(model, spec["engine"]["dtype"], batch_size, adapter)
-    prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
-    job = Job(spec, engine, prompter, aside)
+    module = import_module(f"alignlab.engines.{spec['engine']['name']}")
+    respondent: Respondent
+    if model is None:
+        respondent = module.respondent(spec, embedder)
+    else:
+        engine = module.load(model, spec["engine"]["dtype"], batch_size, adapter)
+        prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
+        respondent = LocalRespondent(engine, prompter, Decoding.model_validate(spec["decoding"]))
+    job = Job(spec, respondent, aside)
     first, last = part.bounds(sum(tables.opened("prompts", p).metadata.num_rows for p in prompts))
     rows = islice((row for path in prompts for row in tables.rows("prompts", path)), first, last)
     with tables.writing("responses", output, spec) as writer, job.watched(last - first):
@@ -97,24 +114,31 @@ def generate(
         job.report()
 
 
-def gather(spec: dict[str, Any], parts: list[Path], output: Path, aside: Path) -> None:
+def gather(
+    spec: dict[str, Any], parts: list[Path], output: Path, aside: Path, note: Path, attempt: int
+) -> None:
     """Join the parts of an arm, in order, and drop what its jobs had put aside.
 
+    Answers that an endpoint failed to give are counted in `note`, so that the next run asks again.
+
     Raises:
-        AlignlabError: no prompt of the arm fitted the model's context window.
+        AlignlabError: no question of the arm was answered; says why.
     """
-    total = failed = 0
+    total, failed = 0, Counter[str]()
     with tables.writing("responses", output, spec) as writer:
         for path in parts:
             for batch in tables.opened("responses", path).iter_batches(batch_size=WINDOW):
                 rows = batch.to_pylist()
                 writer.write(rows)
                 total += len(rows)
-                failed += sum(row["finish_reason"] == "error" for row in rows)
-        if total and failed == total:
+                failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
+        if spec["engine"]["name"] == "openai":
+            attempts.write(note, attempt, sum(failed[why] for why in attempts.MENDABLE))
+        if total and failed.total() == total:
+            ((why, _),) = failed.most_common(1)
             raise AlignlabError(
-                f"arm {spec['arm']}: not one of {total} prompts fits the context window of "
-                f"{spec['model']}; use a shorter prompt or another model"
+                f"arm {spec['arm']}: {spec['model']} answered not one of {total} questions; most "
+                f"often: {ADVICE.get(why, why)}"
             )
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -122,15 +146,11 @@ def gather(spec: dict[str, Any], parts: list[Path], output: Path, aside: Path) -
 class Job:
     """What stays the same over the windows of a job."""
 
-    def __init__(
-        self, spec: dict[str, Any], engine: Engine, prompter: Prompter, aside: Path
-    ) -> None:
-        self.spec, self.engine, self.prompter, self.aside = spec, engine, prompter, aside
+    def __init__(self, spec: dict[str, Any], respondent: Respondent, aside: Path) -> None:
+        self.spec, self.respondent, self.aside = spec, respondent, aside
         self.leftovers = [str(path) for path in aside.glob("[!.]*.parquet")]
         self.decoding = Decoding.model_validate(spec["decoding"])
-        self.encode = encoder(engine.tokenizer, prompter)
-        self.prefix = shared_prefix(prompter, self.encode)
-        self.too_long: list[str] = []
+        self.unanswered: dict[str, list[str]] = {}
         self.announced = False
 
     def watched(self, total: int) -> Any:
@@ -149,7 +169,9 @@ class Job:
             for row in self._answer_turn(asked, turn, kept):
                 rows[row["prompt_id"], row["sample"], turn] = row
             for talk in asked:
-                talk.answers.append(rows[talk.prompt["prompt_id"], talk.sample, turn]["text"])
+                row = rows[talk.prompt["prompt_id"], talk.sample, turn]
+                talk.answers.append(row["text"])
+                talk.unanswered = row["trimmed"] if row["finish_reason"] == "error" else ""
         order = {row["prompt_id"]: at for at, row in enumerate(window)}
         return [rows[key] for key in sorted(rows, key=lambda key: (order[key[0]], *key[1:]))]
 
@@ -157,58 +179,60 @@ class Job:
         self, talks: list[Conversation], turn: int, kept: dict[tuple[str, int, int], Row]
     ) -> Iterator[Row]:
         """One turn of some conversations; answers that were put aside are not asked for again."""
-        requests: list[tuple[Conversation, Request]] = []
+        left: list[Conversation] = []
         for talk in talks:
             if row := kept.get((talk.prompt["prompt_id"], talk.sample, turn)):
                 self.bar.update(turn == 0)
                 yield row
-                continue
-            request = self._request(talk, turn)
-            if len(request.prompt_ids) >= self.engine.context_window:
-                self.too_long.append(f"{talk.prompt['prompt_id']} turn {turn}")
-                yield self._row(talk, turn, request, None)
+            elif talk.unanswered:
+                said = "the turn before has no answer"
+                nothing = Answer("", "error", talk.unanswered, said)
+                yield self._row(talk, turn, self._question(talk, turn), nothing)
             else:
-                requests.append((talk, request))
-        answers = self.engine.generate(
-            [request for _, request in requests], self.prefix, self.decoding, self.prompter.stopping
-        )
-        for batch in answers:
-            rows = [self._row(requests[i][0], turn, requests[i][1], done) for i, done in batch]
-            tables.write("responses", self.aside / f"{uuid4().hex}.parquet", rows, self.spec)
+                left.append(talk)
+        questions = [self._question(talk, turn) for talk in left]
+        for batch in self.respondent.answers(questions):
+            rows = [self._row(left[at], turn, questions[at], answer) for at, answer in batch]
+            made = [row for row in rows if row["finish_reason"] != "error"]
+            if made and not self.respondent.remembers:
+                tables.write("responses", self.aside / f"{uuid4().hex}.parquet", made, self.spec)
             self.bar.update(len(rows) if turn == 0 else 0)
             yield from rows
 
-    def _request(self, talk: Conversation, turn: int) -> Request:
-        text = self.prompter.render(talk.prompt["turns"][: turn + 1], talk.answers)
-        if not self.announced:
-            log.info("first prompt of arm %s:\n%s", self.spec["arm"], text)
-            self.announced = True
+    def _question(self, talk: Conversation, turn: int) -> Question:
         seed = None
         if self.decoding.temperature:
             origin = (self.spec["seed"], self.spec["arm"], talk.prompt["prompt_id"], turn)
             seed = derived_seed(*origin, talk.sample)
-        return Request(self.encode(text), seed)
+        turns = talk.prompt["turns"][: turn + 1]
+        question = Question(turns, tuple(talk.answers), talk.sample, seed)
+        if not self.announced:
+            text = self.respondent.shown(question)
+            log.info("first prompt of arm %s:\n%s", self.spec["arm"], text)
+            self.announced = True
+        return question
 
-    def _row(self, talk: Conversation, turn: int, request: Request, done: Completion | None) -> Row:
-        """A responses row; without a completion it says that the prompt did not fit."""
-        ids = done.token_ids if done else []
-        raw = self.engine.tokenizer.decode(ids, skip_special_tokens=True)
-        text, trimmed = self.prompter.stopping.cut(raw)
+    def _row(self, talk: Conversation, turn: int, question: Question, answer: Answer) -> Row:
+        """A responses row; without an answer it says why."""
+        text, trimmed = self.respondent.stopping.cut(answer.raw)
+        if not answer.made:
+            where = f"{talk.prompt['prompt_id']} turn {turn}: {answer.said}"
+            self.unanswered.setdefault(answer.trimmed, []).append(where)
         return {
             "arm": self.spec["arm"],
             "model": self.spec["model"],
             "prompt_id": talk.prompt["prompt_id"],
             "turn": turn,
             "sample": talk.sample,
-            "prompt_ids": request.prompt_ids,
-            "raw_text": raw,
+            "prompt_ids": answer.prompt_ids,
+            "raw_text": answer.raw,
             "text": text,
-            "token_ids": ids,
-            "finish_reason": done.finish_reason if done else "error",
-            "trimmed": trimmed if done else "prompt_too_long",
-            "num_tokens": len(ids),
+            "token_ids": answer.token_ids,
+            "finish_reason": answer.finish_reason,
+            "trimmed": trimmed or answer.trimmed,
+            "num_tokens": answer.num_tokens,
             "num_words": len(text.split()),
-            "seed": request.seed,
+            "seed": question.seed,
         }
 
     def _put_aside_earlier(self, prompt_ids: list[str]) -> dict[tuple[str, int, int], Row]:
@@ -219,14 +243,11 @@ class Job:
         return {(r["prompt_id"], r["sample"], r["turn"]): r for r in found.to_pylist()}
 
     def report(self) -> None:
-        """Say which prompts could not be asked; their rows say so too."""
-        if self.too_long:
-            window, model = self.engine.context_window, self.spec["model"]
-            log.warning(
-                "arm %s: %d prompts do not fit the %d-token window of %s: %s",
-                *(self.spec["arm"], len(self.too_long), window, model),
-                ", ".join(self.too_long[:5]),
-            )
+        """Say which questions have no answer; their rows say so too."""
+        for why, places in self.unanswered.items():
+            counted = (self.spec["arm"], len(places), self.spec["model"], why)
+            shown = "; ".join(places[:5])
+            log.warning("arm %s: %d questions without an answer of %s, %s: %s", *counted, shown)
 
 
 def _check_unique(prompts: list[Path]) -> None:

@@ -5,13 +5,14 @@ import json
 
 from snakemake.exceptions import WorkflowError
 
+from alignlab.engines import attempts
+from alignlab.engines.endpoint import check_keys
 from alignlab.errors import AlignlabError
 from alignlab.experiment.cluster import check_cluster
 from alignlab.experiment.load import load_study
 from alignlab.experiment import outputs, outputs_judging, sizing
-from alignlab.experiment.artefact import RESULTS, STORE, Artefact
+from alignlab.experiment.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.experiment.plan import Plan
-from alignlab.judging import attempts
 
 try:
     PLAN = Plan(load_study(config["experiment"]))
@@ -72,18 +73,52 @@ wildcard_constraints:
     parts=r"\d+",
 
 
+def note_of(key):
+    """Where it is noted how many rows of a table an endpoint failed to fill."""
+    return STORE / "replies" / f"{key}.json"
+
+
+# Arms that endpoints answer, and the attempt that each needs if it is not the first. Fixed here: a
+# job that writes a note must not change the params of those that wait for it.
+ATTEMPTS = {
+    artefact.key: attempts.due(note_of(artefact.key))
+    for artefact in ARTEFACTS
+    if artefact.stage == "responses" and "runtime" in artefact.place
+}
+PENDING = {key for key in ATTEMPTS if attempts.pending(note_of(key))}
+
+
+def renewed(spec, *artefacts):
+    """A spec that says which attempt at their answers artefacts are made from.
+
+    A further attempt fills a table under its old name: so this tells Snakemake to make again what
+    hangs from it, even in a later run.
+    """
+    found = {
+        a.key: ATTEMPTS.get(a.key, 1) for a in lineage(artefacts if ATTEMPTS else ())
+    }
+    later = {key: attempt for key, attempt in found.items() if attempt > 1}
+    return canonical({**spec, "attempts": later} if later else spec)
+
+
 def spec_of(stage):
     """Params of a rule: the semantic slice of the artefact that its key names."""
 
     def signed_spec(wildcards):
-        return canonical(PLAN.find(stage, wildcards.key).signed_spec)
+        artefact = PLAN.find(stage, wildcards.key)
+        return renewed(artefact.signed_spec, artefact)
 
     return signed_spec
 
 
 def stored(artefact):
-    """An artefact as an input whose age says nothing: its name says whether it is right."""
-    return ancient(str(artefact.path))
+    """An artefact as an input whose age says nothing: its name says whether it is right.
+
+    Not if a further attempt at answers behind it is pending: Snakemake would not run what depends
+    by ancient files alone on a job that runs, whatever else has changed.
+    """
+    again = PENDING and any(a.key in PENDING for a in lineage([artefact]))
+    return str(artefact.path) if again else ancient(str(artefact.path))
 
 
 def parent_of(stage, role):
@@ -132,7 +167,7 @@ def check_submission():
 
 def parts_of_arm(wildcards):
     """Batches of an arm's prompts, one job each."""
-    count = RUNTIME.jobs_per_arm
+    count = PLAN.parts_of(PLAN.find("responses", wildcards.key))
     folder = STORE / "responses" / f"{wildcards.key}.parts"
     return [folder / f"{part}of{count}.parquet" for part in range(count)]
 
@@ -154,11 +189,22 @@ def shift_page(wildcards):
 
 
 def attempt_due(wildcards):
-    """Number of the attempt that a judge's table needs; a param, so that failures ask again."""
-    return attempts.due(STORE / "replies" / f"{wildcards.key}.json")
+    """Number of the attempt that an endpoint's table needs; a param, so that failures ask again."""
+    return attempts.due(note_of(wildcards.key))
 
 
 def published_judgements():
     """Regex of the keys of judgements that are read from files; empty if there are none."""
     found = [artefact for artefact in ARTEFACTS if artefact.stage == "judgements"]
     return "|".join(a.key for a in found if "entry" not in a.slice)
+
+
+onstart:
+    try:
+        check_keys(
+            a
+            for a in ARTEFACTS
+            if not a.path.exists() or attempts.due(note_of(a.key)) > 1
+        )
+    except AlignlabError as error:
+        raise WorkflowError(str(error)) from None

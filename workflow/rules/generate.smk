@@ -1,10 +1,13 @@
 # Purpose: run every arm (model × prompting method × prompts × decoding).
 #
-# REQUIRED INPUTS: a materialised model, prompts tables, an embedding model for retrieval.
+# REQUIRED INPUTS: a materialised model (none if it is behind an endpoint), prompts tables, an
+#   embedding model for retrieval.
 # OUTPUTS:
 #   results/store/responses/<arm>-<digest>.parquet
+#   results/store/replies/responses.<arm>.jsonl          every reply of an endpoint, append-only
 # One job answers one batch of an arm's prompts with one model load. What a killed job finished
-# waits in results/store/aside/<key>/ and is not asked for again. One thread each: two arms side by
+# waits in results/store/aside/<key>/ and is not asked for again; what an endpoint failed to answer
+# is asked again by the next run: the attempt is a param. One thread each: two arms side by
 # side answer a quarter more a second on two cores than one arm with two threads.
 
 
@@ -31,6 +34,7 @@ rule generate_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("responses"),
+        attempt=attempt_due,
     message:
         "Answering part {wildcards.part} of {wildcards.parts} of arm {wildcards.key}"
     script:
@@ -55,6 +59,7 @@ rule gather_responses:
         runtime=30,
     params:
         spec=spec_of("responses"),
+        attempt=attempt_due,
     message:
         "Gathering the answers of arm {wildcards.key}"
     script:

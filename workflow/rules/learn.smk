@@ -99,7 +99,7 @@ rule check_trainsets:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=canonical(outputs.trainsets_spec(PLAN)),
+        spec=renewed(outputs.trainsets_spec(PLAN), *PLAN.trainsets.values()),
     message:
         "Checking that no evaluation prompt is trained on"
     script:
@@ -127,7 +127,11 @@ if PLAN.experiment.studies:
             mem_mb=growing(4000),
             runtime=growing(60),
         params:
-            spec=canonical(outputs.study_spec(PLAN)),
+            spec=renewed(
+                outputs.study_spec(PLAN),
+                *(PLAN.metrics[arm] for arm in STUDIED),
+                *STUDY_ANALYSES,
+            ),
         message:
             "Comparing what models say of answers with what they answer"
         script:

@@ -13,4 +13,6 @@ with job(snakemake.log[0]):
         [Path(path) for path in snakemake.input.parts],
         Path(snakemake.output.responses),
         aside=STORE / "aside" / snakemake.wildcards.key,
+        note=STORE / "replies" / f"{snakemake.wildcards.key}.json",
+        attempt=snakemake.params.attempt,
     )

@@ -1,17 +1,19 @@
 """Rule generate_responses: one model answers one batch of an arm's prompts."""
 
-import json
 from pathlib import Path
 
 from alignlab.experiment.artefact import STORE
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
 from alignlab.generate import Part, generate
 from alignlab.jobs import job, optional
 
 with job(snakemake.log[0]):
+    plan = Plan(load_study(snakemake.config["experiment"]))
     generate(
-        json.loads(snakemake.params.spec),
+        plan.find("responses", snakemake.wildcards.key).job_spec,
         [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.input.model),
+        optional(snakemake.input.model),
         optional(snakemake.input.adapter),
         optional(snakemake.input.embedder),
         Path(snakemake.output.responses),

@@ -1,6 +1,6 @@
 """What calls to an endpoint cost, and whether the next one may be made.
 
-    snakemake --cores 2 --until judge_responses      # a judge with `max_usd` stops before it
+    snakemake --cores 2      # arms and judges with `max_usd` stop before it
 
 A call is let through only if everything ever paid, everything on its way and this call at its most
 stay within the limit, so the limit holds whatever the endpoint answers.
@@ -8,7 +8,9 @@ stay within the limit, so the limit holds whatever the endpoint answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.endpoints import Price
@@ -45,7 +47,7 @@ class Budget:
         if self.max_usd is not None and self.price is None:
             raise AlignlabError(
                 f"max_usd: {self.max_usd} cannot be kept without a price; "
-                "give the judge a `price` in the catalog"
+                "give the model or the judge a `price` in the catalog"
             )
 
     def usd(self, tokens: Tokens) -> float | None:
@@ -59,3 +61,8 @@ class Budget:
         """Whether so much may be spent in all."""
         usd = self.usd(tokens)
         return usd is None or self.max_usd is None or usd <= self.max_usd
+
+
+def price_of(entry: Mapping[str, Any]) -> Price | None:
+    """The price in a catalog entry as a dict, if it has one."""
+    return Price.model_validate(entry["price"]) if entry.get("price") else None

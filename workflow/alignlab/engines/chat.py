@@ -1,4 +1,4 @@
-"""OpenAI's chat protocol: what is sent, where it goes, what comes back.
+"""OpenAI's protocol: what is sent, in chat form or as plain text, and what comes back.
 
     python -m alignlab.engines.chat               # the address and body of a toy request
 
@@ -9,40 +9,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from alignlab.engines.budget import Tokens
+from alignlab.engines.endpoint import Endpoint
 from alignlab.engines.replies import Reply
-from alignlab.errors import AlignlabError
-
-RESPONSE_FORMATS = ("response_format", "json_schema", "json_object")
-OURS = ("model", "max_tokens", "temperature")
 
 
-@dataclass(frozen=True)
-class ChatRequest:
-    """One conversation to answer; `repeat` tells apart requests that are otherwise the same."""
+@dataclass(frozen=True, kw_only=True)
+class ApiRequest:
+    """What both forms have; `repeat` tells apart requests that are otherwise the same.
 
-    messages: list[dict[str, str]]
+    Attributes:
+        path: where it goes, after the endpoint's address.
+        response_format: JSON that the answer must be; chat form alone knows it.
+    """
+
+    path: ClassVar[str]
     max_tokens: int
     temperature: float = 0
+    top_p: float | None = None
+    seed: int | None = None
     response_format: dict[str, Any] | None = None
     repeat: int = 0
 
+    def content(self) -> dict[str, Any]:
+        """What is to be answered, as the form has it."""
+        raise NotImplementedError
+
     def body(self, model: str) -> dict[str, Any]:
         """What is sent."""
-        form = {"response_format": self.response_format} if self.response_format else {}
-        return {
+        sent = {
             "model": model,
-            "messages": self.messages,
+            **self.content(),
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
-            **form,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "response_format": self.response_format,
         }
+        return {key: value for key, value in sent.items() if value is not None}
 
     def known(self, endpoint: Endpoint) -> tuple[str, Tokens]:
         """What it is known by, and what it can use at most.
@@ -58,70 +67,28 @@ class ChatRequest:
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where a model is.
+class ChatRequest(ApiRequest):
+    """A conversation to answer."""
 
-    Attributes:
-        model: its name there.
-        base_url: address, up to and with `/v1`.
-        key: environment variable with the key; null if none is needed.
-        concurrency: calls at a time.
-        timeout: seconds that a try may take as a whole.
-        retries: further tries after 429, 5xx, a time-out or no connection.
-    """
+    path: ClassVar[str] = "/chat/completions"
+    messages: list[dict[str, str]]
 
-    model: str
-    base_url: str
-    key: str | None
-    concurrency: int
-    timeout: float
-    retries: int
+    def content(self) -> dict[str, Any]:
+        """The messages."""
+        return {"messages": self.messages}
 
-    def secret(self) -> str:
-        """The key itself.
 
-        Raises:
-            AlignlabError: its variable is not set or holds no key, or the address is no URL.
-        """
-        try:
-            url = TypeAdapter(HttpUrl).validate_python(self.base_url)
-        except ValidationError as error:
-            why = f"base_url: {self.base_url!r} is no http(s) address"
-            raise AlignlabError(f"{self.model}: {why}") from error
-        if url.username or url.password:
-            raise AlignlabError(f"{self.model}: base_url holds a user or password; name a `key`")
-        if self.key is None:
-            return "none"
-        secret = os.environ.get(self.key, "").strip()
-        if not secret or not secret.isascii() or not secret.isprintable():
-            raise AlignlabError(
-                f"{self.model} at {self.base_url}: environment variable {self.key} is "
-                f"{'no key' if secret else 'not set'}; it must hold the key of the endpoint "
-                "(say `key: null` if that needs none)"
-            )
-        return secret
+@dataclass(frozen=True)
+class CompletionsRequest(ApiRequest):
+    """A text to continue, up to any of the strings in `stop`, of which OpenAI takes four."""
 
-    def hopeless(self, status: int, param: str | None, said: str, form: str | None) -> str | None:
-        """Why an error of an endpoint would come back at every other call; null if it need not.
+    path: ClassVar[str] = "/completions"
+    prompt: str
+    stop: tuple[str, ...] = ()
 
-        Args:
-            status: HTTP status.
-            param: the parameter that the endpoint names, if any.
-            said: what it says.
-            form: `response_format` that was asked for, if any.
-        """
-        key = f"the key in {self.key}" if self.key else "a call without a key (`key: null`)"
-        why = {
-            401: f"{key} is refused",
-            402: f"{key} has nothing left to pay with",
-            403: f"{key} is refused",
-            404: "no such model, or `base_url` lacks its end, such as /v1",
-        }.get(status)
-        if status in (400, 422) and param in OURS:
-            why = f"`{param}` is refused"
-        if status in (400, 422) and form and any(w in f"{param} {said}" for w in RESPONSE_FORMATS):
-            why = f"`structured: {form}` is refused; try json_object or none"
-        return f"{self.model} at {self.base_url}: {why}: {said}" if why else None
+    def content(self) -> dict[str, Any]:
+        """The text, and where to end."""
+        return {"prompt": self.prompt, "stop": list(self.stop) or None}
 
 
 class _Usage(BaseModel):
@@ -134,23 +101,32 @@ class _Message(BaseModel):
     refusal: str | None = None
 
 
-class _Choice(BaseModel):
+class _ChatChoice(BaseModel):
     message: _Message
     finish_reason: str | None = None
 
 
+class _TextChoice(BaseModel):
+    text: str
+    finish_reason: str | None = None
+
+    @property
+    def message(self) -> _Message:
+        return _Message(content=self.text)
+
+
 class _Completion(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[_ChatChoice | _TextChoice] = Field(min_length=1)
     usage: _Usage | None = None
 
 
 def read(body: str) -> Reply:
-    """The reply in the body of an HTTP answer; one that is no chat completion has `failed`."""
+    """The reply in the body of an HTTP answer; one that is no completion has `failed`."""
     try:
         completion = _Completion.model_validate_json(body)
     except ValidationError:
         start = " ".join(body[:200].split())
-        return Reply(outcome="failed", error=f"the answer is no chat completion: {start!r}")
+        return Reply(outcome="failed", error=f"the answer is no completion: {start!r}")
     choice, used = completion.choices[0], completion.usage
     return Reply(
         outcome="answered",
@@ -163,4 +139,4 @@ def read(body: str) -> Reply:
 
 if __name__ == "__main__":
     toy = ChatRequest([{"role": "user", "content": "What is water?"}], max_tokens=16)
-    print("POST <base_url>/chat/completions", json.dumps(toy.body("<model>"), indent=2), sep="\n")
+    print(f"POST <base_url>{toy.path}", json.dumps(toy.body("<model>"), indent=2), sep="\n")

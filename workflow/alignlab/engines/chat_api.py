@@ -1,6 +1,6 @@
-"""Asks a model behind any endpoint that speaks OpenAI's chat protocol; every reply is stored.
+"""Asks a model behind any endpoint that speaks OpenAI's protocol; every reply is stored.
 
-    snakemake --cores 2 --until judge_responses      # with a judge of kind `openai`
+    snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
 
 The openai library does the retries, with the waits that the endpoint asks for. Done here is what a
 paid run needs besides: replies that are never paid for twice, a limit in dollars, and memory that
@@ -10,10 +10,11 @@ does not grow with the number of requests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
@@ -23,14 +24,18 @@ import openai
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from alignlab.engines.budget import Tokens
-from alignlab.engines.chat import ChatRequest, Endpoint, read
+from alignlab.engines.chat import ApiRequest, read
+from alignlab.engines.endpoint import Endpoint
 from alignlab.engines.replies import Replies, Reply, Worth
 from alignlab.errors import AlignlabError
 
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
 GONE = 32
 FILTERED = ("content_filter", "content_policy_violation")
+NEW_NAME = "max_completion_tokens"
 CONNECTING = (httpx2.ConnectError, httpx2.ConnectTimeout)
+
+WorthOf = Callable[[ApiRequest, Reply], float]
 
 
 class ChatApi:
@@ -49,10 +54,10 @@ class ChatApi:
         self.endpoint, self.replies = endpoint, replies
         self.limit = 1
         self._secret = endpoint.secret()
-        self._heard = self._answered = False
+        self._heard = self._answered = self._renamed = False
         self._silent = 0
 
-    def ask(self, requests: Iterable[ChatRequest], worth: Worth) -> Iterator[tuple[int, Reply]]:
+    def ask(self, requests: Iterable[ApiRequest], worth: WorthOf) -> Iterator[tuple[int, Reply]]:
         """Answer requests; yields (index, reply) as they arrive, stored ones without a call.
 
         Every request is yielded exactly once: a failure is a reply that says so. The very first
@@ -60,8 +65,8 @@ class ChatApi:
 
         Args:
             requests: taken one by one as there is room, so they may come from a generator.
-            worth: how much of what was asked for is in a reply; one worth less than 1 is asked
-                for again, and the better of the old and the new one counts.
+            worth: how much of what a request asked for is in a reply; one worth less than 1 is
+                asked for again, and the better of the old and the new one counts.
 
         Raises:
             AlignlabError: the endpoint cannot be reached, or refuses the key, the model or a
@@ -90,7 +95,7 @@ class ChatApi:
         )
 
     async def call(
-        self, client: openai.AsyncOpenAI, request: ChatRequest, key: str, most: Tokens
+        self, client: openai.AsyncOpenAI, request: ApiRequest, key: str, most: Tokens
     ) -> Reply:
         """Make a call that `Replies.ask` let through, and store what comes of it.
 
@@ -102,10 +107,7 @@ class ChatApi:
         fatal = None
         started = perf_counter()
         try:
-            body = request.body(self.endpoint.model)
-            # The library's own `create` would take a third of the time to check the body again.
-            answer = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
-            reply = read(answer.text)
+            reply = read(await self._post(client, request))
         except openai.OpenAIError as error:
             reply = self._failed(error, tries)
             fatal = self._fatal(error, request)
@@ -117,6 +119,21 @@ class ChatApi:
         self.limit = self.endpoint.concurrency
         return reply
 
+    async def _post(self, client: openai.AsyncOpenAI, request: ApiRequest) -> str:
+        """The body of the answer; OpenAI's reasoning models know `max_tokens` by another name."""
+        body = request.body(self.endpoint.model)
+        if self._renamed:
+            body[NEW_NAME] = body.pop("max_tokens")
+        try:
+            # The library's own `create` would take a third of the time to check the body again.
+            answer = await client.post(request.path, cast_to=httpx2.Response, body=body)
+        except openai.BadRequestError as error:
+            if self._renamed or NEW_NAME not in str(error):
+                raise
+            self._renamed = True
+            return await self._post(client, request)
+        return answer.text
+
     def heard(self) -> None:
         """Note that the endpoint answered, whatever it said."""
         self._heard, self._silent = True, 0
@@ -125,10 +142,12 @@ class ChatApi:
         """The reply that stands for an error; a try without an answer may have been billed."""
         said, usage = self._said(error), None if tries.unanswered else Tokens()
         if isinstance(error, openai.APIError) and error.code in FILTERED:
-            return Reply(outcome="answered", refusal=said, usage=usage)
+            # What it says is the endpoint's and no text of the model.
+            filtered = FILTERED[0]
+            return Reply(outcome="answered", refusal=said, finish_reason=filtered, usage=usage)
         return Reply(outcome="failed", error=said, usage=usage)
 
-    def _fatal(self, error: openai.OpenAIError, request: ChatRequest) -> str | None:
+    def _fatal(self, error: openai.OpenAIError, request: ApiRequest) -> str | None:
         """Why going on would be in vain, or null."""
         said = self._said(error)
         if isinstance(error, openai.APIStatusError) and error.code not in FILTERED:
@@ -168,18 +187,21 @@ class ChatApi:
 class _Calls:
     """The calls of one `ask`: those under way, and those that have ended."""
 
-    def __init__(self, api: ChatApi, portal: BlockingPortal, worth: Worth) -> None:
+    def __init__(self, api: ChatApi, portal: BlockingPortal, worth: WorthOf) -> None:
         self.api, self.portal, self.worth = api, portal, worth
         self.client = api.client()
-        self.flying: set[Future[tuple[int, Reply]]] = set()
+        self.flying: dict[Future[tuple[int, Reply]], str] = {}
         self.landed: SimpleQueue[Future[tuple[int, Reply]]] = SimpleQueue()
 
-    def make(self, index: int, request: ChatRequest) -> Iterator[tuple[int, Reply]]:
+    def make(self, index: int, request: ApiRequest) -> Iterator[tuple[int, Reply]]:
         """Start a call as soon as there is room; yields what arrives meanwhile."""
         replies = self.api.replies
         key, most = request.known(self.api.endpoint)
-        kept = replies.best(key, self.worth)
-        if kept is not None and self.worth(kept) >= 1:
+        while key in self.flying.values():
+            yield self.land()
+        worth = partial(self.worth, request)
+        kept = replies.best(key, worth)
+        if kept is not None and worth(kept) >= 1:
             yield index, kept
             return
         while len(self.flying) >= self.api.limit:
@@ -187,16 +209,16 @@ class _Calls:
         while not (asked := replies.ask(key, most)) and self.flying:
             yield self.land()
         if not asked:
-            yield index, self._better(kept, replies.no_room(most))
+            yield index, _better(kept, replies.no_room(most), worth)
             return
         call = self.portal.start_task_soon(self._call, index, request, key, most, kept)
-        self.flying.add(call)
+        self.flying[call] = key
         call.add_done_callback(self.landed.put)
 
     def land(self) -> tuple[int, Reply]:
         """Wait for one to end."""
         call = self.landed.get()
-        self.flying.remove(call)
+        del self.flying[call]
         return call.result()
 
     def end(self) -> None:
@@ -206,13 +228,15 @@ class _Calls:
         self.portal.call(self.client.close)
 
     async def _call(
-        self, index: int, request: ChatRequest, key: str, most: Tokens, kept: Reply | None
+        self, index: int, request: ApiRequest, key: str, most: Tokens, kept: Reply | None
     ) -> tuple[int, Reply]:
-        return index, self._better(kept, await self.api.call(self.client, request, key, most))
+        reply = await self.api.call(self.client, request, key, most)
+        return index, _better(kept, reply, partial(self.worth, request))
 
-    def _better(self, kept: Reply | None, new: Reply) -> Reply:
-        """The old one only if it says more: of two failures the last is the one to look into."""
-        return kept if kept and self.worth(kept) > self.worth(new) else new
+
+def _better(kept: Reply | None, new: Reply, worth: Worth) -> Reply:
+    """The old one only if it says more: of two failures the last is the one to look into."""
+    return kept if kept and worth(kept) > worth(new) else new
 
 
 @dataclass

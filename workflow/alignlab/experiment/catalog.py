@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from alignlab.experiment.judge_entries import JudgeEntry
 from alignlab.experiment.source_entries import (
+    ApiSource,
     DataSource,
     FileSource,
     HijackingSource,
@@ -39,6 +40,16 @@ class ModelEntry(Strict):
     chat_template: str | None = Field(
         None, description="Jinja template, where the tokenizer brings none or a wrong one"
     )
+
+    @model_validator(mode="after")
+    def _seen_or_not(self) -> ModelEntry:
+        shows = self.role == "embedder" or self.engine or self.chat_template or self.kv_values
+        if isinstance(self.source, ApiSource) and shows:
+            raise ValueError(
+                "a model behind an endpoint is no `embedder`, and takes no `engine`, "
+                "`chat_template` or `kv_values`: its weights are not here"
+            )
+        return self
 
 
 Two = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]

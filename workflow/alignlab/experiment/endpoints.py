@@ -1,13 +1,20 @@
-"""An endpoint that speaks OpenAI's protocol, as the catalog describes it: a judge's or an arm's.
+"""An endpoint that speaks OpenAI's protocol, as the catalog describes it: a judge's or a model's.
 
 alignlab check                              # validates every entry of config/catalog
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from alignlab.experiment.strict import Strict
+
+RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
+"""Keys of an endpoint that change no answer, and so no digest."""
+
+Form = Literal["chat", "completions"]
 
 
 class Price(Strict):
@@ -31,3 +38,12 @@ class Endpoint(Strict):
     retries: int = Field(
         4, ge=0, description="Further tries after 429, 5xx, a time-out or no connection; *runtime*"
     )
+
+
+class ApiEngine(Strict):
+    """What answers for a model behind an endpoint: the part of it that is in digests."""
+
+    name: Literal["openai"] = "openai"
+    model: str
+    base_url: str
+    form: Form

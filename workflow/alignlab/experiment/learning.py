@@ -36,6 +36,12 @@ class Asked(Strict):
     model: str = Field(description="A model of the catalog, or one that is tuned here")
     method: AnyMethod = Field(description="How it is asked: one of the prompting methods below")
     decoding: Decoding | None = Field(None, description="The experiment's decoding if absent")
+    max_usd: float | None = Field(
+        None,
+        gt=0,
+        description="Of a model behind an endpoint: stop before all replies under this name, in "
+        "all runs, cost more; needs a `price`; *runtime*",
+    )
 
 
 class Mistakes(Strict):

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from alignlab.experiment.artefact import Artefact
+from alignlab.experiment.artefact import STORE, Artefact
+from alignlab.experiment.endpoints import RUNTIME
 from alignlab.experiment.learning import Asked
 from alignlab.experiment.methods import AnyMethod, Retrieval
 from alignlab.experiment.schema import Pair, Published
@@ -62,7 +63,20 @@ def responses(plan: Plan, name: str, asked: Asked, asks: Sequence[Artefact]) -> 
         spec["seed"] = plan.experiment.seed
     modules = ("alignlab.generate", asked.method.module, f"alignlab.engines.{engine.name}")
     parents: Parents = {**weights(plan, asked.model), **embedder(plan, asked.method)}
-    return Artefact("responses", name, coded(spec, *modules), {**parents, "prompts": asks})
+    signed = coded(spec, *modules)
+    besides = runtime(plan, name, asked)
+    return Artefact("responses", name, signed, {**parents, "prompts": asks}, besides)
+
+
+def runtime(plan: Plan, name: str, asked: Asked) -> dict[str, Any]:
+    """What asking an endpoint needs that changes no answer; nothing for other models."""
+    endpoint = plan.endpoint_of(asked.model)
+    if endpoint is None:
+        return {}
+    # By name alone: what was paid for outlives the digest of the table that it fills.
+    replies = str(STORE / "replies" / f"responses.{name}.jsonl")
+    told = endpoint.model_dump(mode="json", include=RUNTIME)
+    return {"runtime": {**told, "max_usd": asked.max_usd, "replies": replies}}
 
 
 def published(plan: Plan, entry: Published) -> Artefact:
@@ -104,7 +118,12 @@ def shift(plan: Plan, pair: Pair) -> Artefact:
 
 
 def weights(plan: Plan, name: str) -> dict[str, Artefact]:
-    """What a job loads to run a model: its folder, and the adapter of a tuned one."""
+    """What a job loads to run a model: its folder, and the adapter of a tuned one.
+
+    Nothing for a model behind an endpoint.
+    """
+    if plan.endpoint_of(name):
+        return {}
     tuned = {entry.name for entry in plan.experiment.tuned}
     adapter = {"adapter": plan.entry("tuned", name)} if name in tuned else {}
     return {"model": plan.model(plan.base_of(name)), **adapter}

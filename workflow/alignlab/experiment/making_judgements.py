@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from alignlab.experiment.artefact import Artefact
+from alignlab.experiment.endpoints import RUNTIME
 from alignlab.experiment.judge_entries import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making import Parents
@@ -17,9 +18,6 @@ from alignlab.experiment.specs import coded, content, dump, place
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
-
-RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
-"""Keys of a judge that change no score, and so no digest."""
 
 
 def judged_arms(plan: Plan, judge: Judge) -> tuple[str, ...]:

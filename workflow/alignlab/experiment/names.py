@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.source_entries import ApiSource
 
 
 def unique(what: str, names: Sequence[str]) -> None:
@@ -22,6 +23,16 @@ def language_model(where: str, name: str, catalog: Catalog) -> None:
     known(where, name, catalog.models)
     if catalog.models[name].role == "embedder":
         raise AlignlabError(f"{where}: {name} only embeds text")
+
+
+def loadable(where: str, name: str, catalog: Catalog) -> None:
+    """Raises AlignlabError if the catalog has no language model of this name with weights."""
+    language_model(where, name, catalog)
+    if isinstance(catalog.models[name].source, ApiSource):
+        raise AlignlabError(
+            f"{where}: {name} is behind an endpoint (`source.kind: api`), and this needs its "
+            "weights; arms, `mistakes.induced` and `analyses` can ask it"
+        )
 
 
 def known(where: str, name: str, entries: Collection[str], of: str = "the catalog") -> None:

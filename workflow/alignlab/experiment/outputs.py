@@ -10,7 +10,7 @@ from typing import Any
 
 from alignlab.experiment.digest import code_digest, config_digest, file_digest
 from alignlab.experiment.making import SIDES
-from alignlab.experiment.outputs_judging import judged_cards, judges_spec, scales
+from alignlab.experiment.outputs_judging import judge_cards, judged_cards, judges_spec, scales
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.schema import Pair
 from alignlab.experiment.specs import dump
@@ -113,6 +113,7 @@ def report_spec(plan: Plan) -> dict[str, Any]:
             "judges": judges_spec(plan)["digest"],
         },
         "judged": judged_cards(plan),
+        "judges": judge_cards(plan),
         "judgements": summary_spec(plan)["parents"]["judgements"],
         "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
         "page": _page_digests(),

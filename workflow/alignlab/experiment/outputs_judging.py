@@ -14,6 +14,7 @@ from alignlab.experiment.judging import Judge
 from alignlab.experiment.making_judgements import judged_arms
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.rubrics import Rubric, rubrics_of
+from alignlab.experiment.source_entries import ApiSource
 
 
 def judges_spec(plan: Plan) -> dict[str, Any]:
@@ -61,11 +62,38 @@ def judged_cards(plan: Plan) -> list[dict[str, Any]]:
     return [card for judge in plan.experiment.judges for card in _cards(plan, judge)]
 
 
+def judged_self(plan: Plan, judge: Judge) -> list[str]:
+    """The arms whose answers a judge scores or compares, and whose model is its own."""
+    scored = judged_arms(plan, judge) if rubrics_of(judge, compares=False) else ()
+    model = getattr(plan.catalog.judges[judge.judge], "model", None)
+    arms = dict.fromkeys(chain(scored, *judge.duels))
+    return [arm for arm in arms if model in _names(plan, plan.asked(arm)[0])]
+
+
+def _names(plan: Plan, model: str) -> set[str]:
+    """What a model is known by: here, and at its endpoint if it is behind one."""
+    base = plan.base_of(model)
+    entry = plan.catalog.models.get(base)
+    there = {entry.source.model} if entry and isinstance(entry.source, ApiSource) else set()
+    return {base, *there}
+
+
+def judge_cards(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What the report says about every judge, whether it scores or only compares."""
+    entries = plan.catalog.judges
+    return {
+        judge.name: {
+            "model": getattr(entries[judge.judge], "model", ""),
+            "judged_self": judged_self(plan, judge),
+        }
+        for judge in plan.experiment.judges
+    }
+
+
 def _cards(plan: Plan, judge: Judge) -> Iterator[dict[str, Any]]:
     entry = plan.catalog.judges[judge.judge]
     model = getattr(entry, "model", entry.kind)
-    arms = chain(judged_arms(plan, judge), *judge.duels)
-    models = {arm: plan.asked(arm)[0] for arm in arms}
+    own = judged_self(plan, judge)
     for name, found in _rated(judge):
         for aspect, described in found.aspects.items():
             yield {
@@ -80,7 +108,7 @@ def _cards(plan: Plan, judge: Judge) -> Iterator[dict[str, Any]]:
                 "category": found.category,
                 "model": model,
                 "kind": entry.kind,
-                "judged_self": [arm for arm, of in models.items() if plan.base_of(of) == model],
+                "judged_self": own,
                 "min_coverage": judge.min_coverage,
             }
 

@@ -17,9 +17,11 @@ from typing import Any
 from alignlab.errors import AlignlabError
 from alignlab.experiment import making, making_judgements, making_lessons
 from alignlab.experiment.artefact import RESULTS, Artefact, Jobs, lineage
+from alignlab.experiment.endpoints import ApiEngine
 from alignlab.experiment.load import Study
 from alignlab.experiment.rubrics import rubrics_of
 from alignlab.experiment.schema import EngineChoice
+from alignlab.experiment.source_entries import ApiSource
 
 STAGES = (
     "models",
@@ -151,8 +153,16 @@ class Plan:
         """The catalog model whose weights a model has, which for a tuned one are its base's."""
         return next((t.base for t in self.experiment.tuned if t.name == model), model)
 
-    def engine_of(self, model: str) -> EngineChoice:
-        """What runs a model, tuned or not: its own engine, or else the experiment's."""
+    def endpoint_of(self, model: str) -> ApiSource | None:
+        """Where a model answers, if it is behind an endpoint."""
+        source = self.catalog.models[self.base_of(model)].source
+        return source if isinstance(source, ApiSource) else None
+
+    def engine_of(self, model: str) -> EngineChoice | ApiEngine:
+        """What runs a model, tuned or not: its endpoint, its own engine, or the experiment's."""
+        if endpoint := self.endpoint_of(model):
+            fields = endpoint.model_dump(include={"model", "base_url", "form"})
+            return ApiEngine.model_validate(fields)
         chosen = self.experiment.engine
         own = self.catalog.models[self.base_of(model)].engine
         return chosen.model_copy(update={"name": own}) if own else chosen
@@ -201,9 +211,13 @@ class Plan:
         return counts
 
     def _jobs(self, artefact: Artefact) -> int:
-        """Answers that are generated are cut into parts; what is published is not."""
         generated = artefact.stage == "responses" and "decoding" in artefact.slice
-        return self.experiment.runtime.jobs_per_arm if generated else 1
+        return self.parts_of(artefact) if generated else 1
+
+    def parts_of(self, responses: Artefact) -> int:
+        """Batches of an arm's prompts, one job each; one job alone writes an endpoint's replies."""
+        behind = responses.slice["engine"]["name"] == "openai"
+        return 1 if behind else self.experiment.runtime.jobs_per_arm
 
     @property
     def folder(self) -> Path:

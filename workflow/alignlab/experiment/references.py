@@ -12,7 +12,8 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.learning import RECIPES, Asked, TrainSet
 from alignlab.experiment.methods import AnyMethod, Retrieval
-from alignlab.experiment.names import known, language_model, unique
+from alignlab.experiment.names import known, language_model, loadable, unique
+from alignlab.experiment.references_api import check_api
 from alignlab.experiment.references_judging import check_judges, judged_metrics
 from alignlab.experiment.schema import Experiment
 from alignlab.experiment.selection import PromptSet
@@ -31,6 +32,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
         known(f"{where}.dataset", chosen.dataset, catalog.datasets)
     for where, model in _models(experiment):
         language_model(where, model, catalog)
+    check_api(_askers(experiment), experiment, catalog)
     for where, method in _methods(experiment):
         if isinstance(method, Retrieval):
             _embedder(f"{where}.embedder", method.embedder, catalog)
@@ -39,6 +41,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
     for index, tuned in enumerate(experiment.tuned):
         if tuned.name in catalog.models:
             raise AlignlabError(f"tuned.{index}.name: {tuned.name} is in the catalog")
+        loadable(f"tuned.{index}.base", tuned.base, catalog)
         _trained_on(f"tuned.{index}", tuned, experiment)
     _datasets(experiment)
     _published(experiment, catalog)
@@ -69,7 +72,6 @@ def _models(experiment: Experiment) -> Iterator[tuple[str, str]]:
     tuned = {entry.name for entry in experiment.tuned}
     asked = ((f"{where}.model", entry.model) for where, entry in _askers(experiment))
     yield from (pair for pair in asked if pair[1] not in tuned)
-    yield from ((f"tuned.{i}.base", entry.base) for i, entry in enumerate(experiment.tuned))
 
 
 def _methods(experiment: Experiment) -> Iterator[tuple[str, AnyMethod]]:
@@ -100,7 +102,7 @@ def _published(experiment: Experiment, catalog: Catalog) -> None:
         known(where, published.responses, catalog.published)
         if published.name in scored:
             model = catalog.published[published.responses].model
-            language_model(f"{where}: model", model, catalog)
+            loadable(f"{where}: model", model, catalog)
 
 
 def _trained_on(where: str, tuned: Tuned, experiment: Experiment) -> None:

@@ -11,7 +11,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.judge_entries import JudgeEntry, LocalJudge, OpenaiJudge, PublishedJudge
 from alignlab.experiment.judging import Judge
-from alignlab.experiment.names import known, language_model, unique
+from alignlab.experiment.names import known, loadable, unique
 from alignlab.experiment.rubrics import rubric, rubrics_of
 from alignlab.experiment.schema import Experiment
 
@@ -32,7 +32,7 @@ def check_judges(experiment: Experiment, catalog: Catalog) -> None:
         _check_rubrics(where, judge)
         _check_entry(where, judge, entry, experiment)
         if isinstance(entry, LocalJudge):
-            language_model(f"catalog judge {judge.judge}: model", entry.model, catalog)
+            loadable(f"catalog judge {judge.judge}: model", entry.model, catalog)
 
 
 def judged_metrics(experiment: Experiment) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from alignlab.experiment.endpoints import Endpoint
+from alignlab.experiment.endpoints import Endpoint, Form
 from alignlab.experiment.strict import Strict
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -77,7 +77,7 @@ class ApiSource(Endpoint):
     """A model that is not here: it answers behind an endpoint, and its weights are never seen."""
 
     kind: Literal["api"] = Field(description="The source")
-    form: Literal["chat", "completions"] = Field(
+    form: Form = Field(
         "chat", description="`chat` for arms of method `chat`, `completions` for all other methods"
     )
 

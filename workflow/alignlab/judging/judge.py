@@ -19,8 +19,8 @@ from typing import Any
 from uuid import uuid4
 
 from alignlab import tables
+from alignlab.engines import attempts
 from alignlab.errors import AlignlabError
-from alignlab.judging import attempts
 from alignlab.judging.cases import Case, Judge, Rubric, Score
 from alignlab.judging.draw import drawn_prompts
 from alignlab.progress import progress

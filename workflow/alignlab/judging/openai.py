@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.engines.budget import Budget, Tokens
-from alignlab.engines.chat import ChatRequest, Endpoint
+from alignlab.engines.budget import Budget, Tokens, price_of
+from alignlab.engines.chat import ApiRequest, ChatRequest
 from alignlab.engines.chat_api import ChatApi
+from alignlab.engines.endpoint import Endpoint
 from alignlab.engines.replies import Replies, Reply
-from alignlab.experiment.endpoints import Price
 from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
 from alignlab.judging.prompts import case_text, instructions
 
@@ -56,7 +56,7 @@ class OpenaiJudge:
         form = Form(rubric)
         requests = self._requests(rubric, form, cases)
         for index, reply in self.api.ask(requests, partial(_worth, form)):
-            scores = form.scores(reply)
+            scores = form.scores(reply, _shown(rubric, cases[index]))
             usd = self.api.replies.budget.usd(reply.usage) if reply.usage else None
             yield index, [_shared(score, usd, reply.seconds, len(scores)) for score in scores]
 
@@ -64,7 +64,7 @@ class OpenaiJudge:
         system = _system(rubric, form)
         response_format = form.response_format(self.structured)
         for case in cases:
-            text = case_text(rubric, case).strip()
+            text = _shown(rubric, case)
             same = hash((rubric["name"], text))
             yield ChatRequest(
                 messages=[system, {"role": "user", "content": text}],
@@ -108,12 +108,15 @@ class Form:
         schema = {"name": "judgement", "strict": True, "schema": whole.model_json_schema()}
         return {"type": "json_schema", "json_schema": schema}
 
-    def scores(self, reply: Reply) -> list[Score]:
-        """A score for every aspect, without its share of cost and time."""
+    def scores(self, reply: Reply, shown: str) -> list[Score]:
+        """A score for every aspect, without its share of cost and time.
+
+        What the reply quotes of the case that was `shown` is no verdict on it.
+        """
         status, raw = _status(reply)
         if status != "scored":
             return [Score(name, status, raw=raw) for name in self.verdicts]
-        found = _objects(raw)
+        found = _objects(raw, shown)
         return [self._score(name, found, raw) for name in self.verdicts]
 
     def _score(self, name: str, objects: list[dict[str, Any]], raw: str) -> Score:
@@ -153,7 +156,7 @@ def preview(rubric: Rubric, cases: int, case_characters: int, entry: Mapping[str
         cases * (characters // CHARACTERS_A_TOKEN),
         cases * min(entry["max_tokens"], TOKENS_AN_ASPECT * len(rubric["aspects"])),
     )
-    return Preview(cases, used.prompt, used.completion, Budget(_price(entry), None).usd(used))
+    return Preview(cases, used.prompt, used.completion, Budget(price_of(entry), None).usd(used))
 
 
 def load(
@@ -171,9 +174,8 @@ def load(
         AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
     """
     del model_folder, batch_size
-    names = ("model", "base_url", "concurrency", "timeout", "retries")
-    endpoint = Endpoint(**{name: spec[name] for name in names}, key=spec.get("key"))
-    api = ChatApi(endpoint, Replies(replies, Budget(_price(spec), spec.get("max_usd"))))
+    kept = Replies(replies, Budget(price_of(spec), spec.get("max_usd")))
+    api = ChatApi(Endpoint.of(spec), kept)
     return OpenaiJudge(api, spec["structured"], spec["max_tokens"])
 
 
@@ -217,21 +219,32 @@ def _status(reply: Reply) -> tuple[Status, str]:
     return ("unparseable" if reply.finish_reason == "length" else "scored"), said
 
 
-def _worth(form: Form, reply: Reply) -> float:
+def _shown(rubric: Rubric, case: Case) -> str:
+    """The case as it is sent."""
+    return case_text(rubric, case).strip()
+
+
+def _worth(form: Form, request: ApiRequest, reply: Reply) -> float:
     """Share of the aspects that a reply gives a score."""
-    scores = form.scores(reply)
+    scores = form.scores(reply, request.content()["messages"][-1]["content"])
     return sum(score.status == "scored" for score in scores) / len(scores)
 
 
-def _objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects that stand in a text, in order, whatever stands around them."""
+def _objects(text: str, shown: str) -> list[dict[str, Any]]:
+    """The JSON objects that stand in a text, in order, whatever stands around them.
+
+    One that stands in what was `shown`, too, whatever its white space, is a quotation and left out.
+    """
     decoder = json.JSONDecoder(object_pairs_hook=_once)
     found: list[dict[str, Any]] = []
+    quotable = "".join(shown.split())
     at = text.find("{")
     while at >= 0:
         try:
-            value, at = decoder.raw_decode(text, at)
-            found.append(value)
+            value, end = decoder.raw_decode(text, at)
+            if "".join(text[at:end].split()) not in quotable:
+                found.append(value)
+            at = end
         except RecursionError:
             break
         except ValueError:
@@ -251,7 +264,3 @@ def _shared(score: Score, usd: float | None, seconds: float, aspects: int) -> Sc
     """With its share of what the call for all aspects took."""
     cost = None if usd is None else usd / aspects
     return replace(score, cost_usd=cost, seconds=seconds / aspects)
-
-
-def _price(entry: Mapping[str, Any]) -> Price | None:
-    return Price.model_validate(entry["price"]) if entry.get("price") else None

@@ -45,7 +45,10 @@ def collect(
     found = _induced(asked, responses) if responses else _own(asked)
     kept, dropped, seen = [], Counter[str](), set[str]()
     for prompt, sample, answer in found:
-        reason = flaw(prompt, answer, seen) if responses else "" if answer else "no known mistake"
+        if answer is None:
+            dropped["not answered" if responses else "no known mistake"] += 1
+            continue
+        reason = flaw(prompt, answer, seen) if responses else ""
         seen.add(answer)
         if reason:
             dropped[reason] += 1
@@ -76,16 +79,17 @@ def flaw(prompt: Row, answer: str, seen: Container[str] = ()) -> str:
     return "repeats an earlier answer" if answer in seen else ""
 
 
-def _induced(asked: dict[str, Row], responses: Path) -> Iterator[tuple[Row, int, str]]:
-    """First-turn answers; what did not fit the context window has no text."""
+def _induced(asked: dict[str, Row], responses: Path) -> Iterator[tuple[Row, int, str | None]]:
+    """First-turn answers; null where a question was not answered."""
     for row in tables.rows("responses", responses):
         if row["turn"] == 0:
-            yield asked[row["prompt_id"]], row["sample"], row["text"]
+            text = None if row["finish_reason"] == "error" else row["text"]
+            yield asked[row["prompt_id"]], row["sample"], text
 
 
-def _own(asked: dict[str, Row]) -> Iterator[tuple[Row, int, str]]:
+def _own(asked: dict[str, Row]) -> Iterator[tuple[Row, int, str | None]]:
     for prompt in asked.values():
-        yield prompt, 0, prompt["mistake"] or ""
+        yield prompt, 0, prompt["mistake"] or None
 
 
 def _row(prompt: Row, sample: int, answer: str, cue: str | None, induced: bool) -> Row:

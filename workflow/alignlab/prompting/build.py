@@ -5,6 +5,7 @@ snakemake --cores 2 --until generate_responses      # each log opens with the ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from alignlab.prompting.hindsight import HindsightPrompter
 
 
 def build_prompter(
-    method: dict[str, Any], tokenizer: PreTrainedTokenizerBase, embedder: Path | None
+    method: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase | None, embedder: Path | None
 ) -> Prompter:
     """The prompter of a resolved method (`alignlab.experiment.specs` resolves texts and modules).
 
+    Method `chat` alone needs a tokenizer, and retrieval alone an embedder.
     Modules are imported by name so that a change in one method's code leaves the digests of arms
     with other methods alone.
     """

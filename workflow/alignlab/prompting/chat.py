@@ -29,15 +29,23 @@ class ChatPrompter:
 
     def render(self, turns: Sequence[str], answers: Sequence[str]) -> str:
         """The conversation up to the start of the answer to `turns[len(answers)]`."""
-        messages = [{"role": "system", "content": self.system}] if self.system else []
-        asked = guided(turns, self.guidance)[: len(answers) + 1]
-        for turn, answer in zip(asked, [*answers, None], strict=True):
-            messages.append({"role": "user", "content": turn})
-            if answer is not None:
-                messages.append({"role": "assistant", "content": answer})
+        messages = conversation(self.system, self.guidance, turns, answers)
         return self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
+
+
+def conversation(
+    system: str | None, guidance: str | None, turns: Sequence[str], answers: Sequence[str]
+) -> list[dict[str, str]]:
+    """The messages up to `turns[len(answers)]`, each with `role` and `content`."""
+    messages = [{"role": "system", "content": system}] if system else []
+    asked = guided(turns, guidance)[: len(answers) + 1]
+    for turn, answer in zip(asked, [*answers, None], strict=True):
+        messages.append({"role": "user", "content": turn})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
+    return messages
 
 
 def prompter(method: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> ChatPrompter:

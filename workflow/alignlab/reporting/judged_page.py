@@ -5,9 +5,10 @@ snakemake --cores 2 results/demo/report/index.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -49,9 +50,13 @@ class ShownJudge:
 
 
 def read(
-    results: Results, figures: Path, qualification: Path | None, winrates: Path | None
+    results: Results,
+    figures: Path,
+    qualification: Path | None,
+    winrates: Path | None,
+    about: Mapping[str, Mapping[str, Any]],
 ) -> list[ShownJudge]:
-    """Every judge, in order of display; arguments as in `build_report`.
+    """Every judge, in order of display; arguments as in `build_report`, `about` its `judges`.
 
     Raises:
         AlignlabError: a table is missing or damaged.
@@ -64,7 +69,10 @@ def read(
         *(matrix.judge for matrix in matrices),
         *(row["judge"] for row in checked),
     )
-    return [_shown(results, name, figures, matrices, checked) for name in dict.fromkeys(judges)]
+    return [
+        _shown(results, name, figures, matrices, checked, about.get(name, {}))
+        for name in dict.fromkeys(judges)
+    ]
 
 
 def _scored(results: Results, judge: str) -> Scenario:
@@ -104,19 +112,21 @@ def _shown(
     figures: Path,
     matrices: Sequence[duels.Matrix],
     checked: Sequence[Row],
+    about: Mapping[str, Any],
 ) -> ShownJudge:
     scored = _scored(results, judge)
     drawn = drawing.save(judged_figures.draw(scored, results.baseline), figures)
     aspects = [aspect for aspect in results.aspects.values() if aspect.judge == judge]
     own = [matrix for matrix in matrices if matrix.judge == judge]
     labels = {aspect.aspect: aspect.label for aspect in aspects}
+    own_arms = (*(aspect.own_arms for aspect in aspects), about.get("judged_self", ()))
     # Duels may be about aspects that no rubric rates alone.
     for name in (*(m.aspect for m in own), *(r["aspect"] for r in checked if r["judge"] == judge)):
         labels.setdefault(name, name.replace("-", " ").capitalize())
     return ShownJudge(
         name=judge,
-        model=aspects[0].model if aspects else "",
-        own_arms=list(dict.fromkeys(arm for aspect in aspects for arm in aspect.own_arms)),
+        model=aspects[0].model if aspects else about.get("model", ""),
+        own_arms=list(dict.fromkeys(arm for arms in own_arms for arm in arms)),
         measures=scored.measures,
         views=scenario_cells.views(scored),
         doubts=doubts(aspects, {aspect.metric: aspect.label for aspect in aspects}),

@@ -18,6 +18,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from alignlab import tables
+from alignlab.engines.base import Question
+from alignlab.engines.wording import Wording
 from alignlab.experiment.artefact import FOLDERS, RESULTS, Artefact
 from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
@@ -40,17 +42,32 @@ def write_manifest(plan: Plan, output: Path) -> None:
 
 
 def first_prompts(plan: Plan) -> dict[str, str]:
-    """The first prompt of every generated arm, decoded from the ids the model was given."""
-    names = {arm.model for arm in plan.experiment.arms}
+    """The first prompt of every generated arm, decoded from the ids the model was given.
+
+    An endpoint gives no ids: for an arm of one, what it was sent is written again.
+    """
+    names = {arm.model for arm in plan.experiment.arms if not plan.endpoint_of(arm.model)}
     tokenizers = {
         name: Tokenizer.from_file(str(plan.tokenizer_of(name) / "tokenizer.json")) for name in names
     }
     found = {}
     for arm in plan.experiment.arms:
-        row = next(tables.rows("responses", plan.responses[arm.name].path, batch_size=1))
+        artefact = plan.responses[arm.name]
+        if arm.model not in tokenizers:
+            found[arm.name] = _first_sent(artefact)
+            continue
+        row = next(tables.rows("responses", artefact.path, batch_size=1))
         ids = row["prompt_ids"]
         found[arm.name] = tokenizers[arm.model].decode(ids, skip_special_tokens=False)
     return found
+
+
+def _first_sent(responses: Artefact) -> str:
+    """The first prompt of an arm whose model is behind an endpoint, as it was sent."""
+    prompts, embedders = responses.parent("prompts"), responses.parent("embedder")
+    row = next(tables.rows("prompts", prompts[0].path, batch_size=1))
+    wording = Wording(responses.slice, embedders[0].path if embedders else None)
+    return wording.shown(Question(row["turns"][:1], (), 0, None))
 
 
 def _described(artefact: Artefact) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def build_report(
             `scenarios` (`name`, `title`) with the table of that name, and `tuned` (`name`, `base`,
             `trainset`, `trainer`) with `training`; `judged`, in order of display, with `metric`,
             `judge`, `aspect`, `rubric`, `label`, `unit`, `better`, `description`, `category`,
-            `model`, `judged_self` and `min_coverage` for each aspect that a judge rates.
+            `model`, `judged_self` and `min_coverage` for each aspect that a judge rates; `judges`,
+            by name, with `model` and `judged_self` of those that only compare, too.
         statistics: table of that name.
         comparisons: table of that name; rows without the baseline are left out.
         responses: arm → responses table.
@@ -103,7 +104,8 @@ def build_report(
     )
     drawn = drawing.draw(results, figures)
     learnt = learning.read(spec, results, figures, scenarios, discrimination, trainsets, training)
-    judges = judged_page.read(results, figures, qualification, winrates)
+    about = spec.get("judges") or {}
+    judges = judged_page.read(results, figures, qualification, winrates, about)
     groups = read_breakdown(breakdown, results) if breakdown else None
     shares = page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None
     text = render(spec, results, provenance, drawn, learnt, judges, groups, shares)

@@ -35,6 +35,19 @@ def verdicts(first, second="3"):
     return json.dumps({name: {"reason": f"is {s}", "score": s} for name, s in scores.items()})
 
 
+def said(text, finish_reason="stop", usage=USAGE):
+    """The body of an HTTP answer in completions form."""
+    choice = {"index": 0, "text": text, "finish_reason": finish_reason}
+    return json.dumps({"object": "text_completion", "choices": [choice], "usage": usage})
+
+
+def question(sent):
+    """What was asked last, in chat form or in URIAL's frame."""
+    if "messages" in sent:
+        return sent["messages"][-1]["content"]
+    return sent["prompt"].rpartition("# Query:\n```\n")[2]
+
+
 def completion(content, finish_reason="stop", refusal=None, usage=USAGE):
     """The body of an HTTP answer."""
     message = {"role": "assistant", "content": content, "refusal": refusal}
@@ -50,6 +63,7 @@ class Endpoint(ThreadingHTTPServer):
         calls: how often each was asked.
         times: when.
         bodies: what was sent.
+        paths: where to, in the same order.
         peak: calls that were under way at a time.
     """
 
@@ -59,7 +73,7 @@ class Endpoint(ThreadingHTTPServer):
     def __init__(self, plan):
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan = plan
-        self.calls, self.times, self.bodies = Counter(), {}, []
+        self.calls, self.times, self.bodies, self.paths = Counter(), {}, [], []
         self.lock, self.closing = threading.Lock(), threading.Event()
         self.under_way = self.peak = 0
 
@@ -76,12 +90,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        word = sent["messages"][-1]["content"].split()[0]
+        word = question(sent).split()[0]
         with self.server.lock:
             before = self.server.calls[word]
             self.server.calls[word] += 1
             self.server.times.setdefault(word, []).append(time.monotonic())
             self.server.bodies.append(sent)
+            self.server.paths.append(self.path)
             self.server.under_way += 1
             self.server.peak = max(self.server.peak, self.server.under_way)
         try:

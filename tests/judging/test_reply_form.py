@@ -1,0 +1,36 @@
+"""What a reply must look like to be a score."""
+
+from endpoint import RUBRIC, verdicts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignlab.engines.replies import Reply
+from alignlab.judging.openai import Form
+
+JUNK = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]), max_size=20)
+SCORES = st.one_of(st.integers(-1, 7), st.floats(), st.text(max_size=3), st.none(), st.booleans())
+
+
+@given(before=JUNK, after=JUNK, first=SCORES, second=SCORES)
+def test_an_aspect_is_scored_if_and_only_if_its_word_is_of_the_scale(before, after, first, second):
+    reply = Reply(outcome="answered", text=before + verdicts(first, second) + after)
+    for given_score, score in zip((first, second), Form(RUBRIC).scores(reply, ""), strict=True):
+        number = isinstance(given_score, int | float) and not isinstance(given_score, bool)
+        word = f"{given_score:g}" if number else given_score
+        wanted = word.strip() if isinstance(word, str) else None
+        if wanted in ("1", "2", "3", "4", "5"):
+            assert (score.status, score.value) == ("scored", 10 * int(wanted))
+        else:
+            assert (score.status, score.value) == ("unparseable", None)
+
+
+@given(st.text(alphabet='{}[]":,1 \\help-fulnessdepthreasonscore\n', max_size=200))
+def test_any_reply_is_read_without_an_error(text):
+    for score in Form(RUBRIC).scores(Reply(outcome="answered", text=text), ""):
+        assert score.status == "unparseable"
+
+
+def test_a_deeply_nested_reply_is_read_without_an_error():
+    text = '{"a":' * 20_000 + verdicts("4")
+    (score, _) = Form(RUBRIC).scores(Reply(outcome="answered", text=text[:60_000]), "")
+    assert score.status == "unparseable"
