@@ -35,8 +35,11 @@ include: "workflow/rules/judge.smk"
 include: "workflow/rules/report.smk"
 
 
+# A cluster that cannot take the jobs, and a store in which another run makes the same, are refused;
+# `alignlab gc` leaves alone what a run needs.
 onstart:
     check_submission()
+    claim_store()
 
 
 rule all:

@@ -34,7 +34,7 @@ def test_an_adapter_and_its_table(make_spec, answers, tune, tmp_path):
     adapter = tune(spec, answers, "gemma3_text")
     assert {path.name for path in adapter.iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "training.parquet"),
-        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "SHA256SUMS"),
     }
     assert (
         json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]

@@ -50,7 +50,7 @@ def test_dpo_starts_at_the_base_and_learns_to_prefer(make_spec, preferred, tune)
     adapter = tune(spec, preferred[:6])
     assert {path.name for path in adapter.iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "training.parquet"),
-        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "SHA256SUMS"),
     }
     rows = steps(adapter)
     assert rows[0]["loss"] == pytest.approx(math.log(2))

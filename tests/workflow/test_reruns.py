@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import time
+from pathlib import Path
 
+import pytest
 import yaml
 
 REPORT = {"summarise_metrics": 1, "write_manifest": 1, "build_report": 1, "publish_wandb": 1}
@@ -121,6 +124,49 @@ def test_a_copied_store_is_accepted_whatever_its_times(checkout):
     for i, file in enumerate(sorted((checkout.folder / "results").rglob("*"), reverse=True)):
         os.utime(file, (i * 1000, i * 1000))
     assert checkout.planned() == {"check_trainsets": 1, "qualify_judges": 1, **SHIFT, **REPORT}
+
+
+def test_a_store_copied_to_a_fresh_clone_is_accepted(finished, repository_root, tmp_path):
+    """What git takes of this repository, and a store as `cp -r` by somebody else leaves it."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    listed = _git(repository_root, "ls-files", "--cached", "--others", "--exclude-standard")
+    for name in listed.splitlines():
+        if (repository_root / name).is_file():
+            (origin / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(repository_root / name, origin / name)
+    _git(origin, "init", "--quiet")
+    _git(origin, "add", "--all")
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    _git(origin, *author, "commit", "--quiet", "--message", "All")
+    _git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    shutil.copytree(finished.folder / "results/store", clone / "results/store", copy_function=_copy)
+    expected = {"check_trainsets": 1, "qualify_judges": 1, **SHIFT, **REPORT}
+    assert type(finished)(clone).planned() == expected
+
+
+def _git(folder, *arguments):
+    run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    if run.returncode and arguments[0] == "ls-files":
+        pytest.skip("not a git checkout")
+    assert not run.returncode, run.stderr
+    return run.stdout
+
+
+def _copy(source, target):
+    """Content alone: the times of now, and nobody may write."""
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o444)
+
+
+def test_a_damaged_model_is_made_again_alone(checkout):
+    (model,) = (checkout.folder / "results/store/models").glob("tiny-gemma-*")
+    shutil.rmtree(model)
+    target = str(model.relative_to(checkout.folder))
+    planned = ("--dry-run", "--quiet", "rules", "--config", "experiment=smoke", "--", target)
+    assert checkout.snakemake(*planned).count("fetch_model") == 2  # once in the table, once as why
+    assert "total 1" in " ".join(checkout.snakemake(*planned).split())
+    checkout.snakemake("--config", "experiment=smoke", "--", target)
+    assert checkout.planned() == {}
 
 
 def test_a_lost_file_is_made_again(checkout):

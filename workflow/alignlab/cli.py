@@ -12,6 +12,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def _described(name: str) -> str:
 
 
 def _gc(options: argparse.Namespace) -> int:
+    from alignlab.experiment import running
     from alignlab.experiment.garbage import unnamed
     from alignlab.experiment.load import load_study, shipped
     from alignlab.experiment.plan import Plan
@@ -82,14 +84,17 @@ def _gc(options: argparse.Namespace) -> int:
     names = [*map(str, shipped()), *options.keep]
     if not names:
         raise AlignlabError("no config/experiments here: run gc in the project's folder")
-    orphans = unnamed([Plan(load_study(name)) for name in names])
-    total = 0
-    for path in orphans:
-        size = sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
-        total += size
-        print(f"{size / 1e6:10.1f} MB  {path}")
-        if options.delete:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    plans = [Plan(load_study(name)) for name in names]
+    with running.none_starting() if options.delete else nullcontext():
+        orphans = unnamed(plans)
+        total = 0
+        for path in orphans:
+            size = sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
+            total += size
+            print(f"{size / 1e6:10.1f} MB  {path}")
+            if options.delete:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    names += [f"{run.experiment} (running)" for run in running.live()]
     verb = "removed" if options.delete else "would be removed with --delete"
     print(f"{len(orphans)} entries, {total / 1e6:.1f} MB {verb}; named: {', '.join(names)}")
     return 0

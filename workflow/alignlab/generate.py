@@ -149,6 +149,8 @@ class Job:
     def __init__(self, spec: dict[str, Any], respondent: Respondent, aside: Path) -> None:
         self.spec, self.respondent, self.aside = spec, respondent, aside
         self.leftovers = [str(path) for path in aside.glob("[!.]*.parquet")]
+        for path in self.leftovers:
+            tables.read("responses", path)  # a damaged one is told, not used
         self.decoding = Decoding.model_validate(spec["decoding"])
         self.unanswered: dict[str, list[str]] = {}
         self.announced = False

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from alignlab import checksums
 from alignlab.errors import AlignlabError
 from alignlab.schemas import COLUMNS
 
@@ -95,8 +96,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def building(folder: Path) -> Iterator[Path]:
+def building(folder: Path, *, signed: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `folder` when the block ends well.
+
+    If `signed` it gets checksums of its files, for `alignlab.checksums.verify`.
 
     Raises:
         AlignlabError: the disk is full or the folder cannot be written.
@@ -106,6 +109,8 @@ def building(folder: Path) -> Iterator[Path]:
         with explained(folder):
             temporary.mkdir(parents=True)
             yield temporary
+            if signed:
+                checksums.sign(temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     finally:
@@ -126,7 +131,9 @@ def writing(table: str, path: str | Path, spec: Mapping[str, Any]) -> Iterator[T
     }
     with replacing(Path(path)) as temporary:
         layout = schema(table).with_metadata(note)
-        with pq.ParquetWriter(temporary, layout, compression="zstd") as writer:
+        # Without checksums a flipped bit may well decode, into another number.
+        options = {"compression": "zstd", "write_page_checksum": True}
+        with pq.ParquetWriter(temporary, layout, **options) as writer:
             yield TableWriter(writer, layout)
 
 
@@ -168,20 +175,50 @@ def write_with_csv(table: str, path: Path, rows: Iterable[Row], spec: Mapping[st
         csv.write_csv(read(table, path), temporary)
 
 
-def opened(table: str, path: str | Path) -> pq.ParquetFile:
+class CheckedFile(pq.ParquetFile):
+    """A Parquet file whose damage, wherever a read meets it, is told with its name."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        with undamaged(path):
+            super().__init__(path, page_checksum_verification=True)
+
+    def read(self, *args: Any, **keys: Any) -> pa.Table:
+        """See `pyarrow.parquet.ParquetFile`."""
+        with undamaged(self.path):
+            return super().read(*args, **keys)
+
+    def iter_batches(self, *args: Any, **keys: Any) -> Iterator[pa.RecordBatch]:
+        """See `pyarrow.parquet.ParquetFile`."""
+        batches = super().iter_batches(*args, **keys)
+        with undamaged(self.path):
+            yield from batches
+
+
+@contextmanager
+def undamaged(path: str | Path) -> Iterator[None]:
+    """Name the file in which a read meets damage, and say how to mend it.
+
+    Raises:
+        AlignlabError: the file is damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise AlignlabError(f"{path}: no such table; run the experiment first") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise AlignlabError(
+            f"{path}: damaged or truncated Parquet file ({error}); {checksums.mend(path)}"
+        ) from error
+
+
+def opened(table: str, path: str | Path) -> CheckedFile:
     """Open a table and check that it is one.
 
     Raises:
         AlignlabError: the file is missing, damaged, or lacks a column of the schema.
     """
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise AlignlabError(f"{path}: no such table") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AlignlabError(
-            f"{path}: damaged or truncated Parquet file ({error}); delete it and run again"
-        ) from error
+    file = CheckedFile(path)
     for field in schema(table):
         if field.name not in file.schema_arrow.names:
             raise AlignlabError(f"{path}: column {field.name!r} of table {table!r} is missing")
@@ -192,13 +229,7 @@ def opened(table: str, path: str | Path) -> pq.ParquetFile:
 
 def read(table: str, path: str | Path) -> pa.Table:
     """Read and check a whole table."""
-    file = opened(table, path)
-    try:
-        return file.read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AlignlabError(
-            f"{path}: damaged Parquet file ({error}); delete it and run again"
-        ) from error
+    return opened(table, path).read()
 
 
 def rows(table: str, path: str | Path, batch_size: int = 1024) -> Iterator[Row]:
@@ -223,11 +254,9 @@ def counts_of(path: str | Path) -> dict[str, int]:
 
 
 def _note(path: str | Path, key: str) -> Any:
-    try:
+    with undamaged(path):
         notes = pq.read_metadata(path).metadata or {}
-    except FileNotFoundError as error:
-        raise AlignlabError(f"{path}: no such table; run the experiment first") from error
-    return json.loads(notes.get(key.encode(), b"{}"))
+        return json.loads(notes.get(key.encode(), b"{}"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from alignlab.engines.endpoint import check_keys
 from alignlab.errors import AlignlabError
 from alignlab.experiment.cluster import check_cluster
 from alignlab.experiment.load import load_study
-from alignlab.experiment import outputs, outputs_judging, sizing
+from alignlab.experiment import outputs, outputs_judging, running, sizing
 from alignlab.experiment.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.experiment.plan import Plan
 
@@ -57,9 +57,18 @@ JUDGE_TABLES = (
     if PLAN.experiment.judges
     else []
 )
+# Not `stored`: what an endpoint failed is asked again under the same name.
 JUDGEMENTS = [a.path for found in PLAN.judgements.values() for a in found]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
+
+
+def claim_store():
+    """Tell other runs what this one makes."""
+    try:
+        running.claim(PLAN)
+    except AlignlabError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def canonical(spec):

@@ -33,7 +33,7 @@ rule measure_responses:
 
 rule summarise_metrics:
     input:
-        metrics=[metrics.path for metrics in PLAN.metrics.values()],
+        metrics=[stored(metrics) for metrics in PLAN.metrics.values()],
         judgements=JUDGEMENTS,
         prompts=prompt_tables,
     output:

@@ -10,7 +10,7 @@
 
 rule write_manifest:
     input:
-        artefacts=[artefact.path for artefact in ARTEFACTS],
+        artefacts=[stored(artefact) for artefact in ARTEFACTS],
         statistics=TABLES / "statistics.parquet",
     output:
         manifest=PLAN.folder / "manifest.json",
@@ -35,8 +35,8 @@ rule build_report:
     input:
         statistics=TABLES / "statistics.parquet",
         comparisons=TABLES / "comparisons.parquet",
-        responses=[responses.path for responses in PLAN.responses.values()],
-        metrics=[metrics.path for metrics in PLAN.metrics.values()],
+        responses=[stored(responses) for responses in PLAN.responses.values()],
+        metrics=[stored(metrics) for metrics in PLAN.metrics.values()],
         prompts=prompt_tables,
         manifest=PLAN.folder / "manifest.json",
         scenarios=SCENARIO_TABLES[:1],

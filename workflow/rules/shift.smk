@@ -44,7 +44,7 @@ if PLAN.experiment.pairs:
 
     rule summarise_shift:
         input:
-            shifts=[shift.path for shift in PLAN.shifts.values()],
+            shifts=[stored(shift) for shift in PLAN.shifts.values()],
             prompts=prompt_tables,
         output:
             tables=expand(
@@ -72,9 +72,9 @@ if PLAN.experiment.pairs:
 
     rule build_shift_page:
         input:
-            shifts=[shift.path for shift in PLAN.shifts.values()],
+            shifts=[stored(shift) for shift in PLAN.shifts.values()],
             prompts=prompt_tables,
-            responses=[responses.path for responses in PLAN.scored.values()],
+            responses=[stored(responses) for responses in PLAN.scored.values()],
             tables=rules.summarise_shift.output.tables,
         output:
             page=report(

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job, optional
 from alignlab.mistakes.questions import ask_about_answers, ask_about_mistakes
 
-with job(snakemake.log[0]):
+with job(snakemake):
     found, spec = snakemake.input, json.loads(snakemake.params.spec)
     output = Path(snakemake.output.questions)
     if found.mistakes:

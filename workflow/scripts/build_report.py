@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.reporting.report import build_report
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     # Each is one path, or none where the experiment has nothing of the kind.
     optional = {

@@ -7,7 +7,7 @@ from alignlab.jobs import job
 from alignlab.reporting.shift_figures import draw_shift
 from alignlab.reporting.shift_page import build_shift_page
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     pairs = [pair["name"] for pair in spec["pairs"]]
     arms = dict.fromkeys(pair["aligned"] for pair in spec["pairs"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job, optional
 from alignlab.mistakes.trainset import build_trainset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     build_trainset(
         json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.answers],

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.mistakes.overlap import check_trainsets
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     check_trainsets(
         spec,

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job, optional
 from alignlab.mistakes.collect import collect
 
-with job(snakemake.log[0]):
+with job(snakemake):
     collect(
         json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.prompts],

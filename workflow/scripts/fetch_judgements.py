@@ -7,7 +7,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.judgements import fetch_judgements
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plan = Plan(load_study(snakemake.config["experiment"]))
     fetch_judgements(
         plan.find("judgements", snakemake.wildcards.key).job_spec,

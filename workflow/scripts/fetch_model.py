@@ -7,6 +7,6 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.models import fetch_model
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plan = Plan(load_study(snakemake.config["experiment"]))
     fetch_model(plan.find("models", snakemake.wildcards.key).job_spec, Path(snakemake.output.model))

@@ -7,7 +7,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.datasets import fetch_prompts
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plan = Plan(load_study(snakemake.config["experiment"]))
     fetch_prompts(
         plan.find("prompts", snakemake.wildcards.key).job_spec, Path(snakemake.output.prompts)

@@ -7,7 +7,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.published import fetch_published
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plan = Plan(load_study(snakemake.config["experiment"]))
     fetch_published(
         plan.find("responses", snakemake.wildcards.key).job_spec,

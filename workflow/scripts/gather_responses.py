@@ -7,7 +7,7 @@ from alignlab.experiment.artefact import STORE
 from alignlab.generate import gather
 from alignlab.jobs import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     gather(
         json.loads(snakemake.params.spec),
         [Path(path) for path in snakemake.input.parts],

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.judging.controls import make_controls
 
-with job(snakemake.log[0]):
+with job(snakemake):
     make_controls(
         json.loads(snakemake.params.spec),
         Path(snakemake.input.responses),

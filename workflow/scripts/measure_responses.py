@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job, optional
 from alignlab.metrics.measure import measure
 
-with job(snakemake.log[0]):
+with job(snakemake):
     measure(
         json.loads(snakemake.params.spec),
         Path(snakemake.input.responses),

@@ -5,7 +5,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.tracking.publish import publish
 
-with job(snakemake.log[0]):
+with job(snakemake):
     found = snakemake.input
     publish(
         snakemake.params.digest,

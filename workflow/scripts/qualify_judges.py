@@ -7,7 +7,7 @@ from alignlab.jobs import job
 from alignlab.statistics.qualification import qualify
 from alignlab.statistics.winrates import winrates
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     judged = [Path(path) for path in snakemake.input.judged]
     of = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.statistics.summarise import summarise
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     scenarios = snakemake.output.get("scenarios")
     # In the order of the arms, of each as many as it has digests.

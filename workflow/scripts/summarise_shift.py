@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.statistics.shift import summarise_shift
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     names = [pair["name"] for pair in spec["pairs"]]
     summarise_shift(

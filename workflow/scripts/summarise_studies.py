@@ -6,7 +6,7 @@ from pathlib import Path
 from alignlab.jobs import job
 from alignlab.statistics.discrimination import summarise_studies
 
-with job(snakemake.log[0]):
+with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     arms = [study["arm"] for study in spec["studies"]]
     analyses = [entry["name"] for study in spec["studies"] for entry in study["analyses"]]

@@ -22,6 +22,7 @@ LARGE = 10_000_000
 # What a config says is in the specs, and how values are stored or timed, or whether they fit a GPU,
 # cannot change one: a new table or a reworded key must not invalidate every store there is.
 INFRASTRUCTURE = (
+    "alignlab.checksums",
     "alignlab.engines.gpu_memory",
     "alignlab.errors",
     "alignlab.experiment",

@@ -86,7 +86,7 @@ def build_shift_page(
     asked = [row for path in prompts for row in rows("prompts", path)]
     places = {row["prompt_id"]: place for place, row in enumerate(asked)}
     shown = []
-    with building(data) as folder:
+    with building(data, signed=False) as folder:
         files = write_prompts(folder, asked)
         for place, pair in enumerate(spec["pairs"]):
             listed = shift_summary.shifted_tokens(tables, pair)
