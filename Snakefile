@@ -33,6 +33,7 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/shift.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/preview.smk"
 
 
 # A cluster that cannot take the jobs, and a store in which another run makes the same, are refused;

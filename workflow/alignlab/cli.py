@@ -1,6 +1,6 @@
 """The `alignlab` command: check experiments, clean the store, show results.
 
-alignlab check                  validate every shipped experiment; print plans and job counts
+alignlab check                  validate every shipped experiment; print plans, jobs and costs
 alignlab check my.yaml          the same for one
 alignlab gc --delete            remove from the store what no experiment names
 alignlab summary demo           the summary table of a finished experiment
@@ -65,12 +65,15 @@ def _described(name: str) -> str:
     from alignlab.experiment.load import load_study
     from alignlab.experiment.plan import Plan
     from alignlab.judging.preview import previews
+    from alignlab.preview import costs_of, table
 
     plan = Plan(load_study(name))
     lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.study.path})"]
     counts = {stage: jobs for stage, jobs in plan.job_counts().items() if jobs.total}
     lines += [f"  {s:<20} {jobs.total:>5} jobs, {jobs.done} done" for s, jobs in counts.items()]
     lines += previews(plan)
+    if costs := costs_of(plan):
+        lines.append(table(plan, costs))
     lines += [f"  {'✓' if a.path.exists() else '·'} {a.path}" for a in plan]
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ import psutil
 
 from alignlab import checksums
 from alignlab.errors import AlignlabError
+from alignlab.experiment import throughput
 from alignlab.experiment.artefact import STORE
 
 MB = 2**20
@@ -31,18 +32,22 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[None]:
+def job(snakemake: Any, timed: bool = False) -> Iterator[None]:
     """Log to the job's file, warnings to the terminal too; a user's error is one message.
 
     Args:
         snakemake: what Snakemake puts into a script.
+        timed: note how long the model took over the first output, for later previews of costs.
     """
     _log_to(snakemake.log[0])
     megabytes = snakemake.resources.get("mem_mb")
     Thread(target=_watch, args=(_snakemakes(), megabytes), daemon=True).start()
+    start = time.monotonic()
     try:
         _check_inputs(map(Path, snakemake.input))
         yield
+        if timed:
+            throughput.note(Path(snakemake.output[0]), time.monotonic() - start)
     except AlignlabError as error:
         logging.error("%s", error)
         sys.exit(1)

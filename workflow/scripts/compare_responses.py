@@ -8,7 +8,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job, optional
 from alignlab.judging.compare import compare_responses
 
-with job(snakemake):
+with job(snakemake, timed=True):
     plan = Plan(load_study(snakemake.config["experiment"]))
     artefact = plan.find("preferences", snakemake.wildcards.key)
     compare_responses(

@@ -8,7 +8,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.generate import Part, generate
 from alignlab.jobs import job, optional
 
-with job(snakemake):
+with job(snakemake, timed=True):
     plan = Plan(load_study(snakemake.config["experiment"]))
     generate(
         plan.find("responses", snakemake.wildcards.key).job_spec,

@@ -7,7 +7,7 @@ from alignlab.jobs import job, optional
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 
-with job(snakemake):
+with job(snakemake, timed=True):
     found = snakemake.input
     score_shift(
         json.loads(snakemake.params.spec),

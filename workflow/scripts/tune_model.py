@@ -7,7 +7,7 @@ from alignlab.experiment.artefact import STORE
 from alignlab.jobs import job
 from alignlab.tuning.finetune import finetune
 
-with job(snakemake):
+with job(snakemake, timed=True):
     finetune(
         json.loads(snakemake.params.spec),
         Path(snakemake.input.model),

@@ -104,6 +104,9 @@ class DatasetEntry(Strict):
         None, description="Category of every row, where no column says it; attacks are `safety`"
     )
     license: str = Field(description="Licence of the data, for the report")
+    rows: dict[Literal["regular", "safety"], int] | None = Field(
+        None, description="How many rows of each category, to preview costs by; *runtime*"
+    )
 
     @model_validator(mode="after")
     def _columns_and_category_known(self) -> DatasetEntry:

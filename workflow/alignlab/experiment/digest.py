@@ -47,10 +47,17 @@ def code_digest(*modules: str) -> str:
         name = todo.pop()
         if name in shapes or name.startswith(INFRASTRUCTURE) or (path := _file(name)) is None:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        todo += _imports(tree)
-        shapes[name] = _shape(_what_counts(tree))
+        shapes[name], imports = _module(path.read_text(encoding="utf-8"))
+        todo += imports
     return config_digest(shapes)
+
+
+@cache
+def _module(source: str) -> tuple[Any, list[str]]:
+    """Shape and imports of a module; once each, because every job parses the plan."""
+    tree = ast.parse(source)
+    imports = list(_imports(tree))
+    return _shape(_what_counts(tree)), imports
 
 
 def file_digest(path: Path) -> str:

@@ -1,0 +1,37 @@
+# Purpose: what a run would cost, said at the end of a dry run and checked before a real one.
+#
+# REQUIRED INPUTS: none.
+# OUTPUTS: none; a run that the disk cannot hold is refused.
+# Jobs parse this file too and do nothing with it: their hooks are off, and none is a dry run.
+
+import atexit
+
+
+def costs_of_jobs():
+    """Costs of what the jobs of this run make; the imports are as slow as parsing."""
+    from alignlab import preview
+
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    keys = {job.wildcards.key for job in jobs if "key" in job.wildcards.keys()}
+    return preview, preview.costs_of(PLAN, keys)
+
+
+def print_costs():
+    """The last words of a dry run, and nothing after a run or a mistake."""
+    if workflow.dryrun and workflow.scheduler is not None:
+        preview, costs = costs_of_jobs()
+        if costs:
+            print(preview.table(PLAN, costs))
+
+
+if workflow.is_main_process:
+    # Whether a run is dry is not known while the file is read.
+    atexit.register(print_costs)
+
+
+onstart:
+    preview, costs = costs_of_jobs()
+    try:
+        preview.check_disk(costs)
+    except AlignlabError as error:
+        raise WorkflowError(str(error)) from None
