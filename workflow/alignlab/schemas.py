@@ -44,6 +44,21 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "num_words": (INT, "Whitespace-separated words of text"),
         "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
     },
+    "engine_checks": {
+        "model": (TEXT, "Catalog name of the model"),
+        "prompt_id": (TEXT, "Row of the prompts table"),
+        "prompt_tokens": (INT, "Tokens of the prompt"),
+        "vllm_ids": (IDS, "vLLM's greedy answer"),
+        "vllm_logprobs": (LOGPROBS, "Log-probability of each of its ids when chosen, nats"),
+        "transformers_ids": (IDS, "Greedy answer of the transformers engine"),
+        "transformers_logprobs": (LOGPROBS, "What transformers gives each of vLLM's ids, nats"),
+        "first_divergence": (INT, "0-based position where the answers part; null if they do not"),
+        "divergence_gap": (
+            FLOAT,
+            "Nats between the two tokens there, according to transformers; null if one answer "
+            "ends there",
+        ),
+    },
     "metrics": {
         "arm": (TEXT, "Arm name"),
         "prompt_id": (TEXT, "Row of the prompts table"),

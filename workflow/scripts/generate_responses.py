@@ -1,23 +1,36 @@
 """Rule generate_responses: one model answers one batch of an arm's prompts."""
 
+import sys
 from pathlib import Path
 
+from alignlab.engines.environments import hand_over, python_of
 from alignlab.experiment.artefact import STORE
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
-from alignlab.generate import Part, generate
-from alignlab.jobs import job, optional
+from alignlab.jobs import as_json, job
 
 with job(snakemake, timed=True):
-    plan = Plan(load_study(snakemake.config["experiment"]))
-    generate(
-        plan.find("responses", snakemake.wildcards.key).job_spec,
-        [Path(path) for path in snakemake.input.prompts],
-        optional(snakemake.input.model),
-        optional(snakemake.input.adapter),
-        optional(snakemake.input.embedder),
-        Path(snakemake.output.responses),
-        part=Part(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),
-        aside=STORE / "aside" / snakemake.wildcards.key,
-        batch_size=snakemake.resources.batch_size,
+    spec = (
+        Plan(load_study(snakemake.config["experiment"]))
+        .find("responses", snakemake.wildcards.key)
+        .job_spec
     )
+    order = {
+        "spec": spec,
+        "prompts": list(snakemake.input.prompts),
+        "model": snakemake.input.model,
+        "adapter": snakemake.input.adapter,
+        "embedder": snakemake.input.embedder,
+        "output": snakemake.output.responses,
+        "part": [int(snakemake.wildcards.part), int(snakemake.wildcards.parts)],
+        "aside": str(STORE / "aside" / snakemake.wildcards.key),
+        "batch_size": snakemake.resources.batch_size,
+        "job": as_json(snakemake),
+    }
+    python = python_of(spec["engine"]["name"])
+    if python != Path(sys.executable):
+        hand_over(python, "alignlab.generate_job", order)
+    # Only now: torch takes seconds, and the other interpreter loads its own.
+    from alignlab.generate_job import run
+
+    run(order)

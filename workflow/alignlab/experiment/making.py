@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from alignlab.errors import AlignlabError
 from alignlab.experiment.artefact import STORE, Artefact
+from alignlab.experiment.decoding import Decoding
 from alignlab.experiment.endpoints import RUNTIME
 from alignlab.experiment.learning import Asked
 from alignlab.experiment.methods import AnyMethod, Retrieval
@@ -52,6 +54,7 @@ def responses(plan: Plan, name: str, asked: Asked, asks: Sequence[Artefact]) -> 
     """A model's answers to prompts tables."""
     decoding = asked.decoding or plan.experiment.decoding
     engine = plan.engine_of(asked.model)
+    _check_penalty(plan, name, decoding, engine.name)
     spec: dict[str, Any] = {
         "arm": name,
         "model": asked.model,
@@ -77,6 +80,30 @@ def runtime(plan: Plan, name: str, asked: Asked) -> dict[str, Any]:
     replies = str(STORE / "replies" / f"responses.{name}.jsonl")
     told = endpoint.model_dump(mode="json", include=RUNTIME)
     return {"runtime": {**told, "max_usd": asked.max_usd, "replies": replies}}
+
+
+def _check_penalty(plan: Plan, arm: str, decoding: Decoding, engine: str) -> None:
+    spares = decoding.repetition_penalty != 1 and not decoding.penalize_prompt
+    if engine == "vllm" and spares:
+        raise AlignlabError(
+            f"{plan.study.path}: {arm}: decoding.penalize_prompt: vLLM's repetition penalty counts "
+            "prompt tokens; set it to true, or let transformers run the model"
+        )
+
+
+def engine_checks(made: Sequence[Artefact]) -> list[Artefact]:
+    """Checks of vLLM against transformers: one a model that it runs, on the model's first arm."""
+    first: dict[str, Artefact] = {}
+    for answers in made:
+        engine = answers.slice.get("engine", {}).get("name")
+        if answers.stage == "responses" and engine == "vllm":
+            first.setdefault(answers.slice["model"], answers)
+    checks = []
+    for model, answers in first.items():
+        spec = {key: answers.slice[key] for key in ("model", "method", "engine")}
+        modules = ("alignlab.engine_check", "alignlab.engines.vllm", spec["method"]["module"])
+        checks.append(Artefact("engine_checks", model, coded(spec, *modules), answers.parents))
+    return checks
 
 
 def published(plan: Plan, entry: Published) -> Artefact:

@@ -31,6 +31,7 @@ STAGES = (
     "trainsets",
     "adapters",
     "responses",
+    "engine_checks",
     "metrics",
     "shift",
     "controls",
@@ -187,7 +188,8 @@ class Plan:
     def _by_key(self) -> dict[tuple[str, str], Artefact]:
         ends = (self.metrics, self.shifts, self.adapters, self.trainsets, self.analyses)
         judged = (artefact for found in self.judged.values() for artefact in found)
-        made = lineage(chain((a for end in ends for a in end.values()), judged))
+        made = list(lineage(chain((a for end in ends for a in end.values()), judged)))
+        made += making.engine_checks(made)
         return {(a.stage, a.key): a for a in sorted(made, key=lambda a: STAGES.index(a.stage))}
 
     def find(self, stage: str, key: str) -> Artefact:

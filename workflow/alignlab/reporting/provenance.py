@@ -23,6 +23,7 @@ from alignlab.engines.wording import Wording
 from alignlab.experiment.artefact import FOLDERS, RESULTS, Artefact
 from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
+from alignlab.statistics.engines import engine_row
 
 
 def write_manifest(plan: Plan, output: Path) -> None:
@@ -30,6 +31,7 @@ def write_manifest(plan: Plan, output: Path) -> None:
     manifest = {
         **report_spec(plan),
         "artefacts": [_described(artefact) for artefact in plan],
+        "engine_checks": [engine_row(a.path) for a in plan if a.stage == "engine_checks"],
         "first_prompts": first_prompts(plan),
         "versions": tables.versions(),
         "commit": _commit(),

@@ -1,0 +1,43 @@
+# Purpose: compare vLLM with transformers, for every model that answers by vLLM.
+#
+# REQUIRED INPUTS: a materialised model, prompts tables; vLLM (`make vllm`, or `--sdm conda`).
+# OUTPUTS:
+#   results/store/engine_checks/<model>-<digest>.parquet
+
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+from alignlab.engines import environments
+
+try:
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        environments.check_engines(PLAN)
+except AlignlabError as error:
+    raise WorkflowError(str(error)) from None
+
+
+rule check_engine:
+    input:
+        model=parent_of("engine_checks", "model"),
+        adapter=parent_of("engine_checks", "adapter"),
+        prompts=parent_of("engine_checks", "prompts"),
+        embedder=parent_of("engine_checks", "embedder"),
+    output:
+        check=STORE / "engine_checks" / "{key}.parquet",
+    log:
+        LOGS / "check_engine" / "{key}.log",
+    benchmark:
+        BENCHMARKS / "check_engine" / "{key}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: memory_of(
+            PLAN.find("engine_checks", wildcards.key).spec["model"]
+        ),
+        runtime=60,
+    params:
+        spec=spec_of("engine_checks"),
+    message:
+        "Comparing vLLM with transformers on {wildcards.key}"
+    script:
+        "../scripts/check_engine.py"
