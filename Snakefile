@@ -38,11 +38,13 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/preview.smk"
 
 
-# A cluster that cannot take the jobs, and a store in which another run makes the same, are refused;
-# `alignlab gc` leaves alone what a run needs.
+# Refused before any job; the last one tells `alignlab gc` and other runs what this one needs.
 onstart:
+    refuse(check_keys, artefacts_due())
+    refuse(check_engines)
+    refuse(check_space)
     check_submission()
-    claim_store()
+    refuse(running.claim, PLAN)
 
 
 rule all:

@@ -63,14 +63,6 @@ LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
 
 
-def claim_store():
-    """Tell other runs what this one makes."""
-    try:
-        running.claim(PLAN)
-    except AlignlabError as error:
-        raise WorkflowError(str(error)) from None
-
-
 def canonical(spec):
     """One text for one meaning: Snakemake compares params as they print, key order included."""
     return json.dumps(spec, sort_keys=True)
@@ -168,10 +160,7 @@ def growing(amount):
 def check_submission():
     """Ends a run that could not submit one job, before the first."""
     if workflow.executor_plugin.name == "slurm":
-        try:
-            check_cluster(workflow.executor_settings.partition_config)
-        except AlignlabError as error:
-            raise WorkflowError(str(error)) from None
+        refuse(check_cluster, workflow.executor_settings.partition_config)
 
 
 def parts_of_arm(wildcards):
@@ -208,12 +197,16 @@ def published_judgements():
     return "|".join(a.key for a in found if "entry" not in a.slice)
 
 
-onstart:
+def refuse(check, *given):
+    """A check before any job; what it finds is one message."""
     try:
-        check_keys(
-            a
-            for a in ARTEFACTS
-            if not a.path.exists() or attempts.due(note_of(a.key)) > 1
-        )
+        check(*given)
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None
+
+
+def artefacts_due():
+    """What this run may make."""
+    return [
+        a for a in ARTEFACTS if not a.path.exists() or attempts.due(note_of(a.key)) > 1
+    ]

@@ -8,11 +8,11 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from alignlab.engines import environments
 
-try:
+
+def check_engines():
+    """Refuse arms that no installed engine can answer; conda brings its own."""
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         environments.check_engines(PLAN)
-except AlignlabError as error:
-    raise WorkflowError(str(error)) from None
 
 
 rule check_engine:
@@ -31,9 +31,9 @@ rule check_engine:
         "../../envs/gpu.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: memory_of(
-            PLAN.find("engine_checks", wildcards.key).spec["model"]
-        ),
+        mem_mb=needed("engine_checks", "mem_mb"),
+        gpu=needed("engine_checks", "gpu"),
+        gpu_mb=needed("engine_checks", "gpu_mb"),
         runtime=60,
     params:
         spec=spec_of("engine_checks"),

@@ -29,9 +29,7 @@ if workflow.is_main_process:
     atexit.register(print_costs)
 
 
-onstart:
+def check_space():
+    """Refuse a run that the disk cannot hold."""
     preview, costs = costs_of_jobs()
-    try:
-        preview.check_disk(costs)
-    except AlignlabError as error:
-        raise WorkflowError(str(error)) from None
+    preview.check_disk(costs)

@@ -8,7 +8,7 @@ from alignlab.engines.environments import python_of
 from alignlab.jobs import job, optional
 from alignlab.shift.model import Weights
 
-with job(snakemake.log[0]):
+with job(snakemake):
     found = snakemake.input
     check_engine(
         json.loads(snakemake.params.spec),

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from alignlab.experiment.artefact import Artefact
 from alignlab.experiment.catalog import ModelEntry
+from alignlab.experiment.endpoints import ApiEngine
 from alignlab.experiment.judge_entries import LocalJudge
-from alignlab.experiment.source_entries import ApiSource
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
@@ -81,7 +81,7 @@ def needs(plan: Plan, artefact: Artefact, attempt: int = 1) -> Need:
 def _responses(plan: Plan, artefact: Artefact, attempt: int) -> Need:
     name = artefact.slice["model"]
     entry, engine = plan.catalog.models[plan.base_of(name)], plan.engine_of(name)
-    if engine.name == "fake" or isinstance(entry.source, ApiSource):
+    if isinstance(engine, ApiEngine) or engine.name == "fake":
         return _calls(attempt)
     method = artefact.slice["method"]
     examples = EXAMPLE_TOKENS * method["k"] if method["kind"] == "retrieval" else 0
@@ -89,6 +89,14 @@ def _responses(plan: Plan, artefact: Artefact, attempt: int) -> Need:
     held = _cache(entry, engine.dtype, plan.experiment.runtime.batch_size * tokens)
     gpus = entry.gpus if engine.name == "vllm" else 1
     return need([_weights(entry, engine.dtype)], held, gpus, attempt)
+
+
+def _engine_check(plan: Plan, artefact: Artefact, attempt: int) -> Need:
+    """One engine after the other holds the model."""
+    entry = plan.catalog.models[plan.base_of(artefact.slice["model"])]
+    dtype = artefact.slice["engine"]["dtype"]
+    held = _cache(entry, dtype, plan.experiment.runtime.batch_size * PROMPT_TOKENS)
+    return need([_weights(entry, dtype)], held, entry.gpus, attempt)
 
 
 def _shift(plan: Plan, artefact: Artefact, attempt: int) -> Need:
@@ -138,6 +146,7 @@ def _cache(entry: ModelEntry, dtype: str, tokens: float) -> float:
 
 SIZED: dict[str, Callable[[Plan, Artefact, int], Need]] = {
     "responses": _responses,
+    "engine_checks": _engine_check,
     "shift": _shift,
     "adapters": _adapter,
     "judgements": _judged,
