@@ -143,4 +143,6 @@ def mean_length(prompts: list[list[int]]) -> float:
 if __name__ == "__main__":
     # vLLM reads its settings when they are used: raw vLLM keeps its own defaults, all but noise.
     os.environ["VLLM_LOGGING_LEVEL"] = "WARNING"
+    # Without a GPU each of the two would reserve nearly all memory of the machine.
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "2"
     main()

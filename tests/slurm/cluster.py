@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Jobs run with an environment that lost every SLURM_* variable, so no other place is found.
@@ -189,8 +189,10 @@ def _wait_until_up(folder):
 
 
 def _stop(daemons):
-    if shutil.which("scancel"):
-        _answers("scancel", "--user=root")
+    """End the jobs, then the daemons; the monitor of a job that does not end outlives both."""
+    _answers("scancel", "--user=root")
+    with suppress(TimeoutError):
+        _wait("the end of all jobs", lambda: not _answers("squeue", "--noheader"), seconds=10)
     for daemon in reversed(daemons):
         daemon.terminate()
     for daemon in daemons:
@@ -199,6 +201,14 @@ def _stop(daemons):
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+    _kill_monitors()
+
+
+def _kill_monitors():
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cmdline").read_bytes().startswith(b"slurmstepd:"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _answers(*arguments):
@@ -211,7 +221,7 @@ def _wait(what, condition, seconds=30):
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(f"{what} did not come up in {seconds} seconds")
+            raise TimeoutError(f"{what} took more than {seconds} seconds")
         time.sleep(0.2)
 
 

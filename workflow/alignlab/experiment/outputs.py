@@ -146,11 +146,11 @@ def _arm_card(plan: Plan, name: str) -> dict[str, Any]:
     """What the report says about an arm."""
     spec = plan.responses[name].spec
     entry = plan.catalog.models.get(spec["model"])
-    methods = {arm.name: dump(arm.method) for arm in plan.experiment.arms}
+    method = next((arm.method for arm in plan.experiment.arms if arm.name == name), None)
     return {
         "name": name,
         "model": spec["model"],
-        "method": methods.get(name, {"kind": "published"}),
+        "method": dump(method) if method else {"kind": "published"},
         "decoding": spec.get("decoding", {}),
         "role": entry.role if entry else "aligned",
     }
