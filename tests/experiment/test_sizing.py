@@ -99,7 +99,9 @@ def test_what_loads_no_weights_asks_for_no_gpu(plan):
 
 def test_only_vllm_spreads_a_model_over_gpus(plan):
     def count(**entry):
-        return size(plan(**LLAMA, gpus=4, **entry), "responses", "zero-shot").gpu
+        # vLLM cannot give the penalty of the last arm.
+        changed = plan(lambda e: e["arms"][-1].pop("decoding"), **LLAMA, gpus=4, **entry)
+        return size(changed, "responses", "zero-shot").gpu
 
     assert (count(), count(engine="vllm")) == (1, 4)
 
