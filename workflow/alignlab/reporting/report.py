@@ -22,7 +22,10 @@ from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
 
-OPTIONAL = ("artefacts", "versions", "commit", "hardware", "timings", "created", "first_prompts")
+OPTIONAL = (
+    *("artefacts", "engine_checks", "versions", "commit", "hardware", "timings", "created"),
+    "first_prompts",
+)
 SCRIPTS = (
     *("page.js", "report.js", "scenarios.js", "leaderboard.js", "breakdown.js"),
     *("judgements.js", "answers.js"),
