@@ -84,13 +84,21 @@ class Cluster:
     def freeze(self, number):
         """Stop a job's processes, so that it runs into its wall time, of now one minute."""
         command("scontrol", "update", f"JobId={number}", "TimeLimit=1")
-        listed = command("scontrol", "listpids", number).splitlines()[1:]
-        for pid in (int(line.split()[0]) for line in listed):
+        for pid in _processes(f"SLURM_JOB_ID={number}"):
             os.kill(pid, signal.SIGSTOP)
 
     def set_node(self, state):
         """Take the node down, or bring it back."""
         command("scontrol", "update", f"NodeName={NODE}", f"State={state}", "Reason=test")
+
+
+def _processes(variable):
+    """Processes of this cluster's jobs, by a variable of their environment."""
+    own = {variable.encode(), b"SLURM_CLUSTER_NAME=alignlab"}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if own <= set((process / "environ").read_bytes().split(b"\0")):
+                yield int(process.name)
 
 
 def command(*arguments):
@@ -201,10 +209,12 @@ def _stop(daemons):
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
-    _kill_monitors()
+    _kill_leftovers()
 
 
-def _kill_monitors():
+def _kill_leftovers():
+    for pid in _processes("SLURM_CLUSTER_NAME=alignlab"):
+        os.kill(pid, signal.SIGKILL)
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cmdline").read_bytes().startswith(b"slurmstepd:"):
