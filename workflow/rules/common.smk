@@ -4,8 +4,9 @@
 import json
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from alignlab.engines import attempts
+from alignlab.engines import attempts, environments
 from alignlab.engines.endpoint import check_keys
 from alignlab.errors import AlignlabError
 from alignlab.experiment.cluster import check_cluster
@@ -210,3 +211,9 @@ def artefacts_due():
     return [
         a for a in ARTEFACTS if not a.path.exists() or attempts.due(note_of(a.key)) > 1
     ]
+
+
+def check_engines():
+    """Refuse arms that no installed engine can answer; conda brings its own."""
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        environments.check_engines(PLAN)

@@ -4,16 +4,6 @@
 # OUTPUTS:
 #   results/store/engine_checks/<model>-<digest>.parquet
 
-from snakemake_interface_executor_plugins.settings import DeploymentMethod
-
-from alignlab.engines import environments
-
-
-def check_engines():
-    """Refuse arms that no installed engine can answer; conda brings its own."""
-    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-        environments.check_engines(PLAN)
-
 
 rule check_engine:
     input:
