@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab import tables
 from alignlab.engines import vllm as ours
@@ -33,16 +33,17 @@ from alignlab.prompting.stopping import Stopping
 from alignlab.sources.datasets import fetch_prompts
 
 BATCH = 32
-DATASETS = {"mt-bench": 80, "strongreject": 120}
+# Questions that are asked on their own, first and second turns alike: 200 together.
+DATASETS = {"mt-bench": 80, "strongreject-small": 40}
 
 
 def main() -> None:
     options = arguments()
     plan = Plan(load_study("demo"))
     folder = plan.model(options.model).path
+    prompts, prefix = urial_prompts(plan, AutoTokenizer.from_pretrained(folder))
     raw = raw_vllm(folder, options.dtype)
     engine = ours.load(folder, options.dtype, BATCH)
-    prompts, prefix = urial_prompts(plan, engine.tokenizer)
     print(
         f"{options.model}, {options.dtype}: {len(prompts)} prompts of {mean_length(prompts):.0f} "
         f"tokens, {len(prefix)} of them shared; {options.new_tokens} new tokens at most"
@@ -86,12 +87,12 @@ def urial_prompts(plan: Plan, tokenizer) -> tuple[list[list[int]], list[int]]:
 
 
 def asked(plan: Plan, dataset: str, number: int) -> list[str]:
-    spec = next(p for p in plan.prompts if p.name.startswith(dataset)).job_spec
-    selection = {"dataset": dataset, "take": number, "turns": 1, "where": {}}
+    spec = next(p for p in plan.prompts if p.name == dataset).job_spec
+    selection = {"dataset": dataset, "take": number, "where": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prompts.parquet"
         fetch_prompts({**spec, "selection": selection}, path)
-        return [row["turns"][0] for row in tables.rows("prompts", path)]
+        return [question for row in tables.rows("prompts", path) for question in row["turns"]]
 
 
 def ask_raw(llm, engine, prompts: list[list[int]], new: int) -> int:
