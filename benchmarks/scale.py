@@ -30,7 +30,7 @@ def main() -> None:
         config = ["--config", f"experiment={path}"]
         took = seconds("-m", "snakemake", "--cores", "1", "--rulegraph", *config)
         print(f"DAG of {ARMS} arms ({3 * ARMS} jobs): {took:.1f} s")
-        fetch_model(plan().models["tiny-gemma"].signed_spec, Path(folder) / "model")
+        fetch_model(plan().model("tiny-gemma").job_spec, Path(folder) / "model")
         # A process of its own: its peak is the work's, not this script's.
         with get_context("spawn").Pool(1) as pool:
             peak = pool.apply(generate_many, (folder,))
