@@ -40,7 +40,7 @@ MEMORY = [
     "--set-resources",
     "generate_responses:mem_mb=100 * 200 ** (attempt - 1)",
 ]
-HELD = """with job(snakemake):
+HELD = """with job(snakemake, timed=True):
     import os, time
     if snakemake.resources.mem_mb < 10_000:
         time.sleep(2)
@@ -87,7 +87,7 @@ def checkouts(tmp_path_factory, repository_root):
             (folder / "results/store").symlink_to(store)
             folders.append(folder)
         script = folders[0] / "workflow/scripts/generate_responses.py"
-        script.write_text(script.read_text().replace("with job(snakemake):\n", HELD))
+        script.write_text(script.read_text().replace("with job(snakemake, timed=True):\n", HELD))
         yield folders
 
 
