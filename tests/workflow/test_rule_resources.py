@@ -5,7 +5,7 @@ import re
 import pytest
 
 RUNS_MODELS = {
-    *("generate_responses", "score_shift", "tune_model"),
+    *("check_engine", "generate_responses", "score_shift", "tune_model"),
     *("judge_responses", "compare_responses"),
 }
 
