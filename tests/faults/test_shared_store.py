@@ -38,7 +38,7 @@ MEMORY = [
     "--retries",
     "1",
     "--set-resources",
-    "generate_responses:mem_mb=100 * 200 ** (attempt - 1)",
+    "generate_responses:mem_mb=30 * 700 ** (attempt - 1)",
 ]
 HELD = """with job(snakemake, timed=True):
     import os, time
@@ -125,7 +125,7 @@ def story(checkouts):
 
 
 def test_a_job_killed_for_memory_says_so_and_is_tried_with_more(story):
-    assert "and asked for 100 (mem_mb): if it is killed, that is why" in story.killed
+    assert "and asked for 30 (mem_mb): if it is killed, that is why" in story.killed
     assert "SIGKILL" in story.killed
     assert "Trying to restart job" in story.killed
 
