@@ -8,7 +8,6 @@ future.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import yaml
+from checkouts import copy_repository
 
 from alignlab import tables
 
-PARTS = ("Snakefile", "config", "envs", "profiles", "workflow", "pyproject.toml")
 MINE = {
     "name": "mine",
     "title": "Mine",
@@ -72,16 +71,13 @@ def snakemake(folder, *arguments):
 
 
 @pytest.fixture(scope="module")
-def checkouts(tmp_path_factory, repository_root):
+def checkouts(tmp_path_factory):
     """Two checkouts with one store, on a file system in memory where there is one."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as store:
         folders = []
         for name in ("one", "two"):
-            folder = tmp_path_factory.mktemp(name)
-            for part in PARTS:
-                source = repository_root / part
-                (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+            folder = copy_repository(tmp_path_factory.mktemp(name))
             (folder / "mine.yaml").write_text(yaml.safe_dump(MINE))
             (folder / "results").mkdir()
             (folder / "results/store").symlink_to(store)

@@ -6,28 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from checkouts import copy_repository
 from cluster import SlurmMissingError, running
 from copies import SLURM, SMALL, Copy
 
-PARTS = ("Snakefile", "config", "envs", "profiles", "workflow", "pyproject.toml", "slurm")
-
 
 @pytest.fixture(scope="session")
-def copied(tmp_path_factory, repository_root):
+def copied(tmp_path_factory):
     """Make a copy of the repository with an empty store."""
 
-    def copy_of_repository():
-        copy = Copy(tmp_path_factory.mktemp("copy") / "alignlab")
-        copy.folder.mkdir()
-        for part in PARTS:
-            source = repository_root / part
-            copies = shutil.copytree if source.is_dir() and part != "slurm" else shutil.copy
-            own = {"follow_symlinks": False} if copies is shutil.copy else {}
-            copies(source, copy.folder / part, **own)
-        shutil.copy(Path(__file__).parent / "small.yaml", copy.folder)
-        return copy
+    def copy_with_small():
+        folder = copy_repository(tmp_path_factory.mktemp("copy"))
+        shutil.copy(Path(__file__).parent / "small.yaml", folder)
+        return Copy(folder)
 
-    return copy_of_repository
+    return copy_with_small
 
 
 @pytest.fixture(scope="session")

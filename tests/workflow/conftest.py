@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkouts import copy_repository
 from filelock import FileLock
-
-PARTS = ("Snakefile", "config", "envs", "profiles", "workflow", "pyproject.toml")
 
 
 @dataclass
@@ -39,10 +38,11 @@ class Checkout:
         assert check or run.returncode != 0, printed
         return printed
 
-    def planned(self, experiment="smoke"):
+    def planned(self, experiment="smoke", targets=()):
         """Names of the jobs that a dry run would execute, with their number, `all` left out."""
         printed = self.snakemake(
-            "--dry-run", "--quiet", "rules", "--config", f"experiment={experiment}"
+            *("--dry-run", "--quiet", "rules", "--config", f"experiment={experiment}", "--"),
+            *targets,
         )
         pairs = [line.split() for line in printed.splitlines() if line.strip()]
         return {
@@ -60,25 +60,16 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def copied(tmp_path_factory, repository_root):
+def copied(tmp_path_factory):
     """Make a checkout of the repository as it is, with an empty store."""
-
-    def copy_of_repository():
-        checkout = Checkout(tmp_path_factory.mktemp("checkout") / "alignlab")
-        checkout.folder.mkdir()
-        for part in PARTS:
-            source = repository_root / part
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, checkout.folder / part)
-        return checkout
-
-    return copy_of_repository
+    return lambda: Checkout(copy_repository(tmp_path_factory.mktemp("checkout")))
 
 
 @pytest.fixture(scope="session")
 def finished(copied, tmp_path_factory):
     """A checkout whose smoke experiment has been run, once for all processes that run tests."""
-    shared = tmp_path_factory.getbasetemp().parent
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with FileLock(shared / "smoke.lock"):
         note = shared / "smoke"
         if not note.exists():

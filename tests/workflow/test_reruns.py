@@ -1,9 +1,9 @@
 """What a change costs: asked of the real Snakemake after a real run."""
 
 import os
+import resource
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,15 @@ SMOKE = "config/experiments/smoke.yaml"
 
 
 def test_a_second_run_does_nothing_and_is_quick(checkout):
-    start = time.monotonic()
+    before = _seconds_of_children()
     assert "Nothing to be done" in checkout.snakemake("--config", "experiment=smoke")
-    assert time.monotonic() - start < 10
+    assert _seconds_of_children() - before < 10
+
+
+def _seconds_of_children():
+    """Processor time: the other tests that run beside this one do not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_one_arms_decoding_reruns_that_arm_and_back_again_only_the_report(checkout):
@@ -162,9 +168,7 @@ def test_a_damaged_model_is_made_again_alone(checkout):
     (model,) = (checkout.folder / "results/store/models").glob("tiny-gemma-*")
     shutil.rmtree(model)
     target = str(model.relative_to(checkout.folder))
-    planned = ("--dry-run", "--quiet", "rules", "--config", "experiment=smoke", "--", target)
-    assert checkout.snakemake(*planned).count("fetch_model") == 2  # once in the table, once as why
-    assert "total 1" in " ".join(checkout.snakemake(*planned).split())
+    assert checkout.planned(targets=[target]) == {"fetch_model": 1}
     checkout.snakemake("--config", "experiment=smoke", "--", target)
     assert checkout.planned() == {}
 

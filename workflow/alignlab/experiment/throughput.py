@@ -81,7 +81,7 @@ def note(made: Path, seconds: float, noted: Path = NOTED) -> None:
 
 def task_of(table: str, spec: dict[str, Any]) -> Task | None:
     """The task behind a table, from its artefact's spec; None if no local model had a part."""
-    if table not in UNITS or "engine" not in spec:
+    if table not in UNITS or "dtype" not in spec.get("engine", {}):
         return None
     if table == "token_shift":
         model = " ".join(spec[side]["model"] for side in ("base", "aligned"))
