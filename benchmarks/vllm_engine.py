@@ -58,7 +58,8 @@ def main() -> None:
     print(f"prefix cache: {engine.cached} of {engine.prompted} prompt tokens reused ({hits:.1%})")
     print(f"ours / raw vLLM: {our_rate / raw_rate:.3f} (medians {our_rate:.1f}, {raw_rate:.1f})")
     some = prompts[: options.plain]
-    plain = timed(lambda: ask_plain(folder, options.dtype, some, options.new_tokens))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options.dtype))
+    plain = timed(lambda: ask_plain(model, some, options.new_tokens))
     print(f"plain transformers on {len(some)}: {plain:.1f} tokens/s; ours {our_rate / plain:.1f}×")
 
 
@@ -114,9 +115,8 @@ def ask_ours(engine, prompts: list[list[int]], new: int) -> int:
 
 
 @torch.inference_mode()
-def ask_plain(folder: Path, dtype: str, prompts: list[list[int]], new: int) -> int:
+def ask_plain(model, prompts: list[list[int]], new: int) -> int:
     """Tokens that transformers' own `generate` makes, padding after the end not counted."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     made = 0
     for at in range(0, len(prompts), BATCH):
         rows = prompts[at : at + BATCH]

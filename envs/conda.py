@@ -1,4 +1,4 @@
-"""Write the conda files from the locks, so that every environment has the versions of the tests.
+"""Write the conda files from the locks, so that every environment has the versions of a lock.
 
     make conda
 

@@ -12,8 +12,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.engines.base import Request
 from alignlab.engines.transformers import load
-from alignlab.engines.vllm import check_decoding
-from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.prompting.stopping import Stopping
 
@@ -208,10 +206,3 @@ def test_an_adapter_is_applied_and_its_tokenizer_spoken(folder, adapter, free, t
     assert found["template"] == "the adapter's own"
     assert expected != free
     same(found["cases"][0], expected)
-
-
-def test_a_penalty_that_spares_the_prompt_is_refused():
-    with pytest.raises(AlignlabError, match="penalize_prompt"):
-        check_decoding(Decoding(repetition_penalty=1.1))
-    check_decoding(Decoding(repetition_penalty=1.1, penalize_prompt=True))
-    check_decoding(Decoding())

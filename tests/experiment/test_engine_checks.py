@@ -43,6 +43,15 @@ def test_a_check_asks_what_the_first_arm_of_its_model_is_asked(plan):
     assert "adapter" in checks(planned)["tiny-tuned"].parents
 
 
+def test_a_model_that_no_single_gpu_holds_is_not_checked():
+    planned = Plan(load_study("urial-paper"))
+    models = planned.catalog.models
+    spread = {arm.model for arm in planned.experiment.arms if models[arm.model].gpus > 1}
+    assert spread
+    assert checks(planned)
+    assert not spread & checks(planned).keys()
+
+
 def test_a_penalty_that_vllm_cannot_give_is_refused_with_its_arm(plan):
     plan("transformers", penalize_prompt=False).responses  # noqa: B018
     with pytest.raises(AlignlabError, match=r"smoke.yaml: chat-sampled: .*penalize_prompt"):

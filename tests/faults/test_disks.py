@@ -109,7 +109,7 @@ def test_a_store_that_may_only_be_read(mounted, plan, monkeypatch, metrics):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     monkeypatch.chdir(disk)
     with pytest.raises(AlignlabError, match=r"^results/store: cannot be written: Read-only"):
-        running.claim(plan)
+        running.claim(plan, list(plan))
     with pytest.raises(AlignlabError, match=r"m\.parquet: cannot be written: Read-only"):
         tables.write("metrics", "results/store/metrics/m.parquet", metrics(1), {})
 
@@ -122,5 +122,5 @@ def test_a_whole_store_that_may_only_be_read_is_enough(mounted, plan, monkeypatc
         path.write_text("")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     monkeypatch.chdir(disk)
-    running.claim(plan)
+    running.claim(plan, [])
     assert running.live() == []

@@ -87,7 +87,6 @@ def spec(*rubrics, kind="fake", judge="judge-one", **more):
     base = {
         "judge": judge,
         "entry": {"kind": kind},
-        "runtime": {"max_usd": None},
         "rubrics": list(rubrics or [rubric()]),
         "digest": "0" * 12,
         "attempt": 1,

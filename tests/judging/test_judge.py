@@ -236,11 +236,14 @@ def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, mon
     asked = judge(mostly)
     monkeypatch.setitem(sys.modules, "alignlab.judging.openai", fake)
     prompts, responses = regular()
-    told = spec(rubric("r", "a"), kind="openai", attempt=3)
+    told = spec(rubric("r", "a"), kind="openai", attempt=3, runtime={"max_usd": 5})
     rows = run(prompts, [*responses[:3], not_asked("d/3")], told, batch_size=1)
     assert [row["status"] for row in rows] == ["scored", "api_error", "scored", "skipped"]
-    assert json.loads((tmp_path / "note.json").read_text()) == {"attempt": 3, "failed": 1}
-    assert due(tmp_path / "note.json") == 4
+    assert json.loads((tmp_path / "note.json").read_text()) == {
+        **{"attempt": 3, "failed": 1},
+        **{"no_room": 0, "max_usd": 5},
+    }
+    assert due(tmp_path / "note.json", 5) == 4
     assert not (tmp_path / "aside").exists()
     # Its replies file knows what need not be asked again; nothing is put aside besides.
     run(prompts, responses, told, batch_size=1)
@@ -254,7 +257,7 @@ def test_a_judge_that_would_say_the_same_again_leaves_nothing_to_a_further_attem
     prompts, responses = regular()
     rows = run(prompts, responses, spec(rubric("r", "a", "b")))
     assert Counter(row["status"] for row in rows) == {"scored": 4, "unparseable": 4}
-    assert due(tmp_path / "note.json") == 1
+    assert due(tmp_path / "note.json", 5) == 1
 
 
 def test_an_endpoint_that_fails_every_call_is_an_error_that_says_why(run, judge, tmp_path):

@@ -286,6 +286,19 @@ def test_a_model_that_refuses_max_tokens_gets_its_new_name(tmp_path):
         assert server.bodies[-1]["max_completion_tokens"] == ENTRY["max_tokens"]
 
 
+def test_a_model_that_knows_no_temperature_answers_at_its_own(tmp_path):
+    refused = "Unsupported value: 'temperature' does not support 0 with this model."
+
+    def plan(word):
+        cold = "temperature" in server.bodies[-1]
+        return fails(400, refused, param="temperature") if cold else good
+
+    with serving(plan) as server:
+        found = rate(server.url, tmp_path, ["a", "b"])
+        assert {scores[0].status for scores in found.values()} == {"scored"}
+        assert server.calls == {"a": 2, "b": 1}
+
+
 def test_preview_estimates_calls_tokens_and_dollars(repository):
     rubric = resolved_rubric("judge/quality")
     entry = {**ENTRY, "max_tokens": 1024, "price": {"prompt": 10.0, "completion": 30.0}}

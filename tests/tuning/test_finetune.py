@@ -152,7 +152,16 @@ def test_targets_without_a_layer_are_named(make_spec, answers, tune, tmp_path, t
     lora = {"rank": 4, "alpha": 8, "dropout": 0, "targets": targets}
     with pytest.raises(AlignlabError, match=rf"lora.targets: .*{targets[-1]}; it has .*q_proj"):
         tune(make_spec(lora=lora), answers)
-    assert not (tmp_path / "aside").exists()
+    assert not list((tmp_path / "aside").glob("checkpoint-*"))
+
+
+def test_checkpoints_of_other_rows_are_dropped(make_spec, answers, tune, tmp_path):
+    """A set is made again under its name when an endpoint mends the analyses in it."""
+    state = tmp_path / "aside" / "checkpoint-1" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("of other rows")
+    (tmp_path / "aside" / "trainset.sha256").write_text("another")
+    tune(make_spec(), answers)
 
 
 def test_chosen_targets_only(make_spec, answers, tune):

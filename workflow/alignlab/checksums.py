@@ -53,9 +53,10 @@ def verify(folder: Path) -> None:
 
 def _digests(folder: Path, names: list[str]) -> list[str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda name: _digest(folder / name), names))
+        return list(pool.map(lambda name: sha256(folder / name), names))
 
 
-def _digest(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Hex digits of a file's checksum."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

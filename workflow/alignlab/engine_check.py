@@ -64,7 +64,7 @@ def check_engine(
     """
     dtype = spec["engine"]["dtype"]
     asked = _first_prompts(spec["method"], prompts, weights)
-    answers = _ask_vllm(python, weights, dtype, asked.token_ids)
+    answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
     scorer = ScoringModel(weights, dtype)
     own = _answers(scorer, asked)
     rows = [
@@ -73,7 +73,8 @@ def check_engine(
             asked.prompt_ids, asked.token_ids, answers, own, strict=True
         )
     ]
-    tables.write("engine_checks", output, rows, spec)
+    with tables.writing("engine_checks", output, spec, made_with) as writer:
+        writer.write(rows)
 
 
 def _first_prompts(method: dict[str, Any], paths: list[Path], weights: Weights) -> Asked:
@@ -88,9 +89,12 @@ def _first_prompts(method: dict[str, Any], paths: list[Path], weights: Weights) 
     return Asked(names, ids, shared_prefix(prompter, encode))
 
 
-def _ask_vllm(python: Path, weights: Weights, dtype: str, prompts: list[list[int]]) -> list[Answer]:
-    """Answers by vLLM: `token_ids` and their `logprobs`. In a process of its own, whose memory is
-    free again when transformers loads the same model.
+def _ask_vllm(
+    python: Path, weights: Weights, dtype: str, prompts: list[list[int]]
+) -> tuple[list[Answer], dict[str, str]]:
+    """Answers by vLLM, `token_ids` and their `logprobs`, and the versions that made them.
+
+    In a process of its own, whose memory is free again when transformers loads the same model.
     """
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers.json"
@@ -111,7 +115,8 @@ def _ask_vllm(python: Path, weights: Weights, dtype: str, prompts: list[list[int
         log.info("vLLM:\n%s", run.stdout)
         if run.returncode:
             raise AlignlabError(f"vLLM failed: {run.stdout.strip().splitlines()[-1:]}")
-        return json.loads(answers.read_text(encoding="utf-8"))
+        told: tuple[list[Answer], dict[str, str]] = json.loads(answers.read_text(encoding="utf-8"))
+        return told
 
 
 def _answers(scorer: ScoringModel, asked: Asked) -> list[list[int]]:
@@ -161,7 +166,7 @@ def answer_with_vllm(order: dict[str, Any]) -> None:
     engine = vllm.load(Path(order["folder"]), order["dtype"], BATCH, adapter)
     found = engine.greedy(order["prompts"], NEW_TOKENS)
     answers = [{"token_ids": ids, "logprobs": logprobs} for ids, logprobs in found]
-    Path(order["output"]).write_text(json.dumps(answers), encoding="utf-8")
+    Path(order["output"]).write_text(json.dumps([answers, tables.versions()]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,8 @@ def generate(
         while window := list(islice(rows, WINDOW)):
             writer.write(job.answer(window))
         job.report()
+        if job.resumed:
+            writer.note("resumed", True)
 
 
 def gather(
@@ -133,8 +135,9 @@ def gather(
                 writer.write(rows)
                 total += len(rows)
                 failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
-        if spec["engine"]["name"] == "openai":
-            attempts.write(note, attempt, sum(failed[why] for why in attempts.MENDABLE))
+        if "runtime" in spec:
+            mendable = (failed[attempts.API_ERROR], failed[attempts.NO_ROOM])
+            attempts.write(note, attempt, *mendable, spec["runtime"]["max_usd"])
         if total and failed.total() == total:
             ((why, _),) = failed.most_common(1)
             raise AlignlabError(
@@ -154,7 +157,7 @@ class Job:
             tables.read("responses", path)  # a damaged one is told, not used
         self.decoding = Decoding.model_validate(spec["decoding"])
         self.unanswered: dict[str, list[str]] = {}
-        self.announced = False
+        self.announced = self.resumed = False
 
     def watched(self, total: int) -> Any:
         """Show progress over `total` prompts."""
@@ -186,6 +189,7 @@ class Job:
         for talk in talks:
             if row := kept.get((talk.prompt["prompt_id"], talk.sample, turn)):
                 self.bar.update(turn == 0)
+                self.resumed = True
                 yield row
             elif talk.unanswered:
                 said = "the turn before has no answer"

@@ -32,19 +32,24 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @contextmanager
-def job(snakemake: Any, timed: bool = False) -> Iterator[None]:
+def job(snakemake: Any, *, timed: bool = False, verified: bool = True) -> Iterator[None]:
     """Log to the job's file, warnings to the terminal too; a user's error is one message.
 
     Args:
         snakemake: what Snakemake puts into a script.
+        verified: check inputs; a job that hardly reads its models need not hash them.
         timed: note how long the model took over the first output, for later previews of costs.
     """
     _log_to(snakemake.log[0])
+    # Slurm shows a job its GPUs alone; elsewhere it takes the first of those that there are.
+    gpus = range(snakemake.resources.get("gpu") or 0)
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, gpus)))
     megabytes = snakemake.resources.get("mem_mb")
     Thread(target=_watch, args=(_snakemakes(), megabytes), daemon=True).start()
     start = time.monotonic()
     try:
-        _check_inputs(map(Path, snakemake.input))
+        if verified:
+            _check_inputs(map(Path, snakemake.input))
         yield
         if timed:
             throughput.note(Path(snakemake.output[0]), time.monotonic() - start)
@@ -64,7 +69,7 @@ def as_json(snakemake: Any) -> dict[str, Any]:
     return {
         "rule": snakemake.rule,
         "log": list(snakemake.log),
-        "input": list(snakemake.input),
+        "input": [],  # checked by the job that hands over
         "output": list(snakemake.output),
         "resources": {"mem_mb": snakemake.resources.get("mem_mb")},
     }

@@ -59,7 +59,7 @@ JUDGE_TABLES = (
     else []
 )
 # Not `stored`: what an endpoint failed is asked again under the same name.
-JUDGEMENTS = [a.path for found in PLAN.judgements.values() for a in found]
+JUDGED = [artefact for found in PLAN.judgements.values() for artefact in found]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
 
@@ -75,19 +75,11 @@ wildcard_constraints:
     parts=r"\d+",
 
 
-def note_of(key):
-    """Where it is noted how many rows of a table an endpoint failed to fill."""
-    return STORE / "replies" / f"{key}.json"
-
-
-# Arms that endpoints answer, and the attempt that each needs if it is not the first. Fixed here: a
-# job that writes a note must not change the params of those that wait for it.
-ATTEMPTS = {
-    artefact.key: attempts.due(note_of(artefact.key))
-    for artefact in ARTEFACTS
-    if artefact.stage == "responses" and "runtime" in artefact.place
-}
-PENDING = {key for key in ATTEMPTS if attempts.pending(note_of(key))}
+# Tables that endpoints fill, and the attempt that each needs. Fixed here: a job that writes a note
+# must not change the params of those that wait for it.
+PAID = [artefact for artefact in ARTEFACTS if artefact.runtime]
+ATTEMPTS = {a.key: attempts.due(a.note, a.runtime["max_usd"]) for a in PAID}
+PENDING = {a.key for a in PAID if attempts.pending(a.note, a.runtime["max_usd"])}
 
 
 def renewed(spec, *artefacts):
@@ -158,12 +150,6 @@ def growing(amount):
     return grown
 
 
-def check_submission():
-    """Ends a run that could not submit one job, before the first."""
-    if workflow.executor_plugin.name == "slurm":
-        refuse(check_cluster, workflow.executor_settings.partition_config)
-
-
 def parts_of_arm(wildcards):
     """Batches of an arm's prompts, one job each."""
     count = PLAN.parts_of(PLAN.find("responses", wildcards.key))
@@ -189,7 +175,7 @@ def shift_page(wildcards):
 
 def attempt_due(wildcards):
     """Number of the attempt that an endpoint's table needs; a param, so that failures ask again."""
-    return attempts.due(note_of(wildcards.key))
+    return ATTEMPTS.get(wildcards.key, 1)
 
 
 def published_judgements():
@@ -198,22 +184,24 @@ def published_judgements():
     return "|".join(a.key for a in found if "entry" not in a.slice)
 
 
-def refuse(check, *given):
-    """A check before any job; what it finds is one message."""
+def keys_due():
+    """Keys of what this run makes."""
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    return {job.wildcards.key for job in jobs if "key" in job.wildcards.keys()}
+
+
+def check_run():
+    """End a run before its first job, or tell others what it needs."""
+    keys = keys_due()
+    due = [artefact for artefact in ARTEFACTS if artefact.key in keys]
     try:
-        check(*given)
+        check_keys(due)
+        if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+            environments.check_engines(PLAN, due)  # conda brings its own
+        check_space()
+        if workflow.executor_plugin.name == "slurm":
+            check_cluster(workflow.executor_settings.partition_config)
+            sizing.check_sizes(PLAN, due)
+        running.claim(PLAN, due)
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None
-
-
-def artefacts_due():
-    """What this run may make."""
-    return [
-        a for a in ARTEFACTS if not a.path.exists() or attempts.due(note_of(a.key)) > 1
-    ]
-
-
-def check_engines():
-    """Refuse arms that no installed engine can answer; conda brings its own."""
-    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-        environments.check_engines(PLAN)

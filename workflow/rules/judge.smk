@@ -145,7 +145,10 @@ if PLAN.experiment.judges:
             mem_mb=growing(4000),
             runtime=growing(60),
         params:
-            spec=canonical(outputs_judging.judges_spec(PLAN)),
+            spec=renewed(
+                outputs_judging.judges_spec(PLAN),
+                *(a for found in PLAN.judged.values() for a in found),
+            ),
         message:
             "Trying the judges, and counting whom they prefer"
         script:

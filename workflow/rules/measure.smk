@@ -34,7 +34,7 @@ rule measure_responses:
 rule summarise_metrics:
     input:
         metrics=[stored(metrics) for metrics in PLAN.metrics.values()],
-        judgements=JUDGEMENTS,
+        judgements=[judged.path for judged in JUDGED],
         prompts=prompt_tables,
     output:
         statistics=TABLES / "statistics.parquet",
@@ -55,7 +55,7 @@ rule summarise_metrics:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        spec=canonical(outputs.summary_spec(PLAN)),
+        spec=renewed(outputs.summary_spec(PLAN), *PLAN.metrics.values(), *JUDGED),
     message:
         "Comparing the arms of the experiment"
     script:

@@ -11,9 +11,7 @@ def costs_of_jobs():
     """Costs of what the jobs of this run make; the imports are as slow as parsing."""
     from alignlab import preview
 
-    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
-    keys = {job.wildcards.key for job in jobs if "key" in job.wildcards.keys()}
-    return preview, preview.costs_of(PLAN, keys)
+    return preview, preview.costs_of(PLAN, keys_due())
 
 
 def print_costs():

@@ -42,7 +42,7 @@ rule build_report:
         scenarios=SCENARIO_TABLES[:1],
         discrimination=STUDY_TABLE,
         trainsets=TRAINSET_TABLE,
-        judgements=JUDGEMENTS,
+        judgements=[judged.path for judged in JUDGED],
         qualification=JUDGE_TABLES[:1],
         winrates=JUDGE_TABLES[2:3],
         breakdown=TABLES / "breakdown.parquet",
@@ -67,7 +67,7 @@ rule build_report:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=canonical(outputs.report_spec(PLAN)),
+        spec=renewed(outputs.report_spec(PLAN), *ARTEFACTS),
     message:
         "Building the report of the experiment"
     script:

@@ -1,18 +1,21 @@
 """Rule gather_responses: the parts of an arm become one table."""
 
-import json
 from pathlib import Path
 
 from alignlab.experiment.artefact import STORE
+from alignlab.experiment.load import load_study
+from alignlab.experiment.plan import Plan
 from alignlab.generate import gather
 from alignlab.jobs import job
 
 with job(snakemake):
+    plan = Plan(load_study(snakemake.config["experiment"]))
+    artefact = plan.find("responses", snakemake.wildcards.key)
     gather(
-        json.loads(snakemake.params.spec),
+        artefact.job_spec,
         [Path(path) for path in snakemake.input.parts],
         Path(snakemake.output.responses),
-        aside=STORE / "aside" / snakemake.wildcards.key,
-        note=STORE / "replies" / f"{snakemake.wildcards.key}.json",
+        aside=STORE / "aside" / artefact.key,
+        note=artefact.note,
         attempt=snakemake.params.attempt,
     )

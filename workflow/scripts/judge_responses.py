@@ -17,8 +17,8 @@ with job(snakemake, timed=True):
         [Path(path) for path in snakemake.input.prompts],
         optional(snakemake.input.model),
         Path(snakemake.output.judgements),
-        replies=STORE / "replies" / f"judgements.{artefact.name}.jsonl",
-        note=STORE / "replies" / f"{artefact.key}.json",
+        replies=artefact.replies,
+        note=artefact.note,
         aside=STORE / "aside" / artefact.key,
         batch_size=snakemake.resources.batch_size,
     )

@@ -7,7 +7,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.reporting.provenance import write_manifest
 
-with job(snakemake):
+with job(snakemake, verified=False):
     write_manifest(
         Plan(load_study(snakemake.config["experiment"])), Path(snakemake.output.manifest)
     )

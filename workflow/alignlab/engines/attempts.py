@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from alignlab.tables import replacing
 
 API_ERROR, NO_ROOM = "api_error", "max_usd"
-MENDABLE = (API_ERROR, NO_ROOM)
 """Why there is no answer, where a further attempt may bring one."""
 
 
-def due(note: Path) -> int:
-    """The number of the attempt that a table needs: one more than the last if rows failed then."""
-    if not note.exists():
-        return 1
-    last = json.loads(note.read_text(encoding="utf-8"))
-    return int(last["attempt"]) + bool(last["failed"])
+def due(note: Path, max_usd: float | None) -> int:
+    """The number of the attempt that a table needs; see `pending`."""
+    last = _last(note)
+    return last["attempt"] + pending(note, max_usd) if last else 1
 
 
-def pending(note: Path) -> bool:
-    """Whether rows failed at the last attempt, so that the next run makes another one."""
-    return note.exists() and bool(json.loads(note.read_text(encoding="utf-8"))["failed"])
+def pending(note: Path, max_usd: float | None) -> bool:
+    """Whether the next run makes another attempt.
+
+    Rows that failed are asked again by every run; rows that `max_usd` left no room for, once
+    another limit is set.
+    """
+    last = _last(note)
+    return bool(last and (last["failed"] or (last["no_room"] and last["max_usd"] != max_usd)))
 
 
-def write(note: Path, attempt: int, failed: int) -> None:
-    """Say how many rows an attempt failed to fill."""
+def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | None) -> None:
+    """Say how many rows an attempt failed to fill, and how many its limit left no room for."""
+    told = {"attempt": attempt, "failed": failed, "no_room": no_room, "max_usd": max_usd}
     with replacing(note) as temporary:
-        temporary.write_text(json.dumps({"attempt": attempt, "failed": failed}), encoding="utf-8")
+        temporary.write_text(json.dumps(told), encoding="utf-8")
+
+
+def _last(note: Path) -> dict[str, Any] | None:
+    return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None

@@ -10,6 +10,7 @@ does not grow with the number of requests.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -28,6 +29,8 @@ from alignlab.engines.chat import ApiRequest, read
 from alignlab.engines.endpoint import Endpoint
 from alignlab.engines.replies import Replies, Reply, Worth
 from alignlab.errors import AlignlabError
+
+log = logging.getLogger(__name__)
 
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
 GONE = 32
@@ -54,7 +57,7 @@ class ChatApi:
         self.endpoint, self.replies = endpoint, replies
         self.limit = 1
         self._secret = endpoint.secret()
-        self._heard = self._answered = self._renamed = False
+        self._heard = self._answered = self._renamed = self._heated = False
         self._silent = 0
 
     def ask(self, requests: Iterable[ApiRequest], worth: WorthOf) -> Iterator[tuple[int, Reply]]:
@@ -120,17 +123,26 @@ class ChatApi:
         return reply
 
     async def _post(self, client: openai.AsyncOpenAI, request: ApiRequest) -> str:
-        """The body of the answer; OpenAI's reasoning models know `max_tokens` by another name."""
+        """The body of the answer.
+
+        OpenAI's reasoning models know `max_tokens` by another name, and no temperature but theirs.
+        """
         body = request.body(self.endpoint.model)
         if self._renamed:
             body[NEW_NAME] = body.pop("max_tokens")
+        if self._heated:
+            body.pop("temperature", None)
         try:
             # The library's own `create` would take a third of the time to check the body again.
             answer = await client.post(request.path, cast_to=httpx2.Response, body=body)
         except openai.BadRequestError as error:
-            if self._renamed or NEW_NAME not in str(error):
+            if not self._renamed and NEW_NAME in str(error):
+                self._renamed = True
+            elif not self._heated and error.param == "temperature" and not request.temperature:
+                log.warning("%s takes no temperature: it answers at its own", self.endpoint.model)
+                self._heated = True
+            else:
                 raise
-            self._renamed = True
             return await self._post(client, request)
         return answer.text
 

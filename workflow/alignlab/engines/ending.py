@@ -57,3 +57,9 @@ class Ending:
     def _stopped(self, tokens: list[int]) -> bool:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return bool(self.stopping.cut(text, complete=False)[1])
+
+
+def end_ids(named: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token that ends a turn, as the generation config (`named`) and the tokenizer say."""
+    listed = named if isinstance(named, list) else [named]
+    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}

@@ -101,10 +101,9 @@ def check_keys(artefacts: Iterable[Artefact]) -> None:
         AlignlabError: as `Endpoint.secret`, with the name of the table.
     """
     for artefact in artefacts:
-        runtime = artefact.place.get("runtime", {})
-        if "key" in runtime:
+        if artefact.runtime:
             asked = {**artefact.slice.get("engine", {}), **artefact.slice.get("entry", {})}
             try:
-                Endpoint.of({**asked, **runtime}).secret()
+                Endpoint.of({**asked, **artefact.runtime}).secret()
             except AlignlabError as error:
                 raise AlignlabError(f"{artefact.stage} {artefact.name}: {error}") from error

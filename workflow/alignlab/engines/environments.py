@@ -11,11 +11,13 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from alignlab.errors import AlignlabError
+from alignlab.experiment.artefact import Artefact
 from alignlab.experiment.plan import Plan
 
 VLLM = Path(".venv-vllm") / "bin" / "python"
@@ -37,15 +39,19 @@ def python_of(engine: str) -> Path:
     return VLLM.absolute()
 
 
-def check_engines(plan: Plan) -> None:
-    """Refuse a plan with answers to make that no installed engine can give.
+def check_engines(plan: Plan, due: Iterable[Artefact]) -> None:
+    """Refuse to make answers that no installed engine can give.
+
+    Args:
+        plan: of the experiment, for the message.
+        due: those of its artefacts that are about to be made.
 
     Raises:
-        AlignlabError: an arm that is not done wants vLLM, and it is not installed.
+        AlignlabError: one of them wants vLLM, and it is not installed.
     """
-    for artefact in plan:
+    for artefact in due:
         engine = artefact.slice.get("engine", {}).get("name")
-        if artefact.stage in ("responses", "engine_checks") and not artefact.path.exists():
+        if artefact.stage in ("responses", "engine_checks"):
             try:
                 python_of(engine)
             except AlignlabError as error:

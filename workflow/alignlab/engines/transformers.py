@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, PreTrainedT
 
 from alignlab.engines.base import Completion, Request
 from alignlab.engines.choosing import Chooser
-from alignlab.engines.ending import Ending
+from alignlab.engines.ending import Ending, end_ids
 from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.engines.growing_cache import growing_cache, joined
 from alignlab.engines.prefix_attention import NAME, Context, Prefix
@@ -87,7 +87,7 @@ class TransformersEngine:
     @cached_property
     def end_ids(self) -> set[int]:
         """Every token that ends a turn."""
-        return _end_ids(self.model, self.tokenizer)
+        return end_ids(self.model.generation_config.eos_token_id, self.tokenizer)
 
     @torch.inference_mode()
     def generate(
@@ -206,13 +206,6 @@ def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:
 
 def _layers(cache: Cache) -> tuple[list[Tensor], list[Tensor]]:
     return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
-
-
-def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Every token that ends a turn, as the model's generation config and tokenizer name them."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
 
 
 def load(

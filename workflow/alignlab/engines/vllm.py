@@ -19,7 +19,8 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from alignlab.engines.base import Completion, Request
-from alignlab.engines.ending import Ending
+from alignlab.engines.ending import Ending, end_ids
+from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.prompting.stopping import Stopping
@@ -65,8 +66,7 @@ class VllmEngine:
             named = GenerationConfig.from_pretrained(folder).eos_token_id
         except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
             raise AlignlabError(f"{adapter or folder}: vLLM cannot load it: {error}") from error
-        listed = named if isinstance(named, list) else [named]
-        self.end_ids = {i for i in [*listed, self.tokenizer.eos_token_id] if i is not None}
+        self.end_ids = end_ids(named, self.tokenizer)
         self.batch_size = batch_size
         self.context_window = int(self.llm.llm_engine.model_config.max_model_len)
         self.prompted = self.cached = 0
@@ -86,7 +86,6 @@ class VllmEngine:
             AlignlabError: the decoding is one that vLLM does not have.
         """
         del prefix  # vLLM finds by itself what prompts begin with.
-        check_decoding(decoding)
         running = {self._add(r, decoding): (i, r) for i, r in enumerate(requests)}
         endings = {
             name: Ending(self.tokenizer, self.end_ids, stopping, [self._budget(r, decoding)])
@@ -165,19 +164,6 @@ class VllmEngine:
         return min(decoding.max_new_tokens, self.context_window - len(request.prompt_ids))
 
 
-def check_decoding(decoding: Decoding) -> None:
-    """Refuse what vLLM does in another way.
-
-    Raises:
-        AlignlabError: the repetition penalty is to spare the prompt; vLLM's does not.
-    """
-    if decoding.repetition_penalty != 1 and not decoding.penalize_prompt:
-        raise AlignlabError(
-            "decoding.penalize_prompt: vLLM's repetition penalty counts prompt tokens; set it to "
-            "true, or let transformers run the model"
-        )
-
-
 def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
     """A model in vLLM, and what names its adapter."""
     # Warnings about how vLLM was built and installed; what fails is raised.
@@ -192,6 +178,8 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
         rank = next(rank for rank in RANKS if rank >= config["r"])
         tuned = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     gpus = torch.cuda.device_count()
+    if gpus:
+        check_gpu_memory(folder, dtype, rows=1, gpus=gpus)
     llm = LLM(
         str(folder),
         dtype=dtype,

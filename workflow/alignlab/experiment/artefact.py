@@ -58,6 +58,21 @@ class Artefact:
         return STORE / self.stage / f"{self.key}{suffix}"
 
     @property
+    def replies(self) -> Path:
+        """Every reply of an endpoint, by name alone: what was paid for outlives a digest."""
+        return STORE / "replies" / f"{self.stage}.{self.name}.jsonl"
+
+    @property
+    def note(self) -> Path:
+        """How many rows an endpoint failed to fill; see `alignlab.engines.attempts`."""
+        return STORE / "replies" / f"{self.key}.json"
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """How an endpoint is asked for it; empty if none is."""
+        return self.place.get("runtime", {})
+
+    @property
     def signed_spec(self) -> dict[str, Any]:
         """The spec with its digest, as table metadata and Snakemake's params get it."""
         return {**self.spec, "digest": self.digest}

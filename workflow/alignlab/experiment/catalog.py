@@ -26,12 +26,14 @@ class ModelEntry(Strict):
     source: ModelSource = Field(description="Where the weights come from")
     role: Literal["base", "aligned", "embedder"] = Field(description="What the model is used as")
     license: str = Field(description="Licence of the weights, for the report")
-    parameters: int | None = Field(None, gt=0, description="Number of weights, to size jobs by")
+    parameters: int | None = Field(
+        None, gt=0, description="Number of weights; jobs and costs are sized by it, as 0 if absent"
+    )
     kv_values: int | None = Field(
         None,
         gt=0,
-        description="Numbers that a token leaves in the cache, to size jobs by: 2 × layers × "
-        "key-value heads × head size",
+        description="Numbers that a token leaves in the cache, to size jobs by, as 0 if absent: "
+        "2 × layers × key-value heads × head size",
     )
     gpus: int = Field(1, gt=0, description="GPUs that it is spread over (vLLM); *runtime*")
     engine: Literal["transformers", "vllm"] | None = Field(

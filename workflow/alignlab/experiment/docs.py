@@ -36,8 +36,9 @@ Experiments refer by name to `catalog/` (models, datasets, published responses, 
 `prompts/` (the texts that models read). Unknown keys are refused. `alignlab check my.yaml`
 validates a file and prints what it would run.
 
-Keys marked *runtime* never change a result, so changing them runs nothing again; every other key
-is part of a digest, and changing it runs what depends on it and nothing else.
+Names are lower-case letters, digits, `.`, `_` and single `-`, at most 60 characters. Keys marked
+*runtime*, licences and sizes never change a result, so changing them makes no answer again;
+changing any other key runs what depends on it and nothing else.
 
 This page is made from the schema: `python -m alignlab.experiment.docs > config/README.md`.
 """

@@ -53,8 +53,8 @@ class Judge(Strict):
     max_usd: float | None = Field(
         None,
         gt=0,
-        description="Stop before all replies about an arm, in all runs, cost more; needs a "
-        "`price`; *runtime*",
+        description="Stop before all replies for one table (an arm, a duel, the controls), in all "
+        "runs, cost more; needs a `price`; *runtime*",
     )
     min_coverage: float = Field(
         0.9, ge=0, le=1, description="Share of answers it must score for a mean to be shown"

@@ -91,12 +91,18 @@ def _check_penalty(plan: Plan, arm: str, decoding: Decoding, engine: str) -> Non
         )
 
 
-def engine_checks(made: Sequence[Artefact]) -> list[Artefact]:
-    """Checks of vLLM against transformers: one a model that it runs, on the model's first arm."""
+def engine_checks(plan: Plan, made: Sequence[Artefact]) -> list[Artefact]:
+    """Checks of vLLM against transformers: one a model that it runs, on the model's first arm.
+
+    Models that are spread over several GPUs are left out: transformers would need one that holds
+    them whole.
+    """
     first: dict[str, Artefact] = {}
     for answers in made:
         engine = answers.slice.get("engine", {}).get("name")
-        if answers.stage == "responses" and engine == "vllm":
+        if answers.stage != "responses" or engine != "vllm":
+            continue
+        if plan.catalog.models[plan.base_of(answers.slice["model"])].gpus == 1:
             first.setdefault(answers.slice["model"], answers)
     checks = []
     for model, answers in first.items():
@@ -126,7 +132,8 @@ def metrics(plan: Plan, arm: str) -> Artefact:
 def shift(plan: Plan, pair: Pair) -> Artefact:
     """A pair's token shift."""
     is_published = pair.aligned in {arm.name for arm in plan.experiment.published}
-    parents: Parents = {"responses": plan.arm(pair.aligned), "prompts": plan.prompts}
+    asked = [p for p in plan.prompts if pair.datasets is None or p.name in pair.datasets]
+    parents: Parents = {"responses": plan.arm(pair.aligned), "prompts": asked}
     spec: dict[str, Any] = {"pair": pair.name, "template": pair.template}
     modules = ["alignlab.shift.score"]
     for side in SIDES:
@@ -140,7 +147,7 @@ def shift(plan: Plan, pair: Pair) -> Artefact:
             loaded |= embedder(plan, method)
         parents |= {f"{side}_{role}": parent for role, parent in loaded.items()}
     spec["aligned"]["arm"] = pair.aligned
-    spec |= {"retokenise": is_published, "engine": dump(plan.experiment.engine)}
+    spec |= {"retokenise": is_published, "engine": dump(plan.experiment.engine, {"dtype"})}
     return Artefact("shift", pair.name, coded(spec, *modules), parents)
 
 

@@ -87,12 +87,14 @@ def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) ->
         **_drawn(plan, _tried(judge) if tries else judge.take),
     }
     if isinstance(entry, LocalJudge):
-        spec["engine"] = dump(plan.experiment.engine)
+        spec["engine"] = dump(plan.experiment.engine, {"dtype"})
         parents = {**parents, "model": plan.model(entry.model)}
     job = "compare" if compares else "judge"
     signed = coded(spec, f"alignlab.judging.{job}", f"alignlab.judging.{entry.kind}")
-    besides = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
-    return Artefact(stage, name, signed, parents, {"runtime": besides})
+    if not isinstance(entry, OpenaiJudge):
+        return Artefact(stage, name, signed, parents)
+    runtime = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
+    return Artefact(stage, name, signed, parents, {"runtime": runtime})
 
 
 def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Artefact:

@@ -84,7 +84,7 @@ def adapter(plan: Plan, entry: Tuned) -> Artefact:
     spec: dict[str, Any] = {
         **dump(entry),
         "method": resolved_method(entry.method),
-        "engine": dump(plan.experiment.engine),
+        "engine": dump(plan.experiment.engine, {"dtype"}),
         "seed": plan.experiment.seed,
     }
     if entry.chat_template:

@@ -189,7 +189,7 @@ class Plan:
         ends = (self.metrics, self.shifts, self.adapters, self.trainsets, self.analyses)
         judged = (artefact for found in self.judged.values() for artefact in found)
         made = list(lineage(chain((a for end in ends for a in end.values()), judged)))
-        made += making.engine_checks(made)
+        made += making.engine_checks(self, made)
         return {(a.stage, a.key): a for a in sorted(made, key=lambda a: STAGES.index(a.stage))}
 
     def find(self, stage: str, key: str) -> Artefact:

@@ -90,7 +90,11 @@ def _datasets(experiment: Experiment) -> None:
         (f"analyses.{index}", analysis.datasets, asked.get(analysis.of, ()))
         for index, analysis in enumerate(experiment.analyses)
     )
-    for where, datasets, there in chain(arms, analyses):
+    pairs = (
+        (f"pairs.{index}", pair.datasets, asked.get(pair.aligned, chosen))
+        for index, pair in enumerate(experiment.pairs)
+    )
+    for where, datasets, there in chain(arms, analyses, pairs):
         for place, dataset in enumerate(datasets or ()):
             known(f"{where}.datasets.{place}", dataset, there, "what arms are asked there")
 

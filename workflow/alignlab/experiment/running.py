@@ -14,13 +14,13 @@ import atexit
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import STORE, Artefact
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.strict import Strict
 from alignlab.tables import explained
@@ -47,29 +47,31 @@ class Run(Strict):
     needs: list[str]
 
 
-def claim(plan: Plan) -> None:
+def claim(plan: Plan, due: Sequence[Artefact]) -> None:
     """Say, until this process ends, what it needs of the store.
 
     A run that adds nothing to a store may use one that it cannot write.
 
+    Args:
+        plan: of the experiment.
+        due: those of its artefacts that are about to be made.
+
     Raises:
-        AlignlabError: another run needs what neither has made yet, or the store, which lacks
-            something, cannot be written.
+        AlignlabError: another run needs what this one is about to make, or the store, to which it
+            would add something, cannot be written.
     """
-    paths = [artefact.path for artefact in plan]
-    missing = [str(path) for path in paths if not path.exists()]
-    if not missing and not os.access(STORE, os.W_OK):
+    if not due and not os.access(STORE, os.W_OK):
         return
     folder = str(plan.folder.resolve())
     with none_starting():
         for run in live():
-            _refuse_if_shared([*missing, folder], run)
+            _refuse_if_shared([*_files(due), folder], run)
         mine = Run(
             experiment=plan.experiment.name,
             host=socket.gethostname(),
             process=os.getpid(),
             directory=str(Path.cwd()),
-            needs=[*map(str, paths), folder],
+            needs=[*_files(plan), folder],
         )
         _write(mine)
 
@@ -102,6 +104,14 @@ def _read(path: Path) -> Run | None:
         except BlockingIOError:
             return Run.model_validate_json(file.read())
     return None
+
+
+def _files(artefacts: Iterable[Artefact]) -> Iterator[str]:
+    """What they are, and the replies that they are made from, which other digests may share."""
+    for artefact in artefacts:
+        yield str(artefact.path)
+        if artefact.runtime:
+            yield str(artefact.replies)
 
 
 def _refuse_if_shared(wanted: list[str], run: Run) -> None:

@@ -68,6 +68,11 @@ class Pair(Strict):
     name: Name = Field(description="Unique; part of file names")
     aligned: str = Field(description="The arm whose answers are scored; any arm")
     base: str = Field(description="The arm that says which base model, and how it is asked")
+    datasets: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Answers to prompts of these datasets are scored; all if absent",
+    )
     template: Literal["own", "shared"] = Field(
         "own",
         description="`own`: each model sees its own prompt (URIAL); `shared`: both see the base's",

@@ -9,11 +9,12 @@ taken to be full, and its prompts and answers long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alignlab.experiment.artefact import Artefact
+from alignlab.errors import AlignlabError
+from alignlab.experiment.artefact import Artefact, lineage
 from alignlab.experiment.catalog import ModelEntry
 from alignlab.experiment.endpoints import ApiEngine
 from alignlab.experiment.judge_entries import LocalJudge
@@ -34,9 +35,10 @@ PROMPT_TOKENS = 1024
 EXAMPLE_TOKENS = 512
 # Tokens of a forward pass of token shift, as in `alignlab.shift.batches`.
 SCORED_TOKENS = 2048
-# What a trained token leaves, in numbers of the cache: 17 a layer and hidden unit (Korthikanti et
-# al. 2022, arXiv 2205.05198, §4.1, without the attention matrix), where the cache has 2.
-ACTIVATIONS = 8.5
+# What a trained token leaves on a GPU, in numbers of the cache, which has 2 a layer and hidden
+# unit: 1, the input that every layer keeps, and about as much for the one layer that is computed
+# anew, 17 a hidden unit (Korthikanti et al. 2022, arXiv 2205.05198, §4.1 and §5).
+ACTIVATIONS = 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,22 @@ def needs(plan: Plan, artefact: Artefact, attempt: int = 1) -> Need:
     The fake engine, models behind an endpoint and judges that are no local model need no GPU.
     """
     return SIZED[artefact.stage](plan, artefact, attempt)
+
+
+def check_sizes(plan: Plan, due: Iterable[Artefact]) -> None:
+    """Check that the sizes of all models are known that artefacts are made by.
+
+    Raises:
+        AlignlabError: one is not; its jobs would ask for too little and be killed.
+    """
+    for artefact in lineage(due):
+        if artefact.stage == "models":
+            entry = plan.catalog.models[artefact.name]
+            if entry.role != "embedder" and not entry.parameters:
+                raise AlignlabError(
+                    f"config/catalog/models.yaml: {artefact.name}: no `parameters`, by which the "
+                    "memory of its jobs is counted"
+                )
 
 
 def _responses(plan: Plan, artefact: Artefact, attempt: int) -> Need:

@@ -2,7 +2,8 @@
 
     cat results/throughput.jsonl                # a line for every finished job with a model
 
-A job's time is all of it, loading included. The guess is a roofline (Williams et al. 2009,
+A job's time is all of it, loading included; of tuning, that of its steps, over all attempts. The
+guess is a roofline (Williams et al. 2009,
 doi 10.1145/1498765.1498785): a token that is read costs 2 operations a weight, a step that writes
 reads every weight and the cache once.
 """
@@ -59,6 +60,8 @@ class Rate(NamedTuple):
 def note(made: Path, seconds: float, noted: Path = NOTED) -> None:
     """Append what a job made in so many seconds; nothing if no model had a part in it.
 
+    Nor if a part was made before: how long that took is not known.
+
     Lines are short enough for one write each, so jobs side by side do not mix theirs.
     """
     path = made / "training.parquet" if made.is_dir() else made
@@ -66,13 +69,14 @@ def note(made: Path, seconds: float, noted: Path = NOTED) -> None:
     notes = file.metadata.metadata or {}
     table = notes.get(b"alignlab.table", b"").decode()
     task = task_of(table, json.loads(notes.get(b"alignlab.spec", b"{}")))
-    if task is None or not file.metadata.num_rows:
+    if task is None or not file.metadata.num_rows or b"alignlab.resumed" in notes:
         return
     column = UNITS[table]
     units = file.metadata.num_rows
-    if column:
-        values = file.read(columns=[column])[column]
-        units = (pc.max(values) if table == "training" else pc.sum(values)).as_py()
+    if table == "training":
+        units, seconds = (pc.max(file.read()[name]).as_py() for name in ("tokens", "seconds"))
+    elif column:
+        units = pc.sum(file.read(columns=[column])[column]).as_py()
     line = {**task._asdict(), "units": units, "seconds": round(seconds, 1), "device": _device()}
     noted.parent.mkdir(parents=True, exist_ok=True)
     with noted.open("a", encoding="utf-8") as lines:
@@ -89,7 +93,8 @@ def task_of(table: str, spec: dict[str, Any]) -> Task | None:
         model = f"{spec['base']} {spec['trainer']}"
     else:
         model = spec.get("model") or spec["entry"]["model"]
-    return Task(table, model, spec["engine"]["name"], spec["engine"]["dtype"])
+    # Whatever answers, tuning, scoring and judging are done by transformers.
+    return Task(table, model, spec["engine"].get("name", "transformers"), spec["engine"]["dtype"])
 
 
 def rates(noted: Path = NOTED) -> dict[Task, Rate]:
@@ -134,12 +139,12 @@ def _device() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{os.cpu_count()} cores of {_processor()}"
+    return f"{os.cpu_count()} cores of {processor()}"
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
+def processor() -> str:
+    """The processor's name; `platform` knows only its architecture on Linux."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -50,7 +50,7 @@ class RewardModel(Strict):
 class Rlhf(Strict):
     """A reward model, then the policy gradient against it (RLOO, arXiv 2402.14740 §3)."""
 
-    reward: RewardModel = Field(RewardModel(), description="The reward model; keys above")
+    reward: RewardModel = Field(RewardModel(), description="The reward model; keys below")
     steps: int = Field(100, gt=0, description="Optimizer steps of the policy")
     generations: int = Field(4, ge=2, description="Answers sampled to every question of a step")
     kl: float = Field(

@@ -184,7 +184,7 @@ def asked(
     total = sum(map(len, cases.values()))
     if not total:
         return
-    told = {**spec["entry"], **spec["runtime"], "engine": spec.get("engine")}
+    told = {**spec["entry"], **spec.get("runtime", {}), "engine": spec.get("engine")}
     module = import_module(f"alignlab.judging.{spec['entry']['kind']}")
     judge: Judge = module.load(told, model, replies, batch_size)
     with progress(total, "case") as bar:
@@ -200,13 +200,14 @@ class Finished:
     def __init__(self, table: str, spec: dict[str, Any], folder: Path, batch_size: int) -> None:
         """Read what an earlier, interrupted job of the same table put aside."""
         self.table, self.spec, self.folder, self.batch_size = table, spec, folder, batch_size
-        self.pays = spec["entry"]["kind"] == "openai"
+        self.pays = "runtime" in spec
         self.rows: dict[Key, list[Row]] = {}
         self._waiting: list[list[Row]] = []
         self._given_up = 0
         for path in folder.glob("[!.]*.parquet"):
             for row in tables.rows(table, path):
                 self.rows.setdefault(self.key(row), []).append(row)
+        self._resumed = bool(self.rows)
 
     def key(self, row: Row) -> Key:
         """What tells a row's case from others."""
@@ -244,9 +245,13 @@ class Finished:
             log.warning("%s: %d of %d rows %s, such as: %s", who, count, len(rows), status, told)
         with tables.writing(self.table, output, self.spec) as writer:
             writer.write(rows)
+            if self._resumed:
+                writer.note("resumed", True)
         # Other judges say the same of the same text, so only an endpoint is worth asking again.
         if self.pays:
-            attempts.write(note, self.spec["attempt"], len(failed) - self._given_up)
+            mendable, limit = len(failed) - self._given_up, self.spec["runtime"]["max_usd"]
+            no_room = sum(row["status"] == "skipped" for row in failed) - self._given_up
+            attempts.write(note, self.spec["attempt"], mendable - no_room, no_room, limit)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

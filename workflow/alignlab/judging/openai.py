@@ -24,6 +24,7 @@ from alignlab.engines.chat import ApiRequest, ChatRequest
 from alignlab.engines.chat_api import ChatApi
 from alignlab.engines.endpoint import Endpoint
 from alignlab.engines.replies import Replies, Reply
+from alignlab.experiment.costs import CHARACTERS_A_TOKEN
 from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
 from alignlab.judging.prompts import case_text, instructions
 
@@ -31,7 +32,6 @@ FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
-CHARACTERS_A_TOKEN = 4
 # just-eval's replies hold about 326 tokens for five aspects.
 TOKENS_AN_ASPECT = 65
 

@@ -1,6 +1,6 @@
 """From a mistake to what a model is trained on: a function per recipe.
 
-    pytest tests/mistakes/test_recipes.py
+    pytest tests/mistakes/test_trainset.py
 
 Sources: Learning from Mistakes (arXiv 2310.10477 §4), Chain of Hindsight (2302.02676 §3),
 Constitutional AI (2212.08073 §3.1), DPO (2305.18290). `lfm-guided`, `lfm-tag` and `lfm-shuffled`

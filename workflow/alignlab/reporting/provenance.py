@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from alignlab.engines.wording import Wording
 from alignlab.experiment.artefact import FOLDERS, RESULTS, Artefact
 from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
+from alignlab.experiment.throughput import processor
 from alignlab.statistics.engines import engine_row
 
 
@@ -96,19 +96,11 @@ def _commit() -> str:
 def _hardware() -> dict[str, Any]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "cpu": _cpu_name(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(pages / 2**30, 1),
         "gpu": _gpu_name(),
     }
-
-
-def _cpu_name() -> str:
-    """The processor's name; `platform` knows only its architecture on Linux."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _gpu_name() -> str | None:

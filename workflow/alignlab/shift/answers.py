@@ -82,8 +82,8 @@ class Answers:
             for side, weights in (("base", base), ("aligned", aligned))
             if spec[side].get("method")
         }
-        self.retokenised = sum(_has_text_only(row) for row in tables.rows("responses", responses))
-        self.total = tables.opened("responses", responses).metadata.num_rows
+        text_only = [_has_text_only(row) for row in self._rows()]
+        self.total, self.retokenised = len(text_only), sum(text_only)
         self.empty: dict[str, None] = {}
         self.too_long: dict[str, None] = {}
         if self.retokenised and not spec["retokenise"]:
@@ -96,7 +96,7 @@ class Answers:
         """Answers in the order of the table; what cannot be scored is counted."""
         talk: tuple[str, int] | None = None
         earlier: list[str] = []
-        for number, row in enumerate(tables.rows("responses", self.responses)):
+        for number, row in enumerate(self._rows()):
             if talk != (row["prompt_id"], row["sample"]):
                 talk, earlier = (row["prompt_id"], row["sample"]), []
             answer = self._answer(number, row, earlier)
@@ -107,6 +107,11 @@ class Answers:
                 self.too_long[_label(row)] = None
             else:
                 yield answer
+
+    def _rows(self) -> Iterator[Row]:
+        """Answers to the prompts of the pair, in the order of the table."""
+        rows = tables.rows("responses", self.responses)
+        return (row for row in rows if row["prompt_id"] in self.turns)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -44,7 +44,7 @@ def score_shift(
     Args:
         spec: the pair's semantic slice: pair, template, retokenise, base, aligned, engine, digest.
         responses: answers of the aligned model.
-        prompts: prompts tables, for the base model's own prompt.
+        prompts: prompts tables, for the base model's own prompt; answers to others are left out.
         base: the base model.
         aligned: the aligned model.
         output: token_shift table to write.

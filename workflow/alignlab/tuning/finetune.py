@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from alignlab import tables
+from alignlab import checksums, tables
 from alignlab.tuning.examples import open_examples
 from alignlab.tuning.fit import Trained, save
 from alignlab.tuning.preflight import check_batch, check_turns, choose_padding
@@ -47,6 +47,7 @@ def finetune(
     Raises:
         AlignlabError: an example or a target is wrong (before any step), or the loss diverges.
     """
+    _forget_if_other(aside, trainset)
     rows = list(tables.rows("trainset", trainset))
     check_batch(spec, len(rows), "examples")
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -62,3 +63,14 @@ def finetune(
         if trained.reward:
             shutil.copytree(trained.reward, folder / "reward")
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _forget_if_other(aside: Path, trainset: Path) -> None:
+    """Drop checkpoints of other rows: a set whose analyses an endpoint failed is made again under
+    its name.
+    """
+    note, digest = aside / "trainset.sha256", checksums.sha256(trainset)
+    if note.exists() and note.read_text(encoding="utf-8") != digest:
+        shutil.rmtree(aside)
+    aside.mkdir(parents=True, exist_ok=True)
+    note.write_text(digest, encoding="utf-8")

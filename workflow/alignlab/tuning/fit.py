@@ -78,7 +78,8 @@ def arguments(
         "warmup_steps": round(spec["warmup"] * steps),
         "max_grad_norm": spec["max_grad_norm"],
         "bf16": False,  # mixed precision; weights have the engine's dtype already
-        "gradient_checkpointing": False,
+        # On a GPU memory is what runs out, elsewhere time.
+        "gradient_checkpointing": torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "save_steps": max(1, steps // CHECKPOINTS),
         "save_total_limit": 1,
