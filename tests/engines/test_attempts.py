@@ -12,14 +12,13 @@ def note(tmp_path):
 
 def test_the_first_attempt_is_due_where_none_was_made(note):
     assert attempts.due(note, None) == 1
-    assert not attempts.pending(note, None)
 
 
-def test_a_mended_table_keeps_its_attempt_and_waits_for_none(note):
+def test_a_mended_table_keeps_its_attempt(note):
     attempts.write(note, 1, failed=2, no_room=0, max_usd=None)
-    assert (attempts.due(note, None), attempts.pending(note, None)) == (2, True)
+    assert attempts.due(note, None) == 2
     attempts.write(note, 2, failed=0, no_room=0, max_usd=None)
-    assert (attempts.due(note, None), attempts.pending(note, None)) == (2, False)
+    assert attempts.due(note, None) == 2
 
 
 @pytest.mark.parametrize(("limit", "due"), [(5, 1), (9, 2), (None, 2)])

@@ -98,3 +98,24 @@ def test_failed_calls_are_made_again_and_what_hangs_from_them(paid, monkeypatch)
     manifest = (paid.folder / "results/paid/manifest.json").read_text()
     assert "sk-loopback-19" not in manifest
     assert question(server.bodies[0]) in yaml.safe_load(manifest)["first_prompts"]["gpt"]
+
+
+def test_what_hangs_from_mended_answers_is_made_in_whatever_run_comes_next(copied, monkeypatch):
+    checkout = copied()
+    arms = [arm for arm in EXPERIMENT["arms"] if arm["name"] == "gpt"]
+    bare = {**EXPERIMENT, "name": "bare", "baseline": "gpt", "arms": arms, "judges": []}
+    path = checkout.folder / "config/experiments/bare.yaml"
+    path.write_text(yaml.safe_dump(bare))
+    monkeypatch.setenv("PAID_KEY", "sk-loopback-19")
+    good = says(completion("An answer."))
+    with serving(lambda word: once(fails(500), good) if word == TWO_TURNS else good) as server:
+        serve_at(checkout, server.url)
+        checkout.snakemake("--config", "experiment=bare")
+        checkout.snakemake("--config", "experiment=bare", "--until", "gather_responses")
+        assert {row["finish_reason"] for row in rows(checkout, "responses", "gpt")} == {"eos"}
+        assert checkout.planned("bare").keys() >= AFTER_IT - {"judge_responses"}
+        checkout.snakemake("--config", "experiment=bare")
+        assert checkout.planned("bare") == {}
+    monkeypatch.delenv("PAID_KEY")
+    path.write_text(yaml.safe_dump({**bare, "title": "Reworded"}))
+    checkout.snakemake("--config", "experiment=bare")

@@ -75,11 +75,20 @@ wildcard_constraints:
     parts=r"\d+",
 
 
-# Tables that endpoints fill, and the attempt that each needs. Fixed here: a job that writes a note
+# The attempts, beyond the first, at tables that endpoints fill. Fixed here: a job that writes a note
 # must not change the params of those that wait for it.
-PAID = [artefact for artefact in ARTEFACTS if artefact.runtime]
-ATTEMPTS = {a.key: attempts.due(a.note, a.runtime["max_usd"]) for a in PAID}
-PENDING = {a.key for a in PAID if attempts.pending(a.note, a.runtime["max_usd"])}
+ATTEMPTS = {
+    artefact.key: attempt
+    for artefact in ARTEFACTS
+    if artefact.runtime
+    and (attempt := attempts.due(artefact.note, artefact.runtime["max_usd"])) > 1
+}
+
+
+def later_attempts(artefacts):
+    """Those at what artefacts are made from."""
+    found = lineage(artefacts) if ATTEMPTS else ()
+    return {a.key: ATTEMPTS[a.key] for a in found if a.key in ATTEMPTS}
 
 
 def renewed(spec, *artefacts):
@@ -88,10 +97,7 @@ def renewed(spec, *artefacts):
     A further attempt fills a table under its old name: so this tells Snakemake to make again what
     hangs from it, even in a later run.
     """
-    found = {
-        a.key: ATTEMPTS.get(a.key, 1) for a in lineage(artefacts if ATTEMPTS else ())
-    }
-    later = {key: attempt for key, attempt in found.items() if attempt > 1}
+    later = later_attempts(artefacts)
     return canonical({**spec, "attempts": later} if later else spec)
 
 
@@ -108,11 +114,14 @@ def spec_of(stage):
 def stored(artefact):
     """An artefact as an input whose age says nothing: its name says whether it is right.
 
-    Not if a further attempt at answers behind it is pending: Snakemake would not run what depends
-    by ancient files alone on a job that runs, whatever else has changed.
+    Not if answers behind it needed a further attempt: Snakemake would not run what depends by
+    ancient files alone on a job that runs, whatever else has changed.
     """
-    again = PENDING and any(a.key in PENDING for a in lineage([artefact]))
-    return str(artefact.path) if again else ancient(str(artefact.path))
+    return (
+        str(artefact.path)
+        if later_attempts([artefact])
+        else ancient(str(artefact.path))
+    )
 
 
 def parent_of(stage, role):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from alignlab.tables import replacing
 
@@ -17,19 +16,16 @@ API_ERROR, NO_ROOM = "api_error", "max_usd"
 
 
 def due(note: Path, max_usd: float | None) -> int:
-    """The number of the attempt that a table needs; see `pending`."""
-    last = _last(note)
-    return last["attempt"] + pending(note, max_usd) if last else 1
-
-
-def pending(note: Path, max_usd: float | None) -> bool:
-    """Whether the next run makes another attempt.
+    """The number of the attempt that a table needs: of the last, or one more if that left rows.
 
     Rows that failed are asked again by every run; rows that `max_usd` left no room for, once
     another limit is set.
     """
-    last = _last(note)
-    return bool(last and (last["failed"] or (last["no_room"] and last["max_usd"] != max_usd)))
+    if not note.exists():
+        return 1
+    last = json.loads(note.read_text(encoding="utf-8"))
+    again = last["failed"] or (last["no_room"] and last["max_usd"] != max_usd)
+    return int(last["attempt"]) + bool(again)
 
 
 def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | None) -> None:
@@ -37,7 +33,3 @@ def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | 
     told = {"attempt": attempt, "failed": failed, "no_room": no_room, "max_usd": max_usd}
     with replacing(note) as temporary:
         temporary.write_text(json.dumps(told), encoding="utf-8")
-
-
-def _last(note: Path) -> dict[str, Any] | None:
-    return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
