@@ -40,6 +40,8 @@ ENDS_WITHIN = 180.0
 CLOCKS = ["seconds"]
 # Notes every batch that the engine is asked for, before it is answered.
 NOTE = """
+import json
+
 from alignlab.engines.transformers import TransformersEngine
 
 answer = TransformersEngine._answer

@@ -1,6 +1,7 @@
 """A real endpoint on the loopback that answers by plan, for tests."""
 
 import json
+import multiprocessing
 import socket
 import threading
 import time
@@ -164,3 +165,26 @@ def serving(plan):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def stored(path):
+    """First words of the answers in a file of replies, as its complete lines have them."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    texts = [json.loads(line).get("reply", {}).get("text") for line in lines]
+    return {text.split(":")[0] for text in texts if text}
+
+
+def kill_at_work(server, seconds, ask, *given):
+    """A process asks until it has made a call and so many seconds have passed."""
+    context = multiprocessing.get_context("forkserver")
+    loaded = ["__main__", "pytest", "alignlab.engines.openai", "alignlab.judging.openai"]
+    context.set_forkserver_preload(loaded)
+    process = context.Process(target=ask, args=given)
+    before = server.calls.total()
+    process.start()
+    while server.calls.total() == before and process.is_alive():
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9

@@ -1,11 +1,9 @@
 """An arm behind an endpoint, killed at any moment: no stored reply is asked for again."""
 
-import json
-import multiprocessing
 import random
 import time
 
-from endpoint import completion, serving
+from endpoint import completion, kill_at_work, serving, stored
 
 from alignlab import tables
 from alignlab.generate import Part, generate
@@ -50,29 +48,6 @@ def slowly(word):
     return say
 
 
-def stored(path):
-    """Questions whose answers are in the file, as its complete lines say it."""
-    if not path.exists():
-        return set()
-    lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
-    return {line["reply"]["text"].split(":")[0] for line in lines if "reply" in line}
-
-
-def kill_at_work(server, folder, seconds):
-    """A process answers until it has made a call and so many seconds have passed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "pytest", "alignlab.engines.openai"])
-    process = context.Process(target=answer, args=(server.url, folder))
-    before = server.calls.total()
-    process.start()
-    while server.calls.total() == before and process.is_alive():
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode == -9
-
-
 def test_killed_at_any_moment_no_stored_reply_is_asked_for_again(tmp_path):
     chance, frozen = random.Random(7), {}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -81,7 +56,7 @@ def test_killed_at_any_moment_no_stored_reply_is_asked_for_again(tmp_path):
         write_prompts(folder)
     with serving(slowly) as server:
         for _ in range(KILLS):
-            kill_at_work(server, broken, chance.uniform(0, 0.1))
+            kill_at_work(server, chance.uniform(0, 0.1), answer, server.url, broken)
             known = stored(broken / "replies.jsonl")
             frozen = {word: server.calls[word] for word in known} | frozen
             assert not (broken / "part.parquet").exists()

@@ -1,10 +1,19 @@
-import json
-import multiprocessing
 import random
 import time
 
 import pytest
-from endpoint import RUBRIC, USAGE, completion, hangs, once, says, serving, verdicts
+from endpoint import (
+    RUBRIC,
+    USAGE,
+    completion,
+    hangs,
+    kill_at_work,
+    once,
+    says,
+    serving,
+    stored,
+    verdicts,
+)
 
 from alignlab.engines.budget import Budget
 from alignlab.engines.replies import Replies
@@ -66,41 +75,20 @@ def slowly(word):
     return answer
 
 
-def stored(path):
-    """Cases whose scores are in the file, as its complete lines say it."""
-    lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
-    texts = [line["reply"].get("text") for line in lines if "reply" in line]
-    return {text.split(":")[0] for text in texts if text}
-
-
-def kill_at_work(server, path, seconds):
-    """A process rates until it has made a call and so many seconds have passed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "pytest", "alignlab.judging.openai"])
-    process = context.Process(target=rate, args=({"base_url": server.url}, path, CASES))
-    before = server.calls.total()
-    process.start()
-    while server.calls.total() == before and process.is_alive():
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode == -9
-
-
 def test_killed_at_any_moment_nothing_stored_is_asked_again(tmp_path):
     chance, path = random.Random(5), tmp_path / "replies.jsonl"
     frozen = {}
     with serving(slowly) as server:
+        spec = {"base_url": server.url}
         for _ in range(KILLS):
-            kill_at_work(server, path, chance.uniform(0, 0.06))
+            kill_at_work(server, chance.uniform(0, 0.06), rate, spec, path, CASES)
             frozen = {word: server.calls[word] for word in stored(path)} | frozen
         assert 0 < len(frozen) < CASES
-        table = rate({"base_url": server.url}, path, CASES)
-        settled = rate({"base_url": server.url}, path, CASES)
+        table = rate(spec, path, CASES)
+        settled = rate(spec, path, CASES)
         assert {word: server.calls[word] for word in frozen} == frozen
         calls = server.calls.total()
-        assert rate({"base_url": server.url}, path, CASES) == settled
+        assert rate(spec, path, CASES) == settled
         assert server.calls.total() == calls
         assert server.peak <= 2 * ENTRY["concurrency"], "a killed one's calls and the next one's"
     with serving(slowly) as server:
