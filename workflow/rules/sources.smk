@@ -39,6 +39,8 @@ rule fetch_prompts:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    # Before large models, so that whatever has its model can start.
+    priority: 1
     threads: 1
     resources:
         mem_mb=4000,
