@@ -36,11 +36,11 @@ rule fetch_prompts:
         LOGS / "fetch_prompts" / "{key}.log",
     benchmark:
         BENCHMARKS / "fetch_prompts" / "{key}.tsv"
+    # Before large models, so that whatever has its model can start.
+    priority: 1
     localrule: True
     conda:
         "../../envs/cpu.yaml"
-    # Before large models, so that whatever has its model can start.
-    priority: 1
     threads: 1
     resources:
         mem_mb=4000,
