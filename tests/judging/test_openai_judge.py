@@ -271,32 +271,22 @@ def test_what_a_judge_quotes_of_the_answer_is_no_verdict_on_it(tmp_path):
     assert server.calls.total() == 2, "a quotation is asked for again"
 
 
-def test_a_model_that_refuses_max_tokens_gets_its_new_name(tmp_path):
-    refused = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+@pytest.mark.parametrize(
+    "refused", ["no 'max_tokens', use 'max_completion_tokens'", "'temperature' cannot be 0"]
+)
+def test_a_reasoning_model_is_asked_in_its_own_way(tmp_path, refused):
+    param = refused.split("'")[1]
 
     def plan(word):
-        old = "max_tokens" in server.bodies[-1]
-        return fails(400, refused, param="max_tokens") if old else good
+        return fails(400, refused, param=param) if param in server.bodies[-1] else good
 
     with serving(plan) as server:
         for _ in range(2):
             found = rate(server.url, tmp_path, ["a", "b", "c"])
             assert {scores[0].status for scores in found.values()} == {"scored"}
             assert server.calls == {"a": 2, "b": 1, "c": 1}, "stored ones are known all the same"
-        assert server.bodies[-1]["max_completion_tokens"] == ENTRY["max_tokens"]
-
-
-def test_a_model_that_knows_no_temperature_answers_at_its_own(tmp_path):
-    refused = "Unsupported value: 'temperature' does not support 0 with this model."
-
-    def plan(word):
-        cold = "temperature" in server.bodies[-1]
-        return fails(400, refused, param="temperature") if cold else good
-
-    with serving(plan) as server:
-        found = rate(server.url, tmp_path, ["a", "b"])
-        assert {scores[0].status for scores in found.values()} == {"scored"}
-        assert server.calls == {"a": 2, "b": 1}
+        limits = {"max_tokens", "max_completion_tokens"} & server.bodies[-1].keys()
+        assert [server.bodies[-1][limit] for limit in limits] == [ENTRY["max_tokens"]]
 
 
 def test_preview_estimates_calls_tokens_and_dollars(repository):

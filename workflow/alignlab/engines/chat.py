@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from alignlab.engines.replies import Reply
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiRequest:
+class ApiRequest(ABC):
     """What both forms have; `repeat` tells apart requests that are otherwise the same.
 
     Attributes:
@@ -36,9 +37,9 @@ class ApiRequest:
     response_format: dict[str, Any] | None = None
     repeat: int = 0
 
+    @abstractmethod
     def content(self) -> dict[str, Any]:
         """What is to be answered, as the form has it."""
-        raise NotImplementedError
 
     def body(self, model: str) -> dict[str, Any]:
         """What is sent."""
