@@ -271,9 +271,7 @@ def test_what_a_judge_quotes_of_the_answer_is_no_verdict_on_it(tmp_path):
     assert server.calls.total() == 2, "a quotation is asked for again"
 
 
-@pytest.mark.parametrize(
-    "refused", ["no 'max_tokens', use 'max_completion_tokens'", "'temperature' cannot be 0"]
-)
+@pytest.mark.parametrize("refused", ["'max_tokens': use 'max_completion_tokens'", "'temperature'"])
 def test_a_reasoning_model_is_asked_in_its_own_way(tmp_path, refused):
     param = refused.split("'")[1]
 
@@ -285,8 +283,8 @@ def test_a_reasoning_model_is_asked_in_its_own_way(tmp_path, refused):
             found = rate(server.url, tmp_path, ["a", "b", "c"])
             assert {scores[0].status for scores in found.values()} == {"scored"}
             assert server.calls == {"a": 2, "b": 1, "c": 1}, "stored ones are known all the same"
-        limits = {"max_tokens", "max_completion_tokens"} & server.bodies[-1].keys()
-        assert [server.bodies[-1][limit] for limit in limits] == [ENTRY["max_tokens"]]
+        limits = [v for key, v in server.bodies[-1].items() if key.startswith("max_")]
+        assert limits == [ENTRY["max_tokens"]]
 
 
 def test_preview_estimates_calls_tokens_and_dollars(repository):
