@@ -34,6 +34,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+JobSubmitPlugins=lua
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
@@ -48,6 +49,16 @@ SlurmdParameters=config_overrides
 NodeName={NODE} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:fake:2
 PartitionName=cpu Nodes=ALL MaxTime=INFINITE
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE
+"""
+# Slurm knows which accounts there are only with a database; this refuses one as that would.
+REFUSED_ACCOUNT = "nobodys"
+SUBMIT = f"""
+function slurm_job_submit(job, partitions, user)
+  return job.account == "{REFUSED_ACCOUNT}" and 2045 or slurm.SUCCESS -- ESLURM_INVALID_ACCOUNT
+end
+function slurm_job_modify(job, record, partitions, user)
+  return slurm.SUCCESS
+end
 """
 GRES = "Name=gpu Type=fake File={folder}/gpu[0-1]\n"
 
@@ -149,7 +160,7 @@ def running():
         yield Cluster()
     finally:
         _stop(daemons)
-        for name in ("slurm.conf", "gres.conf"):
+        for name in ("slurm.conf", "gres.conf", "job_submit.lua"):
             (CONFIG / name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -163,6 +174,7 @@ def _configure(folder):
     CONFIG.mkdir(exist_ok=True)
     (CONFIG / "slurm.conf").write_text(SLURM.format(folder=folder))
     (CONFIG / "gres.conf").write_text(GRES.format(folder=folder))
+    (CONFIG / "job_submit.lua").write_text(SUBMIT)
 
 
 def _start_munge(daemons):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from cluster import REFUSED_ACCOUNT
 from copies import SLURM, SMALL
 
 # Columns that say how long something took.
@@ -108,6 +109,17 @@ def test_a_partition_that_the_cluster_lacks_ends_the_run_before_any_job(cluster,
     assert status != 0
     assert "this cluster has no partition a100; it has cpu, gpu" in printed
     assert len(cluster.jobs()) == before
+
+
+def test_a_refused_account_ends_the_run_before_any_job(cluster, copied):
+    copy = copied()
+    before = len(cluster.jobs())
+    account = ("--default-resources", "nodes=1", f"slurm_account={REFUSED_ACCOUNT}")
+    status, printed = copy.run(*SLURM, *account, *SMALL)
+    assert status != 0
+    assert f"Slurm refuses account {REFUSED_ACCOUNT} in partition cpu, gpu" in printed
+    assert len(cluster.jobs()) == before
+    assert not (copy.folder / "results").exists()
 
 
 def test_a_machine_without_slurm_says_so_before_any_job(copied, tmp_path):

@@ -193,10 +193,14 @@ def published_judgements():
     return "|".join(a.key for a in found if "entry" not in a.slice)
 
 
+def jobs_due():
+    """Jobs that this run is for."""
+    return list(workflow.dag.needrun_jobs(exclude_finished=False))
+
+
 def keys_due():
     """Keys of what this run makes."""
-    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
-    return {job.wildcards.key for job in jobs if "key" in job.wildcards.keys()}
+    return {job.wildcards.key for job in jobs_due() if "key" in job.wildcards.keys()}
 
 
 def check_run():
@@ -209,7 +213,10 @@ def check_run():
             environments.check_engines(PLAN, due)  # conda brings its own
         check_space()
         if workflow.executor_plugin.name == "slurm":
-            check_cluster(workflow.executor_settings.partition_config)
+            accounts = {job.resources.get("slurm_account") for job in jobs_due()}
+            check_cluster(
+                workflow.executor_settings.partition_config, accounts - {None}
+            )
             sizing.check_sizes(PLAN, due)
         running.claim(PLAN, due)
     except AlignlabError as error:

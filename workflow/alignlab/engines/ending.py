@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from alignlab.engines.base import Completion, FinishReason
 from alignlab.prompting.stopping import Stopping
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # A stop string spans few tokens; only their text is decoded at every step.
 TAIL = 8

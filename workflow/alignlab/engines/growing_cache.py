@@ -6,11 +6,13 @@ more memory than the model itself; its static cache must know the final length o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROOM = 64
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment.yaml_files import read_yaml
 
 
-def check_cluster(partitions: Path | None) -> None:
-    """Check that Slurm is here and has the partitions that jobs will be sent to.
+def check_cluster(partitions: Path | None, accounts: Collection[str]) -> None:
+    """Check that Slurm is here and takes jobs for their partitions and accounts.
 
     Args:
         partitions: the profile's `partitions.yaml`; none if its jobs name their partitions.
+        accounts: those that jobs name.
 
     Raises:
-        AlignlabError: no Slurm, none that answers, or a partition that it does not have.
+        AlignlabError: no Slurm, none that answers, a partition that it does not have, or an account
+            that it refuses in every partition.
     """
     if missing := [name for name in ("sbatch", "squeue", "sinfo") if not shutil.which(name)]:
         raise AlignlabError(
@@ -34,9 +37,22 @@ def check_cluster(partitions: Path | None) -> None:
         raise AlignlabError(f"profile slurm: Slurm does not answer: {asked.stderr.strip()}")
     if partitions is None:
         return
-    known = sorted(set(asked.stdout.split()))
-    if unknown := sorted(set(read_yaml(partitions)["partitions"]) - set(known)):
+    wanted, known = read_yaml(partitions)["partitions"], sorted(set(asked.stdout.split()))
+    if unknown := sorted(set(wanted) - set(known)):
         raise AlignlabError(
             f"{partitions}: this cluster has no partition {', '.join(unknown)}; "
             f"it has {', '.join(known)}"
         )
+    for account in accounts:
+        if all(_refused(account, partition) for partition in wanted):
+            raise AlignlabError(
+                f"slurm_account: Slurm refuses account {account} in partition "
+                f"{', '.join(wanted)}; `sacctmgr show associations user=$USER` lists yours"
+            )
+
+
+def _refused(account: str, partition: str) -> bool:
+    """Whether a job would be refused for its account: a site's other rules are not asked here."""
+    command = ["sbatch", "--test-only", f"--account={account}", f"--partition={partition}"]
+    asked = subprocess.run([*command, "--wrap=true"], capture_output=True, text=True, check=False)
+    return asked.returncode != 0 and "Invalid account" in asked.stderr

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Results
 from alignlab.tables import Row, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The page repaints GREY text and HOLLOW dots in its own colours (answers.css).
 GREY, FAINT, ON_COLOUR, HOLLOW = "#7b7e84", "#7b7e8455", "#16181a", "#ffffff"

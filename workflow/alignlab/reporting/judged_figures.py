@@ -9,16 +9,18 @@ grey, and an aspect that it is not qualified for carries a question mark.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from alignlab.reporting.figures import FAINT, GREY, WIDTH
 from alignlab.reporting.formats import limits
 from alignlab.reporting.scenarios import Measure, Scenario
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 MARKERS = ("o", "s", "^", "D")

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from alignlab import tables
 from alignlab.reporting import duels, judge_checks, judged_figures, page, scenario_cells
@@ -19,6 +17,9 @@ from alignlab.reporting.judged import doubt, doubts
 from alignlab.reporting.results import Grid, Results, finite
 from alignlab.reporting.scenarios import Measure, Scenario
 from alignlab.tables import Row
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @dataclass(frozen=True)

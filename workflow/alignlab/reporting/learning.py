@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from alignlab import tables
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import learning_figures, page, scenario_cells, scenarios, studies
 from alignlab.reporting.results import Results, finite
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 MEASURED = ("accuracy", "margin", "reward", "kl")
 

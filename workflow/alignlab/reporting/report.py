@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import headlines, judged, judged_page, learning, page, studies
@@ -21,6 +19,9 @@ from alignlab.reporting.breakdown import read_breakdown
 from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
 from alignlab.tables import replacing
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 OPTIONAL = (
     *("artefacts", "engine_checks", "versions", "commit", "hardware", "timings", "created"),

@@ -12,11 +12,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
@@ -25,6 +23,10 @@ from alignlab import tables
 from alignlab.reporting.figures import ON_COLOUR, ROW, WIDTH, bare, save
 from alignlab.shift.categories import CATEGORIES
 from alignlab.tables import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 CLASSES = {"unshifted": "#b9bcc0", "marginal": "#e69f00", "shifted": "#cc79a7"}
 # Pairs differ by colour and by mark.

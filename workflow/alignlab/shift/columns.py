@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from alignlab.shift.answers import Answer
 from alignlab.shift.categories import categorise
 from alignlab.shift.divergence import TOP, Shift
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CLASSES = np.array(["unshifted", "marginal", "shifted"])
 # Highest rank that is still unshifted, and still marginal (URIAL §2.1).

@@ -9,13 +9,16 @@ Groups are small and many, so they are for looking and not for testing; just-eva
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from alignlab import tables
 from alignlab.statistics import estimates
 from alignlab.statistics.values import Mask, Values
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST = 2
 """Prompts with a value that a row needs."""

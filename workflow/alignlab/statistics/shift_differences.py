@@ -10,16 +10,18 @@ prompt, not the tuning?
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from alignlab.statistics.bootstrap import ratio_intervals
 from alignlab.statistics.shift_metrics import METRICS
 from alignlab.statistics.shift_tokens import sums_by_prompt
 from alignlab.statistics.values import Array, estimate, slices
 from alignlab.tables import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COMPARED = [name for name, metric in METRICS.items() if metric.above and metric.below == "tokens"]
 

@@ -6,14 +6,17 @@ Used by `alignlab.statistics.shift`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from alignlab.statistics.bootstrap import ratio_share_intervals
 from alignlab.statistics.resampling import Integers
 from alignlab.statistics.values import Array, number
 from alignlab.tables import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOP = 200
 BINS = 10

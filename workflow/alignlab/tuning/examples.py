@@ -14,15 +14,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from alignlab.errors import AlignlabError
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, encoder
 from alignlab.tables import Row
 from alignlab.tuning.preflight import UNLABELLED, check_example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 BETWEEN_PIECES = "\n\n"
 Ids = dict[str, list[int]]

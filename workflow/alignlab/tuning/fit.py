@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from datasets import Dataset
 from huggingface_hub import constants
-from peft import PeftModel
 from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
@@ -24,6 +23,9 @@ from alignlab.tables import Row
 from alignlab.tuning.examples import Examples
 from alignlab.tuning.lora import save_adapter
 from alignlab.tuning.watch import Watch
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 CHECKPOINTS = 10
 # Columns of the table `training` → what TRL's trainers log.

@@ -8,13 +8,15 @@ LoRA (arXiv 2106.09685) through PEFT; weights are read and written as safetensor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import PreTrainedModel
 
 from alignlab.errors import AlignlabError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def open_base(spec: dict[str, Any], folder: Path, kind: Any, **keys: Any) -> PreTrainedModel:

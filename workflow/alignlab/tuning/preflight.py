@@ -8,13 +8,15 @@ one. That no evaluation prompt is trained on is checked by `alignlab.mistakes.ov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
 
 from alignlab.errors import AlignlabError
 from alignlab.prompting.encode import Prompter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 UNLABELLED = -100  # torch's own number for "no loss here"
 PROBES = ("first question", "first answer", "second question")
