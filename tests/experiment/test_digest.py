@@ -109,3 +109,31 @@ def test_file_digest_of_a_folder_covers_names_and_content(tmp_path):
     renamed = file_digest(tmp_path)
     (tmp_path / "b").write_text("2")
     assert len({before, renamed, file_digest(tmp_path)}) == 3
+
+
+def test_what_is_remembered_is_what_is_computed(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "REMEMBERED", tmp_path / "memory")
+    folder, digest_of_a = package
+
+    def in_a_new_process():
+        digest._module.cache_clear()
+        return digest_of_a()
+
+    first = in_a_new_process()
+    assert in_a_new_process() == first
+    for memory in (tmp_path / "memory").iterdir():
+        memory.write_text("[")  # as a full disk leaves it
+    assert in_a_new_process() == first
+    (folder / "b.py").write_text("def f():\n    return 2\n")
+    assert in_a_new_process() != first
+
+
+def test_a_large_file_that_changes_has_another_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "REMEMBERED", tmp_path / "memory")
+    monkeypatch.setattr(digest, "LARGE", 0)
+    file = tmp_path / "weights"
+    file.write_text("1")
+    first = file_digest(file)
+    assert file_digest(file) == first
+    file.write_text("22")
+    assert file_digest(file) != first

@@ -10,14 +10,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 PACKAGE = Path(__file__).parents[1]
 REMEMBERED = Path(".snakemake") / "alignlab-digests"
 LARGE = 10_000_000
+OWN = Path(__file__).read_text(encoding="utf-8")
 
 # What a config says is in the specs, and how values are stored or timed, or whether they fit a GPU,
 # cannot change one: a new table or a reworded key must not invalidate every store there is.
@@ -41,7 +46,7 @@ def config_digest(value: Any) -> str:
 @cache
 def code_digest(*modules: str) -> str:
     """Digest modules and every first-party module they import, comments and docstrings excluded."""
-    shapes: dict[str, Any] = {}
+    shapes: dict[str, str] = {}
     todo = list(modules)
     while todo:
         name = todo.pop()
@@ -53,32 +58,50 @@ def code_digest(*modules: str) -> str:
 
 
 @cache
-def _module(source: str) -> tuple[Any, list[str]]:
-    """Shape and imports of a module; once each, because every job parses the plan."""
-    tree = ast.parse(source)
-    imports = list(_imports(tree))
-    return _shape(_what_counts(tree)), imports
+def _module(source: str) -> tuple[str, list[str]]:
+    """Digest and imports of a module."""
+
+    def parsed() -> tuple[str, list[str]]:
+        tree = ast.parse(source)
+        imports = list(_imports(tree))
+        return config_digest(_shape(_what_counts(tree))), imports
+
+    return _remembered([source, OWN], parsed)
+
+
+def _remembered(key: Any, compute: Callable[[], T]) -> T:
+    """What was computed of a key before: every job parses the plan, and digests take seconds."""
+    memory = REMEMBERED / f"{config_digest(key)}.json"
+    with suppress(OSError, ValueError):
+        return json.loads(memory.read_text(encoding="utf-8"))
+    value = compute()
+    with suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        # Others may be reading: it is there as a whole or not at all.
+        with NamedTemporaryFile("w", dir=memory.parent, delete=False) as file:
+            file.write(json.dumps(value))
+        Path(file.name).replace(memory)
+    return value
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files with their relative names, hidden ones left out.
 
-    Remembered by size and time of the file: every job parses the plan, and weights are large.
+    That of a large file is remembered by its size and time.
     """
     if not path.is_file():
         files = sorted(p for p in path.rglob("[!.]*") if p.is_file())
         return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
     state = path.stat()
+    if state.st_size <= LARGE:
+        return _sha256(path)
     known = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
-    memory = REMEMBERED / config_digest(known)
-    if state.st_size > LARGE and memory.is_file():
-        return memory.read_text(encoding="utf-8")
+    return _remembered(known, lambda: _sha256(path))
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if state.st_size > LARGE:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(digest, encoding="utf-8")
-    return digest
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file(module: str) -> Path | None:
