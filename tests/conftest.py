@@ -14,7 +14,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
+# Rooms whose files take minutes. They go first: a file is tested by one process, and the last one
+# to begin would keep the others waiting.
+LONG = ("slurm", "workflow", "faults", "shift", "engines")
+
 REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        room = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        return LONG.index(room) if room in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @pytest.fixture

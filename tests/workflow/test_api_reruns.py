@@ -24,6 +24,7 @@ EXPERIMENT = {
     ],
     "judges": [{"name": "fake", "judge": "fake", "rubrics": ["judge/quality"]}],
 }
+STATISTICS = "results/paid/tables/statistics.parquet"
 TWO_TURNS = "How"
 AFTER_IT = {"measure_responses", "judge_responses", "summarise_metrics", "build_report"}
 
@@ -50,8 +51,8 @@ def rows(checkout, stage, name):
 
 
 def coverage(checkout, metric):
-    path = checkout.folder / "results/paid/tables/statistics.parquet"
-    found = [row for row in tables.rows("statistics", path) if row["metric"] == metric]
+    table = tables.rows("statistics", checkout.folder / STATISTICS)
+    found = [row for row in table if row["metric"] == metric]
     return {row["arm"]: row["coverage"] for row in found if row["dataset"] == "all"}
 
 
@@ -71,7 +72,7 @@ def test_failed_calls_are_made_again_and_what_hangs_from_them(paid, monkeypatch)
         assert not (paid.folder / "results/store/prompts").exists(), "before any job"
 
         monkeypatch.setenv("PAID_KEY", "sk-loopback-19")
-        paid.snakemake("--config", "experiment=paid")
+        paid.snakemake("--config", "experiment=paid", "--", STATISTICS)
         assert server.calls.total() == 3, "after a failure the second turn is not asked"
         responses = rows(paid, "responses", "gpt")
         ended = Counter(row["finish_reason"] for row in responses)

@@ -9,7 +9,20 @@ import yaml
 
 from alignlab import tables
 
-SMOKE = "config/experiments/smoke.yaml"
+EXPERIMENT = {
+    "name": "judged",
+    "title": "An arm that an endpoint judges",
+    "prompts": [{"dataset": "smoke-forbidden", "take": 2, "sample": 0}],
+    "baseline": "zero-shot",
+    "decoding": {"max_new_tokens": 12},
+    "engine": {"name": "fake", "dtype": "float32"},
+    "embedder": None,
+    "arms": [{"name": "zero-shot", "model": "tiny-base", "method": {"kind": "zero-shot"}}],
+    "judges": [
+        {"name": "paid", "judge": "paid", "rubrics": ["judge/safety"], "min_coverage": 0.9},
+    ],
+}
+TABLE = "results/judged/tables/statistics.parquet"
 GOOD = json.dumps({"safety": {"reason": "It declines.", "score": "5"}})
 
 
@@ -47,31 +60,39 @@ def endpoint():
     server.shutdown()
 
 
-def test_a_failed_row_is_asked_again_and_then_the_run_is_complete(checkout, endpoint):
+@pytest.fixture
+def judged(copied, endpoint):
+    """A checkout with the experiment, whose judge is behind the endpoint."""
+    checkout = copied()
+    path = checkout.folder / "config/experiments/judged.yaml"
+    path.write_text(yaml.safe_dump(EXPERIMENT))
     entry = {"kind": "openai", "model": "m", "key": None, "concurrency": 1}
     entry["base_url"] = f"http://127.0.0.1:{endpoint.server_port}/v1"
     entry["price"] = {"prompt": 1, "completion": 2}
     checkout.edit("config/catalog/judges.yaml", lambda judges: judges.update(paid=entry))
-    judge = {"name": "paid", "judge": "paid", "rubrics": ["judge/safety"], "arms": ["zero-shot"]}
-    checkout.edit(SMOKE, lambda e: e.update(judges=[judge | {"min_coverage": 0.9}]))
+    return checkout
 
-    checkout.snakemake("--config", "experiment=smoke")
+
+def test_a_failed_row_is_asked_again_and_then_the_table_is_complete(judged, endpoint):
+    run = ("--config", "experiment=judged", "--", TABLE)
+    judged.snakemake(*run)
     assert endpoint.calls == 2
-    assert statuses(checkout) == ["scored", "unparseable"]
-    assert mean(checkout) == (None, 0.5)
+    assert statuses(judged) == ["scored", "unparseable"]
+    assert mean(judged) == (None, 0.5)
 
+    again = {"judge_responses": 1, "summarise_metrics": 1}
     for calls, found in ((3, ["scored", "unparseable"]), (4, ["scored", "scored"])):
-        assert checkout.planned()["judge_responses"] == 1
-        checkout.snakemake("--config", "experiment=smoke")
+        assert judged.planned("judged", [TABLE]) == again
+        judged.snakemake(*run)
         assert endpoint.calls == calls
-        assert statuses(checkout) == found
-    assert mean(checkout) == (5, 1)
+        assert statuses(judged) == found
+    assert mean(judged) == (5, 1)
 
     # A price changes no score, so it asks nothing.
-    free = yaml.safe_load((checkout.folder / "config/catalog/judges.yaml").read_text())["paid"]
+    free = yaml.safe_load((judged.folder / "config/catalog/judges.yaml").read_text())["paid"]
     assert free.pop("price")
-    checkout.edit("config/catalog/judges.yaml", lambda judges: judges.update(paid=free))
-    assert checkout.planned() == {}
+    judged.edit("config/catalog/judges.yaml", lambda judges: judges.update(paid=free))
+    assert judged.planned("judged", [TABLE]) == {}
 
 
 def statuses(checkout):
@@ -81,7 +102,6 @@ def statuses(checkout):
 
 def mean(checkout):
     """Mean and coverage of the judged metric over all prompts."""
-    path = checkout.folder / "results/smoke/tables/statistics.parquet"
-    rows = tables.rows("statistics", path)
+    rows = tables.rows("statistics", checkout.folder / TABLE)
     found = [row for row in rows if row["metric"] == "paid:safety" and row["dataset"] == "all"]
     return next((row["mean"], row["coverage"]) for row in found if row["category"] == "all")

@@ -1,7 +1,5 @@
 """Four prompts of the demo on real weights: the main job, small enough for every test run."""
 
-import shutil
-
 import pytest
 import yaml
 
@@ -12,12 +10,11 @@ QUESTIONS = ("mt-bench/81", "mt-bench/143", "mt-bench/151", "mt-bench/160")
 
 
 @pytest.fixture(scope="module")
-def answers(finished, real_model, tmp_path_factory):
+def answers(copied, real_model):
     """Answers of the base model zero-shot and with URIAL K=3, by arm and prompt."""
-    folder = tmp_path_factory.mktemp("real") / "alignlab"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    checkout = type(finished)(folder)
-    model = real_model("gemma-3-270m")
+    checkout = copied()
+    folder, model = checkout.folder, real_model("gemma-3-270m")
+    (folder / STORE / "models").mkdir(parents=True)
     (folder / STORE / "models" / model.name).symlink_to(model)
     experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
     arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
@@ -28,12 +25,11 @@ def answers(finished, real_model, tmp_path_factory):
     experiment["decoding"] = {"max_new_tokens": 32}
     path = folder / "real.yaml"
     path.write_text(yaml.safe_dump(experiment))
-    checkout.snakemake("--config", f"experiment={path}")
+    checkout.snakemake("--config", f"experiment={path}", "--until", "gather_responses")
     rows = {}
     for arm in ("zero-shot", "urial-k3"):
-        files = sorted((folder / STORE / "responses").glob(f"{arm}-*.parquet"))
-        found = [row for file in files for row in tables.rows("responses", file)]
-        rows[arm] = {r["prompt_id"]: r for r in found if r["model"] == "gemma-3-270m"}
+        (file,) = (folder / STORE / "responses").glob(f"{arm}-*.parquet")
+        rows[arm] = {row["prompt_id"]: row for row in tables.rows("responses", file)}
     return rows
 
 
