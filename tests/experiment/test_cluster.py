@@ -51,6 +51,9 @@ def test_an_account_is_refused_if_no_partition_takes_it(commands, tmp_path):
     invalid = "echo 'allocation failure: Invalid account or account/partition' >&2; exit 1"
     command(commands, "sbatch", f"[ $3 = --partition=gpu ] || {{ {invalid}; }}")
     check_cluster(partitions, {"mine"})
+    command(commands, "sbatch", f"[ $2 = --account=mine ] || {{ {invalid}; }}")
+    with pytest.raises(AlignlabError, match="refuses account other in partition cpu, gpu"):
+        check_cluster(partitions, {"mine, other"})
     command(commands, "sbatch", invalid)
     with pytest.raises(AlignlabError, match="refuses account mine in partition cpu, gpu"):
         check_cluster(partitions, {"mine"})

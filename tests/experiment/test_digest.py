@@ -90,6 +90,8 @@ def test_digest_is_the_same_in_every_python(version, tmp_path):
     source = Path(digest.__file__).read_text(encoding="utf-8")
     (tmp_path / "d.py").write_text(source)
     probe = f"import d, pathlib; d.PACKAGE = pathlib.Path({str(digest.PACKAGE)!r}); "
+    # What one Python remembers would answer for the other.
+    probe += "d.REMEMBERED = pathlib.Path('/proc/none'); "
     probe += "print(d.code_digest('alignlab.generate'))"
     run = [f"python{version}", "-c", probe]
     try:
@@ -120,10 +122,16 @@ def test_what_is_remembered_is_what_is_computed(package, tmp_path, monkeypatch):
         return digest_of_a()
 
     first = in_a_new_process()
-    assert in_a_new_process() == first
-    for memory in (tmp_path / "memory").iterdir():
+    memories = list((tmp_path / "memory").iterdir())
+    assert len(memories) == 2
+    kept = [memory.read_text() for memory in memories]
+    for memory in memories:
+        memory.write_text('["another", []]')
+    assert in_a_new_process() != first
+    for memory in memories:
         memory.write_text("[")  # as a full disk leaves it
     assert in_a_new_process() == first
+    assert [memory.read_text() for memory in memories] == kept
     (folder / "b.py").write_text("def f():\n    return 2\n")
     assert in_a_new_process() != first
 
@@ -134,6 +142,8 @@ def test_a_large_file_that_changes_has_another_digest(tmp_path, monkeypatch):
     file = tmp_path / "weights"
     file.write_text("1")
     first = file_digest(file)
-    assert file_digest(file) == first
+    (memory,) = (tmp_path / "memory").iterdir()
+    memory.write_text('"remembered"')
+    assert file_digest(file) == "remembered"
     file.write_text("22")
-    assert file_digest(file) != first
+    assert file_digest(file) not in (first, "remembered")

@@ -82,7 +82,7 @@ def test_failed_calls_are_made_again_and_what_hangs_from_them(paid, monkeypatch)
         assert coverage(paid, "num_words") == {"gpt": 0.5, "local": 1}
         due = paid.planned("paid")
         assert due["generate_responses"] == due["gather_responses"] == 1
-        assert due.keys() >= AFTER_IT
+        assert due.keys() >= AFTER_IT - {"build_report"}, "there is none yet"
 
         paid.snakemake("--config", "experiment=paid")
         assert server.calls == {TWO_TURNS: 2, "And": 1, "Why": 1, "Sort": 1}

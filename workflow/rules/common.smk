@@ -203,6 +203,14 @@ def keys_due():
     return {job.wildcards.key for job in jobs_due() if "key" in job.wildcards.keys()}
 
 
+def accounts_due():
+    """What submitted jobs say of the accounts that are billed."""
+    found = [
+        job.resources.get("slurm_account") for job in jobs_due() if not job.is_local
+    ]
+    return {str(account) for account in found if account}
+
+
 def check_run():
     """End a run before its first job, or tell others what it needs."""
     keys = keys_due()
@@ -213,10 +221,7 @@ def check_run():
             environments.check_engines(PLAN, due)  # conda brings its own
         check_space()
         if workflow.executor_plugin.name == "slurm":
-            accounts = {job.resources.get("slurm_account") for job in jobs_due()}
-            check_cluster(
-                workflow.executor_settings.partition_config, accounts - {None}
-            )
+            check_cluster(workflow.executor_settings.partition_config, accounts_due())
             sizing.check_sizes(PLAN, due)
         running.claim(PLAN, due)
     except AlignlabError as error:

@@ -5,6 +5,7 @@ snakemake --profile slurm --config experiment=smoke
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Collection
@@ -19,7 +20,7 @@ def check_cluster(partitions: Path | None, accounts: Collection[str]) -> None:
 
     Args:
         partitions: the profile's `partitions.yaml`; none if its jobs name their partitions.
-        accounts: those that jobs name.
+        accounts: what jobs say of theirs: one name, or several with commas or spaces between them.
 
     Raises:
         AlignlabError: no Slurm, none that answers, a partition that it does not have, or an account
@@ -43,7 +44,7 @@ def check_cluster(partitions: Path | None, accounts: Collection[str]) -> None:
             f"{partitions}: this cluster has no partition {', '.join(unknown)}; "
             f"it has {', '.join(known)}"
         )
-    for account in accounts:
+    for account in sorted(set(re.split(r"[,\s]+", ",".join(accounts))) - {""}):
         if all(_refused(account, partition) for partition in wanted):
             raise AlignlabError(
                 f"slurm_account: Slurm refuses account {account} in partition "

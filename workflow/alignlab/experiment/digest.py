@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -75,12 +75,15 @@ def _remembered(key: Any, compute: Callable[[], T]) -> T:
     with suppress(OSError, ValueError):
         return json.loads(memory.read_text(encoding="utf-8"))
     value = compute()
+    # Others may be reading: it is there as a whole or not at all.
+    temporary = memory.with_name(f"{memory.name}.{os.getpid()}")
     with suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        # Others may be reading: it is there as a whole or not at all.
-        with NamedTemporaryFile("w", dir=memory.parent, delete=False) as file:
-            file.write(json.dumps(value))
-        Path(file.name).replace(memory)
+        try:
+            temporary.write_text(json.dumps(value), encoding="utf-8")
+            temporary.replace(memory)
+        finally:
+            temporary.unlink(missing_ok=True)
     return value
 
 
