@@ -1,7 +1,7 @@
 """Our vLLM engine against raw `vllm.LLM.generate` and plain transformers, URIAL K=3, one run.
 
     make vllm && make run
-    .venv-vllm/bin/python benchmarks/vllm_engine.py              # about 10 minutes on 2 cores
+    .venv-vllm/bin/python benchmarks/vllm_engine.py              # about 20 minutes on 2 cores
 
 Raw vLLM is loaded with its own defaults (scheduler in a process of its own, its detokenizer on),
 but on all cores: by default it would leave one to other processes, half of a small machine. Both
