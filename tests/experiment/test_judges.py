@@ -11,7 +11,7 @@ from alignlab.experiment.making_judgements import RUNTIME
 from alignlab.experiment.outputs_judging import judged_cards
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.rubrics import resolved_rubric
-from alignlab.experiment.texts import PLACE
+from alignlab.templates import PLACE
 
 pytestmark = pytest.mark.usefixtures("repository")
 

@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.texts import fill, hijacking, lfm_texts
+from alignlab.experiment.texts import hijacking, lfm_texts
 
 GOOD = {
     "guided": "{instruction} {response}",
@@ -63,13 +61,6 @@ def test_a_wrong_file_names_file_key_and_place(file, changes, expected):
 def test_a_missing_key_is_named(file):
     with pytest.raises(AlignlabError, match="verdict: Field required"):
         lfm_texts(file({key: text for key, text in GOOD.items() if key != "verdict"}))
-
-
-@given(st.text(), st.text())
-def test_braces_in_answers_mean_nothing(instruction, response):
-    values = {"instruction": instruction + "{response}", "response": response + "{}{instruction}"}
-    filled = fill("a {instruction} b {response} c {", values)
-    assert filled == f"a {values['instruction']} b {values['response']} c {{"
 
 
 def test_hijacking_texts_are_those_of_the_topics(file):

@@ -24,7 +24,7 @@ class Price(Strict):
     completion: float = Field(ge=0, description="Of what is answered")
 
 
-class Endpoint(Strict):
+class EndpointEntry(Strict):
     """A model behind an address; what it is asked for is in its subclasses."""
 
     model: str = Field(description="The model's name there; a dated snapshot, so that it stays")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from alignlab.experiment.endpoints import Endpoint
+from alignlab.experiment.endpoints import EndpointEntry
 from alignlab.experiment.source_entries import FileSource
 from alignlab.experiment.strict import Strict
 
@@ -24,7 +24,7 @@ class LocalJudge(Strict):
     )
 
 
-class OpenaiJudge(Endpoint):
+class OpenaiJudge(EndpointEntry):
     """A model behind an endpoint that speaks OpenAI's chat protocol."""
 
     kind: Literal["openai"] = Field(description="The judge")

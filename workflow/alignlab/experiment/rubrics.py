@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.strict import Name, Strict
-from alignlab.experiment.texts import PLACE, Text, find, read
+from alignlab.experiment.texts import Text, find, read
+from alignlab.templates import PLACE
 
 PLACES = {"conversation", "query", "answer", "reference"}
 PLACES_OF_TWO = {"conversation", "query", "answer_a", "answer_b", "reference"}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from alignlab.experiment.endpoints import Endpoint, Form
+from alignlab.experiment.endpoints import EndpointEntry, Form
 from alignlab.experiment.strict import Strict
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,7 +73,7 @@ class HijackingSource(Strict):
     seed: int = Field(0, ge=0, description="Seed of the draw of injections and targets")
 
 
-class ApiSource(Endpoint):
+class ApiSource(EndpointEntry):
     """A model that is not here: it answers behind an endpoint, and its weights are never seen."""
 
     kind: Literal["api"] = Field(description="The source")

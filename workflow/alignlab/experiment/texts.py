@@ -9,7 +9,6 @@ kept verbatim. Templates name their places in braces, as `{question}`; other bra
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,10 +18,10 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from alignlab.errors import AlignlabError
 from alignlab.experiment.strict import Strict
 from alignlab.experiment.yaml_files import CONFIG, read_yaml
+from alignlab.templates import PLACE
 
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)
-PLACE = re.compile(r"\{(\w+)\}")
 
 
 def _with_places(*names: str) -> AfterValidator:
@@ -154,11 +153,6 @@ def hijacking(name: str, topics: tuple[str, ...]) -> dict[str, Any]:
         raise AlignlabError(f"{path}: targets: no topic {unknown[0]!r}; there are {known}")
     targets = {topic: list(form.targets[topic]) for topic in topics}
     return {"injections": dict(form.injections), "targets": targets}
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with a text at every place; braces inside those texts mean nothing."""
-    return PLACE.sub(lambda place: values[place[1]], template)
 
 
 def find(name: str, suffix: str = ".yaml") -> Path:

@@ -16,9 +16,9 @@ from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.experiment.texts import fill
 from alignlab.judging.draw import drawn_prompts, lot
 from alignlab.tables import Row
+from alignlab.templates import fill
 
 FIRST_WORDS = 10
 TOO_SHORT = 12

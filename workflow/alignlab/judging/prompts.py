@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.experiment.rubrics import resolved_rubric
-from alignlab.experiment.texts import fill
 from alignlab.judging.cases import Case, Rubric
+from alignlab.templates import fill
 
 
 def instructions(rubric: Rubric) -> str:

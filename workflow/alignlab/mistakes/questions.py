@@ -14,9 +14,9 @@ from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.experiment.texts import fill
 from alignlab.mistakes.analyses import analyses_of
 from alignlab.tables import Row
+from alignlab.templates import fill
 
 
 def ask_about_mistakes(

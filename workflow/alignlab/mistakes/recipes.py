@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.texts import fill
 from alignlab.tables import Row
+from alignlab.templates import fill
 
 Said = Mapping[str, str]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.texts import fill
 from alignlab.tables import Row
+from alignlab.templates import fill
 
 
 def attacked(questions: list[Row], spec: dict[str, Any]) -> list[Row]:
