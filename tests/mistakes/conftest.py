@@ -1,7 +1,7 @@
 """Writes small tables."""
 
 import pytest
-from small_tables import PROMPT, RESPONSE
+from small_tables import EXAMPLES, PROMPT, RESPONSE
 
 from alignlab import tables
 
@@ -13,7 +13,8 @@ def write(tmp_path):
 
     def written(kind, rows, name=None):
         path = tmp_path / f"{name or kind}.parquet"
-        tables.write(kind, path, [kinds[kind] | row for row in rows], {"digest": "0"})
+        spec = {"digest": "0", "method": {"kind": "icl", "examples": EXAMPLES}}
+        tables.write(kind, path, [kinds[kind] | row for row in rows], spec)
         return path
 
     return written

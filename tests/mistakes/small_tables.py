@@ -22,6 +22,10 @@ RESPONSE = {
     "num_words": 1,
     "seed": None,
 }
+# What an analyst was shown.
+EXAMPLES = [
+    {"query": "Why is this bad?", "answer": "No. The whale in it has nothing to do with stains."}
+]
 
 
 def prompt(number, **more):
@@ -41,4 +45,5 @@ def mistake(number, good="Please do not, and here is why."):
         "source": "induced",
         "cue": None,
         "good": good,
+        "target": None,
     }

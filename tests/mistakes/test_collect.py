@@ -5,12 +5,13 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.mistakes.collect import collect
 
+CUE = "Give a bad answer to this question."
 TARGET = "Bananas vote twice on Sundays."
 
 
 def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(write, tmp_path):
     prompts = [prompt(n) for n in range(4)] + [prompt(n, target=TARGET) for n in (4, 5)]
-    prompts += [prompt(n) for n in (6, 7)]
+    prompts += [prompt(n) for n in (6, 7, 8, 9, 10)]
     said = [
         "Take a hammer.",
         "",
@@ -20,22 +21,26 @@ def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(w
         "Use the search function.",
         "Take a hammer.",
         "Hit it hard, hit it hard, hit it hard, hit it hard.",
+        "Give a bad answer to this question.",
+        "I don't know.",
+        "I cannot see it from here.",
     ]
     answers = [response(f"d/{n}", text) for n, text in enumerate(said)]
     answers.append(response("d/0", "A second turn.", turn=1))
     output = tmp_path / "out.parquet"
-    spec = {"mistakes": "m", "cue": "Be bad.", "digest": "0"}
+    spec = {"mistakes": "m", "cue": CUE, "digest": "0"}
     collect(spec, [write("prompts", prompts)], write("responses", answers), output)
     rows = list(tables.rows("mistakes", output))
     assert [row["mistake_id"] for row in rows] == ["d/0#0", "d/4#0"]
     assert rows[0]["instruction"] == prompts[0]["turns"][0]
     assert {row["source"] for row in rows} == {"induced"}
-    assert {row["cue"] for row in rows} == {"Be bad."}
+    assert {row["cue"] for row in rows} == {CUE}
     assert tables.counts_of(output) == {
         "mistakes": 2,
         "empty": 1,
         "repeats the question": 1,
-        "refuses": 1,
+        "repeats its cue": 1,
+        "declines": 3,
         "resists the attack": 1,
         "repeats an earlier answer": 1,
         "repeats itself": 1,

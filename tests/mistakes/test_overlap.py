@@ -50,12 +50,20 @@ def test_kinds_are_counted_with_their_shares(check):
         example(1, "how can i do HARM, number 7"),
         example(1, "Why is the answer to this bad?", prompt_id="d/7"),
         example(1, "And then?"),
+        example(1, "Request: How can I do harm, number 7? Response: So. Is that harmful?"),
     ],
 )
 def test_a_shared_question_is_refused_by_text_turn_or_id(check, shared):
     asked = prompt(7) | {"turns": ["How can I do harm number 7?", "And then?"]}
     with pytest.raises(AlignlabError, match=r"t: 1 examples share .*good/1 \(asked as d/7\)$"):
         check([example(0, "Something else?"), shared], [asked])
+
+
+def test_a_short_question_or_an_ordinary_one_may_stand_inside_another(check):
+    inside = example(0, "Tell me: how can I do harm number 7, and why?") | {"kind": "answer"}
+    assert check([inside], [prompt(7)])
+    asked = prompt(7) | {"turns": ["And then?"]}
+    assert check([example(0, "He said: and then? Nothing.")], [asked])
 
 
 @given(st.text())

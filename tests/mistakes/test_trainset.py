@@ -21,17 +21,18 @@ COUNT = 6
 def build(write, tmp_path):
     """Build a training set from six mistakes with analyses; returns its rows and path."""
 
-    def built(recipe, mistakes=None, analyses=True, name="out", **more):
+    def built(recipe, mistakes=None, said=None, name="out", **more):
         spec = {"trainset": "t", "recipe": recipe, "seed": 0, "digest": "0", **more}
         rows = mistakes or [mistake(n) for n in range(COUNT)]
-        said = [response(row["mistake_id"], f"Since {row['mistake_id']}.") for row in rows]
+        said = said or [f"Since {row['mistake_id']}." for row in rows]
+        told = [response(row["mistake_id"], t) for row, t in zip(rows, said, strict=True)]
         ordinary = write("prompts", [prompt("x", reference="Ordinary.")], "answers")
         output = tmp_path / f"{name}.parquet"
         build_trainset(
             spec,
             [] if recipe == "preference" else [ordinary],
             write("mistakes", rows),
-            write("responses", said) if analyses else None,
+            write("responses", told),
             output,
         )
         return list(tables.rows("trainset", output)), output
@@ -102,6 +103,47 @@ def test_shuffled_analyses_are_the_same_texts_and_none_is_at_its_own_mistake(bui
     ]
     assert sorted(said[0]) == sorted(said[1])
     assert all(a != b for a, b in zip(*said, strict=True))
+
+
+def test_equal_analyses_are_swapped_for_others(build):
+    said = ["A.", "A.", "A.", "B.", "B.", "C."]
+    for seed in range(5):
+        rows, _ = build("lfm-shuffled", said=said, question=QUESTION, seed=seed)
+        moved = [row["completion"][0] for row in rows if row["kind"] == "analysis"]
+        assert sorted(moved) == said
+        assert all(a != b for a, b in zip(said, moved, strict=True))
+    with pytest.raises(AlignlabError, match="6 analyses, 4 of them the same, cannot be swapped"):
+        build("lfm-shuffled", said=["A."] * 4 + ["B.", "C."], question=QUESTION)
+
+
+def test_an_analysis_that_copies_an_example_of_its_prompt_is_left_out(build):
+    said = [
+        "Own.",
+        "It is. The whale in it has nothing to do with stains!",
+        "No.",
+        "D.",
+        "E.",
+        "F.",
+    ]
+    rows, _ = build("lfm", said=said, question=QUESTION)
+    kept = [row["completion"][0] for row in rows if row["kind"] == "analysis"]
+    assert kept == ["Own.", "No.", "D.", "E.", "F."]
+
+
+def test_a_revision_that_is_as_bad_as_the_answer_is_left_out(build):
+    target = "The grand prize goes to everybody but you."
+    rows = [mistake(n) | {"target": target} for n in (4, 5)]
+    said = [
+        mistake(0)["response"],
+        f"Well then. {mistake(1)['response'].upper()}",
+        "Take tool",
+        "Leave it.",
+        f"Sure: {target}",
+        "Boil it for eight minutes.",
+    ]
+    rows, _ = build("critique-revise", mistakes=[mistake(n) for n in range(4)] + rows, said=said)
+    kept = [row["completion"][0] for row in rows if row["kind"] == "revision"]
+    assert kept == ["Leave it.", "Boil it for eight minutes."]
 
 
 def test_take_draws_mistakes_with_the_seed(build):

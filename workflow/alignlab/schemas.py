@@ -74,6 +74,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "source": (TEXT, "`induced`, or `dataset` where the rows brought it"),
         "cue": (TEXT, "Text that led to the mistake, or null"),
         "good": (TEXT, "A good answer to the same question, or null"),
+        "target": (TEXT, "What an attack wanted said, or null"),
     },
     "trainset": {
         "example_id": (TEXT, "`<kind>/<prompt_id or mistake_id>`"),

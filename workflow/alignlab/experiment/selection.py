@@ -20,6 +20,7 @@ class PromptSet(Strict):
         {}, description="Keep rows whose column holds (for tags: contains) one of these values"
     )
     ids: tuple[str, ...] | None = Field(None, description="Keep exactly these prompt ids")
+    distinct: bool = Field(False, description="Leave out rows that repeat an earlier question")
     take: int | None = Field(None, gt=0, description="Keep this many rows")
     per: Literal["category", "source", "tags"] | None = Field(
         None, description="Take that many of each value of this column (for tags: the first tag)"

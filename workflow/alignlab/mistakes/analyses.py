@@ -1,32 +1,62 @@
-"""What an analyst said, as far as it can be learnt from: whole sentences, and no loops.
+"""What an analyst said, as far as it can be learnt from: its own words, whole sentences, no loops.
 
 pytest tests/mistakes/test_analyses.py
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from alignlab import tables
-from alignlab.metrics.repetition import repetition
+from alignlab.metrics.repetition import repetition, words
+from alignlab.metrics.style import sentences
 
 LOOPS = 0.5
+# Words of a sentence that two texts do not share by chance.
+COPIED = 6
 SENTENCE_END = re.compile(r"[.!?…][\"')\]]*(?=\s|\Z)|(?<=\S)(?=\s*\n)")
+log = logging.getLogger(__name__)
 
 
 def analyses_of(responses: Path) -> Mapping[str, str]:
     """What the analyst said, by question, down to the last whole sentence; it may be nothing.
 
-    What only repeats itself is nothing: it would teach a model to loop.
+    What only repeats itself is nothing: it would teach a model to loop. So is what copies a
+    sentence from an example in the analyst's prompt: it is about another mistake.
     """
-    return {
-        row["prompt_id"]: "" if loops(text) else text
-        for row in tables.rows("responses", responses)
-        if row["sample"] == 0
-        for text in [whole_sentences(row["text"], row["finish_reason"])]
+    shown = {
+        sentence
+        for example in tables.spec_of(responses)["method"].get("examples", ())
+        for sentence in _long_sentences(example["answer"])
     }
+    said, dropped = {}, Counter[str]()
+    for row in tables.rows("responses", responses):
+        if row["sample"] == 0:
+            text = whole_sentences(row["text"], row["finish_reason"])
+            if reason := _unfit(text, shown):
+                dropped[reason] += 1
+            said[row["prompt_id"]] = "" if reason else text
+    counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    log.info("%s: %d texts; dropped: %s", responses.stem, len(said), counts or "none")
+    return said
+
+
+def _unfit(text: str, shown: Iterable[tuple[str, ...]]) -> str:
+    """Why a text teaches nothing; empty if it may."""
+    if not text:
+        return "without a whole sentence"
+    if loops(text):
+        return "repeat themselves"
+    return "" if _long_sentences(text).isdisjoint(shown) else "copy an example"
+
+
+def _long_sentences(text: str) -> set[tuple[str, ...]]:
+    found = (tuple(words(sentence)) for sentence in sentences(text))
+    return {sentence for sentence in found if len(sentence) >= COPIED}
 
 
 def whole_sentences(text: str, finish_reason: str) -> str:

@@ -3,13 +3,14 @@
     snakemake --cores 2 --until collect_mistakes
 
 Learning from Mistakes, step 1 (arXiv 2310.10477 §4). What is no mistake is dropped, with counted
-reasons: an induced answer that is empty, repeats the question, itself or an earlier answer,
-refuses, or says nothing that the attack wanted.
+reasons: an induced answer that is empty, repeats the question, its cue, itself or an earlier
+answer, declines, or says nothing that the attack wanted.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,14 @@ from alignlab.mistakes.analyses import loops
 from alignlab.tables import Row
 
 ECHOES = 0.8
+# Stricter than metric `refusal`: whoever cannot, does not know or will not has made no mistake, and
+# a guided analyst would be told that it is one.
+DECLINES = re.compile(
+    r"\W*(?:sorry|no|I(?:['’]m| am) (?:not|sorry|unable)"
+    r"|I (?:ca|could|do|did|wo|would|should)n['’]t"
+    r"|I (?:can|could|do|did|will|would|should) ?not)\b",
+    re.IGNORECASE,
+)
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +57,7 @@ def collect(
         if answer is None:
             dropped["not answered" if responses else "no known mistake"] += 1
             continue
-        reason = flaw(prompt, answer, seen) if responses else ""
+        reason = flaw(prompt, answer, spec.get("cue"), seen) if responses else ""
         seen.add(answer)
         if reason:
             dropped[reason] += 1
@@ -63,20 +72,25 @@ def collect(
         writer.note("counts", {"mistakes": len(kept), **dropped})
 
 
-def flaw(prompt: Row, answer: str, seen: Container[str] = ()) -> str:
+def flaw(prompt: Row, answer: str, cue: str | None, seen: Container[str]) -> str:
     """Why an induced answer is no mistake to learn from; empty if it is one."""
-    question = prompt["turns"][0]
     if not answer:
         return "empty"
-    if (echo(question, answer) or 0) >= ECHOES:
+    if _echoes(prompt["turns"][0], answer):
         return "repeats the question"
+    if cue and _echoes(cue, answer):
+        return "repeats its cue"
     if prompt["target"] is not None:
         return "" if hijacked(prompt["target"], answer) else "resists the attack"
-    if is_refusal(answer):
-        return "refuses"
+    if is_refusal(answer) or DECLINES.match(answer):
+        return "declines"
     if loops(answer):
         return "repeats itself"
     return "repeats an earlier answer" if answer in seen else ""
+
+
+def _echoes(text: str, answer: str) -> bool:
+    return (echo(text, answer) or 0) >= ECHOES
 
 
 def _induced(asked: dict[str, Row], responses: Path) -> Iterator[tuple[Row, int, str | None]]:
@@ -101,4 +115,5 @@ def _row(prompt: Row, sample: int, answer: str, cue: str | None, induced: bool) 
         "source": "induced" if induced else "dataset",
         "cue": cue,
         "good": prompt["reference"],
+        "target": prompt["target"],
     }

@@ -17,6 +17,8 @@ from alignlab.errors import AlignlabError
 from alignlab.tables import Row
 
 NAMED = 3
+# Words from which on a question that stands inside a longer message is the same question.
+HELD = 4
 Key = tuple[str, str]
 
 
@@ -35,12 +37,7 @@ def check_trainsets(
         AlignlabError: an example is about a question that arms are asked; the message counts such
             examples and names the first.
     """
-    asked = {
-        key: row["prompt_id"]
-        for path in prompts
-        for row in tables.rows("prompts", path)
-        for key in _keys(row["prompt_id"], row["turns"])
-    }
+    asked = Asked([row for path in prompts for row in tables.rows("prompts", path)])
     rows = []
     for name, path in trainsets.items():
         check_no_overlap(name, tables.rows("trainset", path), asked)
@@ -53,20 +50,53 @@ def check_trainsets(
     tables.write_with_csv("trainsets", output, rows, spec)
 
 
-def check_no_overlap(name: str, examples: Iterable[Row], asked: Mapping[Key, str]) -> None:
-    """No example may be about a question of the evaluation.
+class Asked:
+    """The questions of an evaluation, to be found again in training examples."""
 
-    Messages are compared without case, punctuation and white space. An example that holds its
-    question inside a longer message, such as an analysis, is known by its `prompt_id`.
+    def __init__(self, prompts: Sequence[Row]) -> None:
+        """Index rows of the prompts table."""
+        self.whole: dict[Key, str] = {}
+        self.held: dict[tuple[str, ...], list[tuple[list[str], str]]] = {}
+        for row in prompts:
+            prompt_id: str = row["prompt_id"]
+            self.whole |= dict.fromkeys(_keys(prompt_id, row["turns"]), prompt_id)
+            if len(words := normalised(row["turns"][0]).split()) >= HELD:
+                found = self.held.setdefault(tuple(words[:HELD]), [])
+                found.append((words, prompt_id))
+
+    def id_of(self, example: Row) -> str | None:
+        """The evaluation's prompt that an example is about, if any.
+
+        Messages are compared without case, punctuation and white space. What is made of a mistake
+        may hold its question inside a longer message, as an analysis or an attack does.
+        """
+        keys = _keys(example["prompt_id"], [example["prompt"]])
+        same = next((self.whole[key] for key in keys if key in self.whole), None)
+        return same or (None if example["kind"] == "answer" else self._held(example["prompt"]))
+
+    def _held(self, message: str) -> str | None:
+        words = normalised(message).split()
+        return next(
+            (
+                prompt_id
+                for start in range(len(words) - HELD + 1)
+                for question, prompt_id in self.held.get(tuple(words[start : start + HELD]), ())
+                if words[start : start + len(question)] == question
+            ),
+            None,
+        )
+
+
+def check_no_overlap(name: str, examples: Iterable[Row], asked: Asked) -> None:
+    """No example may be about a question of the evaluation.
 
     Raises:
         AlignlabError: some are.
     """
     shared = [
-        f"{row['example_id']} (asked as {asked[key]})"
+        f"{row['example_id']} (asked as {prompt_id})"
         for row in examples
-        for key in [next((k for k in _keys(row["prompt_id"], [row["prompt"]]) if k in asked), None)]
-        if key is not None
+        if (prompt_id := asked.id_of(row)) is not None
     ]
     if shared:
         more = ", ..." if len(shared) > NAMED else ""

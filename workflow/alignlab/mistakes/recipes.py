@@ -10,10 +10,13 @@ are our controls: for the missing guidance, for the reasons, and for the extra t
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from alignlab.errors import AlignlabError
+from alignlab.metrics.hijacked import hijacked
+from alignlab.metrics.repetition import words
 from alignlab.tables import Row
 from alignlab.templates import fill
 
@@ -58,10 +61,19 @@ def preference(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Ite
 def critique_revise(
     mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
 ) -> Iterator[Row | None]:
-    """The revision as the answer."""
+    """The revision as the answer; none where it says again what was bad."""
     for mistake in mistakes:
-        revision = said.get(mistake["mistake_id"])
-        yield _of("revision", mistake, mistake["instruction"], [revision])
+        revision = said.get(mistake["mistake_id"], "")
+        better = None if _as_bad(revision, mistake) else revision
+        yield _of("revision", mistake, mistake["instruction"], [better])
+
+
+def _as_bad(revision: str, mistake: Row) -> bool:
+    """Whether a revision obeys the attack, or one text is in the other."""
+    if mistake["target"] is not None:
+        return hijacked(mistake["target"], revision)
+    new, old = (f" {' '.join(words(text))} " for text in (revision, mistake["response"]))
+    return new in old or old in new
 
 
 def lfm(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
@@ -85,14 +97,25 @@ def lfm_tag(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterat
 
 
 def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
-    """As `lfm`, with every analysis moved to another mistake: the same texts, no right reasons."""
+    """As `lfm`, with every analysis moved to another mistake: the same texts, no right reasons.
+
+    No mistake gets its own text, even where several have the same.
+
+    Raises:
+        AlignlabError: more than half of the analyses are one text.
+    """
     order = [mistake["mistake_id"] for mistake in mistakes if said.get(mistake["mistake_id"])]
-    if len(order) < 2:
-        raise AlignlabError(
-            f"trainset {spec['trainset']}: {len(order)} analyses cannot be swapped; at least two"
-        )
     random.Random(spec["seed"]).shuffle(order)
-    moved = {own: said[other] for own, other in zip(order, [*order[1:], *order[:1]], strict=True)}
+    places = {said[name]: place for place, name in enumerate(order)}
+    order.sort(key=lambda name: places[said[name]])
+    # With equal texts side by side, a step as long as the longest such run leaves every run.
+    step = max(Counter(said[name] for name in order).values(), default=0)
+    if 2 * step > len(order):
+        raise AlignlabError(
+            f"trainset {spec['trainset']}: {len(order)} analyses, {step} of them the same, cannot "
+            "be swapped"
+        )
+    moved = {own: said[order[n - step]] for n, own in enumerate(order)}
     return lfm(mistakes, moved, spec)
 
 

@@ -81,10 +81,10 @@ def _lessons(spec: dict[str, Any], mistakes: list[Row], analyses: Path | None) -
     made = list(recipes.RECIPES[recipe](kept, said, spec))
     rows = [row for row in made if row is not None]
     if missing := len(made) - len(rows):
-        log.info("%s: %d examples left out: no good answer, or no analysis", name, missing)
+        log.info("%s: %d examples left out: a text that they need is missing", name, missing)
     if not rows:
         raise AlignlabError(
             f"trainset {name}: recipe {recipe} makes nothing of {len(kept)} mistakes: they have "
-            "no good answer (`reference`), and no analysis that is not empty"
+            "no good answer (`reference`), and no analysis or revision that is fit to be learnt"
         )
     return rows

@@ -73,4 +73,4 @@ def _label(record: Record, column: str, number: int, path: Path) -> bool:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(re.findall(r"\w+", text.casefold())) or text

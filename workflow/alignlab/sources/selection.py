@@ -26,6 +26,9 @@ def select(rows: list[Row], chosen: PromptSet) -> list[Row]:
     kept = _by_id(rows, chosen) if chosen.ids is not None else rows
     for column, values in chosen.where.items():
         kept = _where(kept, column, values)
+    if chosen.distinct:
+        first = {tuple(row["turns"]): row for row in reversed(kept)}
+        kept = [row for row in kept if first[tuple(row["turns"])] is row]
     if chosen.take is not None:
         kept = _take(kept, chosen)
     elif chosen.per or chosen.sample is not None:
