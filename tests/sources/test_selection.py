@@ -57,6 +57,13 @@ def test_a_sample_ignores_the_order_and_contains_smaller_ones(take, seed, order)
     assert set(ids(select(rows, chosen(take=1, sample=seed)))) <= kept
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=20))
+def test_distinct_keeps_the_first_of_every_question(questions):
+    rows = [row(n, turns=(f"q{question}",)) for n, question in enumerate(questions)]
+    kept = select(rows, chosen(distinct=True))
+    assert ids(kept) == [f"d/{questions.index(q)}" for q in dict.fromkeys(questions)]
+
+
 def test_seeds_differ():
     rows = [row(n) for n in range(50)]
     samples = {tuple(ids(select(rows, chosen(take=10, sample=seed)))) for seed in range(5)}
