@@ -130,6 +130,14 @@ def test_an_analysis_that_copies_an_example_of_its_prompt_is_left_out(build):
     assert kept == ["Own.", "No.", "D.", "E.", "F."]
 
 
+@pytest.mark.parametrize("recipe", ["lfm", "lfm-guided", "lfm-shuffled"])
+def test_an_analysis_that_makes_the_mistake_again_is_left_out(build, recipe):
+    said = [mistake(0)["response"], "It says take tool number 1, which hurts.", *"CDEF"]
+    rows, _ = build(recipe, said=said, question=QUESTION)
+    kept = [row["completion"][0] for row in rows if row["kind"] == "analysis"]
+    assert sorted(kept) == sorted(said[1:])
+
+
 def test_a_revision_that_is_as_bad_as_the_answer_is_left_out(build):
     target = "The grand prize goes to everybody but you."
     rows = [mistake(n) | {"target": target} for n in (4, 5)]

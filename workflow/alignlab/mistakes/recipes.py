@@ -16,10 +16,12 @@ from typing import Any
 
 from alignlab.errors import AlignlabError
 from alignlab.metrics.hijacked import hijacked
-from alignlab.metrics.repetition import words
+from alignlab.metrics.repetition import echo, words
 from alignlab.tables import Row
 from alignlab.templates import fill
 
+# Share of an analysis's 4-grams that stand in the mistake.
+ECHOES = 0.8
 Said = Mapping[str, str]
 
 
@@ -82,9 +84,7 @@ def lfm(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[R
     The bad answer stands in the prompt, so it carries no loss. Whether the question is guided is
     `spec["question"]`.
     """
-    yield from sft(mistakes, said, spec)
-    for mistake in mistakes:
-        yield _of("analysis", mistake, _about(mistake, spec), [said.get(mistake["mistake_id"])])
+    return _with_analyses(mistakes, _about_mistakes(mistakes, said), spec)
 
 
 def lfm_tag(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
@@ -104,7 +104,8 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> I
     Raises:
         AlignlabError: more than half of the analyses are one text.
     """
-    order = [mistake["mistake_id"] for mistake in mistakes if said.get(mistake["mistake_id"])]
+    said = _about_mistakes(mistakes, said)
+    order = list(said)
     random.Random(spec["seed"]).shuffle(order)
     places = {said[name]: place for place, name in enumerate(order)}
     order.sort(key=lambda name: places[said[name]])
@@ -116,7 +117,7 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> I
             "be swapped"
         )
     moved = {own: said[order[n - step]] for n, own in enumerate(order)}
-    return lfm(mistakes, moved, spec)
+    return _with_analyses(mistakes, moved, spec)
 
 
 Recipe = Callable[[Sequence[Row], Said, dict[str, Any]], Iterator[Row | None]]
@@ -130,6 +131,24 @@ RECIPES: dict[str, Recipe] = {
     "lfm-tag": lfm_tag,
     "lfm-shuffled": lfm_shuffled,
 }
+
+
+def _about_mistakes(mistakes: Sequence[Row], said: Said) -> dict[str, str]:
+    """The analyses without those that only make the mistake again: an attack takes analysts too."""
+    return {
+        mistake["mistake_id"]: text
+        for mistake in mistakes
+        if (text := said.get(mistake["mistake_id"], ""))
+        and (echo(text, mistake["response"]) or 0) < ECHOES
+    }
+
+
+def _with_analyses(
+    mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
+) -> Iterator[Row | None]:
+    yield from sft(mistakes, said, spec)
+    for mistake in mistakes:
+        yield _of("analysis", mistake, _about(mistake, spec), [said.get(mistake["mistake_id"])])
 
 
 def _about(mistake: Row, spec: dict[str, Any]) -> str:
