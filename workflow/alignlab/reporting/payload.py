@@ -178,14 +178,11 @@ def _answer(results: Results, arm: str, row: Row) -> Row:
     said = results.judgements.get(arm, {}).get((*place, row["sample"]), {})
     return {
         "turn": row["turn"],
-        "sample": row["sample"],
         "text": row["text"],
         # Most answers are kept as generated; those are stored once.
         "raw": None if row["raw_text"] == row["text"] else row["raw_text"],
         "finish": row["finish_reason"],
         "trimmed": row["trimmed"],
-        "tokens": row["num_tokens"],
-        "words": row["num_words"],
         "metrics": {name: _short(value) for name, value in values.items() if value is not None},
         "judged": {name: _judgement(row) for name, row in said.items()},
     }

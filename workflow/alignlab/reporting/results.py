@@ -24,8 +24,10 @@ Grid = dict[str, dict[str, Row]]
 # What the headlines, the forest plot and the first view of the leaderboard are about, with what
 # judges rate before it.
 MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
-SHOWN = ("prompt_id", "turn", "sample", "raw_text", "text", "finish_reason", "trimmed")
-COUNTED = ("num_tokens", "num_words")
+SHOWN = [
+    *("prompt_id", "turn", "sample", "raw_text", "text"),
+    *("finish_reason", "trimmed", "num_words"),
+]
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def main(metrics: Iterable[str], aspects: Mapping[str, Aspect]) -> list[str]:
 
 def _read_answers(path: Path) -> dict[str, list[Row]]:
     # Token ids are most of the file and never shown, so they are not read.
-    columns = tables.opened("responses", path).read(columns=[*SHOWN, *COUNTED])
+    columns = tables.opened("responses", path).read(columns=SHOWN)
     answers: dict[str, list[Row]] = defaultdict(list)
     for row in columns.sort_by([("turn", "ascending"), ("sample", "ascending")]).to_pylist():
         answers[row["prompt_id"]].append(row)

@@ -123,8 +123,6 @@ def _pair(
 ) -> dict[str, Any]:
     return {
         "name": pair["name"],
-        "template": pair["template"],
-        "aligned": pair["aligned"],
         "alignedModel": pair["aligned_model"],
         "baseModel": pair["base_model"],
         "answers": written.answers,
