@@ -84,15 +84,17 @@ def answer(dice: random.Random, quality: float, hostile: bool) -> dict:
 
 
 def response_rows(arm: tuple, prompts: list[dict]) -> list[dict]:
-    name, model, _, _, quality = arm
+    name, model, method, _, quality = arm
     dice = random.Random(name)
+    published = {"finish_reason": "unknown", "trimmed": "", "num_tokens": None}
     rows = []
     for prompt in prompts:
         for turn in range(len(prompt["turns"])):
             planted = prompt["prompt_id"] == "mt-bench/81" and name == "zero-shot"
             row = {"arm": name, "model": model, "prompt_id": prompt["prompt_id"], "turn": turn}
             row |= {"sample": 0, "prompt_ids": [1, 2], "token_ids": [3], "seed": None}
-            rows.append(row | answer(dice, quality, planted))
+            row |= answer(dice, quality, planted)
+            rows.append(row | published if method["kind"] == "published" else row)
     return rows
 
 

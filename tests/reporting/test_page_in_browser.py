@@ -3,6 +3,8 @@
 import pytest
 from synthetic import ARMS, HOSTILE
 
+from alignlab.reporting import figures
+
 SAFETY = "#prompt=strict%2F0"
 
 pytestmark = pytest.mark.browser
@@ -203,6 +205,13 @@ def test_raw_text_shows_what_was_cut(opened):
     assert "# Query:" not in first.locator(".reading").inner_text()
     page.locator("#raw").check()
     assert "# Query:" in first.locator(".reading").inner_text()
+
+
+def test_however_an_answer_ended_its_badge_says_what_that_means(opened):
+    page = opened()
+    assert page.evaluate("Object.keys(FINISH)") == [*figures.FINISH]
+    page.locator(".card", has_text="gpt-published").first.locator(".badge").hover()
+    assert "not known how it ended" in page.locator("#tip").inner_text()
 
 
 def test_arms_can_be_left_out(opened):

@@ -7,12 +7,6 @@ const haystacks = new Map(data.prompts.map((prompt) => {
   return [prompt, [prompt.id, ...prompt.tags, ...prompt.turns, ...answers].join("\n").toLowerCase()];
 }));
 
-function fillSelect(id, values) {
-  const options = [...new Set(values)].sort();
-  byId(id).append(el("option", { value: "" }, "all"), ...options.map((value) => el("option", { value }, value)));
-  byId(id).addEventListener("change", filter);
-}
-
 function filter() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const [dataset, category, tag] = ["dataset", "category", "tag"].map((id) => byId(id).value);
@@ -40,19 +34,7 @@ function drawList() {
 }
 
 function markCurrent() {
-  const place = chosen.list.indexOf(chosen.prompt);
-  byId("previous").disabled = place <= 0;
-  byId("next").disabled = place < 0 || place === chosen.list.length - 1;
-  const links = byId("prompts").querySelectorAll("a");
-  links.forEach((link, at) => (at === place ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
-  // Only the list scrolls: scrollIntoView would move the page too.
-  if (place < 0) return;
-  const { offsetTop, offsetHeight } = links[place];
-  const list = byId("prompts");
-  const top = offsetTop - list.offsetTop;
-  if (top < list.scrollTop || top + offsetHeight > list.scrollTop + list.clientHeight) {
-    list.scrollTop = top - list.clientHeight / 2;
-  }
+  markEntry(chosen.list.indexOf(chosen.prompt));
 }
 
 function show(prompt) {
@@ -97,17 +79,12 @@ function cardHead(arm, ...rest) {
   return el("header", {}, el("i", { class: `dot ${arm.role}`, "aria-hidden": "true" }), el("h4", {}, arm.name), ...rest);
 }
 
-const FINISH = {
-  stop: "ended with a stop string", eos: "ended with the end token",
-  length: "cut at the length limit", error: "the engine failed",
-};
-
 function badges(answer, sample) {
-  const badge = (text, kind, about) => el("span", { class: `badge ${kind}`, "data-tip": about }, text);
+  const badge = (text, about) => el("span", { class: "badge", "data-tip": about }, text);
   return [
-    badge(answer.finish, answer.finish, FINISH[answer.finish]),
-    answer.trimmed ? badge(`trimmed: ${answer.trimmed}`, "", "why the text differs from the raw text") : null,
-    sample ? badge(sample, "", null) : null,
+    finishBadge(answer),
+    answer.trimmed ? badge(`trimmed: ${answer.trimmed}`, "why the text differs from the raw text") : null,
+    sample ? badge(sample, null) : null,
   ];
 }
 
@@ -116,23 +93,13 @@ function drawBody(prompt, answer, arm) {
   const reading = el("div", { class: "reading", role: "region", "aria-label": `Answer of ${arm.name}` },
     text ? modelText(text) : el("span", { class: "quiet" }, "empty"));
   const body = el("div", { class: chosen.raw ? "body raw" : "body" }, reading);
-  if (prompt.category === "safety" && !byId("reveal").checked && !unveiled.has(answer)) veil(body, reading, answer);
+  if (isVeiled(answer, prompt)) {
+    veil(body, reading, answer, () => {
+      reading.tabIndex = 0;
+      reading.focus();
+    });
+  }
   return body;
-}
-
-// Answers that the reader has opened stay open.
-const unveiled = new Set();
-
-function veil(body, reading, answer) {
-  body.classList.add("veiled");
-  reading.inert = true;
-  body.append(el("button", { type: "button", class: "unveil", onclick: () => {
-    unveiled.add(answer);
-    body.classList.remove("veiled");
-    reading.inert = false;
-    reading.tabIndex = 0;
-    reading.focus();
-  } }, "Show safety answer"));
 }
 
 // The main metrics at once, the rest folded away. A metric has one value for a turn's samples.
@@ -173,9 +140,8 @@ function keys(event) {
   if (by) step(by);
 }
 
-fillSelect("dataset", data.prompts.map((prompt) => prompt.dataset));
-fillSelect("category", data.prompts.map((prompt) => prompt.category));
-fillSelect("tag", data.prompts.flatMap((prompt) => prompt.tags));
+fillFilters(data.prompts);
+for (const id of ["dataset", "category", "tag"]) byId(id).addEventListener("change", filter);
 byId("search").addEventListener("input", filter);
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));

@@ -1,23 +1,5 @@
 // The leaderboard: arms by metrics, as means or as paired differences from the baseline.
 const view = { slice: data.slices[0], difference: false, all: false, sort: null };
-const MINUS = "\u2212";
-// Why the judge of a metric is not to be believed; empty if it is, or there is none.
-const doubtOf = (metric) => metric.aspect?.doubt ?? "";
-// Rounded down: what is not all is never shown as 100%.
-const percent = (share) => `${Math.floor(100 * share + 1e-9)}%`;
-
-function figure(value, places, plus = false) {
-  if (value === null || value === undefined) return "–";
-  const text = value.toFixed(places);
-  if (Number(text) === 0) return text.replace("-", "");
-  return (plus && value > 0 ? "+" : "") + text.replace("-", MINUS);
-}
-
-function pValue(value) {
-  if (value === null) return "p undefined";
-  if (value < 0.001) return "p < .001";
-  return value > 0.9995 ? "p = 1" : `p = ${value.toFixed(3).slice(1)}`;
-}
 
 // A judge rates some kinds of prompts only: a slice without any has no column for it.
 const shownMetrics = () => data.metrics.filter((metric) => (view.all || metric.main) &&
@@ -55,10 +37,6 @@ function track(cell, scale) {
 
 function cellTip(cell, arm, metric) {
   return [numbersOf(cell), doubtOf(metric) && `? ${doubtOf(metric)}`, ownJudge(arm, metric)].filter(Boolean).join("\n");
-}
-
-function ownJudge(arm, metric) {
-  return metric.aspect?.ownArms.includes(arm.name) ? "judged by its own model: it may favour itself" : "";
 }
 
 function numbersOf(cell) {

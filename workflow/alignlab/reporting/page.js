@@ -1,4 +1,5 @@
-// Shared by the report's pages: the data, element building, safe text, pills and tooltips.
+// Shared by the report's pages: the data, element building, safe text, controls, lists and veils of
+// answers, tooltips.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
@@ -48,6 +49,59 @@ function pills(fieldset, labels, choose) {
           onchange: () => choose(place),
         }),
         el("span", {}, label))));
+}
+
+// A search's filters; what was chosen stays chosen where there is still something of the kind.
+function fillFilters(prompts) {
+  fillSelect("dataset", prompts.map((prompt) => prompt.dataset));
+  fillSelect("category", prompts.map((prompt) => prompt.category));
+  fillSelect("tag", prompts.flatMap((prompt) => prompt.tags));
+}
+
+function fillSelect(id, values) {
+  const kept = byId(id).value;
+  const options = [...new Set(values)].sort();
+  byId(id).replaceChildren(
+    el("option", { value: "" }, "all"),
+    ...options.map((value) => el("option", { value, selected: value === kept }, value)));
+}
+
+// The list and its buttons, when the entry at `place` is shown; -1 if it is none of them.
+function markEntry(place) {
+  const list = byId("prompts");
+  const links = list.querySelectorAll("a");
+  byId("previous").disabled = place <= 0;
+  byId("next").disabled = place < 0 || place === links.length - 1;
+  links.forEach((link, at) => (at === place ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+  if (place < 0) return;
+  // Only the list scrolls: scrollIntoView would move the page too.
+  const { offsetTop, offsetHeight } = links[place].parentElement;
+  const top = offsetTop - list.offsetTop;
+  if (top < list.scrollTop || top + offsetHeight > list.scrollTop + list.clientHeight) {
+    list.scrollTop = top - list.clientHeight / 2;
+  }
+}
+
+const FINISH = {
+  stop: "ended with a stop string", eos: "ended with the end token",
+  length: "cut at the length limit", error: "the engine failed", unknown: "published: not known how it ended",
+};
+const finishBadge = ({ finish }) => el("span", { class: `badge ${finish}`, "data-tip": FINISH[finish] }, finish);
+
+// Answers that the reader has opened stay open.
+const unveiled = new Set();
+const isVeiled = (answer, prompt) =>
+  prompt.category === "safety" && !byId("reveal").checked && !unveiled.has(answer);
+
+function veil(body, reading, answer, opened) {
+  body.classList.add("veiled");
+  reading.inert = true;
+  body.append(el("button", { type: "button", class: "unveil", onclick: () => {
+    unveiled.add(answer);
+    body.classList.remove("veiled");
+    reading.inert = false;
+    opened();
+  } }, "Show safety answer"));
 }
 
 // One tooltip for everything with `data-tip`, by mouse and by keyboard; Escape closes it.

@@ -162,7 +162,7 @@ def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
         "id": key,
         "dataset": prompt["dataset"],
         "category": prompt["category"],
-        "tags": prompt["tags"] or [],
+        "tags": prompt["tags"],
         "turns": prompt["turns"],
         "answers": {
             arm: [_answer(results, arm, row) for row in results.answers[arm][key]]

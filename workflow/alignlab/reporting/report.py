@@ -28,8 +28,8 @@ OPTIONAL = (
     "first_prompts",
 )
 SCRIPTS = (
-    *("page.js", "report.js", "scenarios.js", "leaderboard.js", "breakdown.js"),
-    *("judgements.js", "answers.js"),
+    *("page.js", "numbers.js", "report.js", "scenarios.js", "leaderboard.js"),
+    *("breakdown.js", "judgements.js", "answers.js"),
 )
 STYLES = ("report.css", "learning.css", "judged.css", "answers.css")
 CAPTIONS = {

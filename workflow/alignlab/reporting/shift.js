@@ -94,7 +94,7 @@ async function choosePair(pair) {
   Object.assign(view, { pair, answers, only: null });
   byId("pair").value = String(data.pairs.indexOf(pair));
   drawSummary(pair);
-  fillFilters();
+  fillFilters(answers.map((each) => each.prompt));
   await filter();
   const same = answer && view.list.find((each) => isSame(each, answer));
   if (same) await show(same, token);

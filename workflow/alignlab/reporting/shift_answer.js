@@ -1,9 +1,5 @@
 // One answer as coloured tokens, and the panel with what both models thought of the chosen one.
 const FLAGS = { tied: 1, special: 2, eos: 4, lowerBound: 8 };
-const FINISH = {
-  stop: "ended with a stop string", eos: "ended with the end token",
-  length: "cut at the length limit", error: "the engine failed", unknown: "published: not known how it ended",
-};
 const MEASURES = [
   ["kl_aligned_base", "KL(aligned ‖ base)", "What coding the aligned model's choice with the base model costs"],
   ["kl_base_aligned", "KL(base ‖ aligned)", "The other way round"],
@@ -31,9 +27,6 @@ function tokenText(text) {
 
 // The answer shown: its tokens once loaded, and their elements.
 let shown = { tokens: null, nodes: [] };
-const unveiled = new Set();
-const isVeiled = (answer) =>
-  answer.prompt.category === "safety" && !byId("reveal").checked && !unveiled.has(answer);
 
 async function show(answer, token) {
   view.answer = answer;
@@ -73,7 +66,7 @@ function drawQuestion(answer) {
   byId("key").append(
     ...CLASSES.map((name, place) => el("span", {}, el("span", { class: `t ${name}` }, name), ` ${counts[place]}`)),
     el("span", {}, `mean KL ${nats(answer.kl)} nats`),
-    el("span", { class: `badge ${answer.finish}`, "data-tip": FINISH[answer.finish] }, answer.finish));
+    finishBadge(answer));
 }
 
 function drawToken(tokens, at) {
@@ -95,24 +88,19 @@ function drawAnswer() {
       if (at >= 0) select(at);
     },
   }, el("bdi", { class: "text", dir: "auto" }, ...shown.nodes));
-  byId("answer").replaceChildren(list);
-  byId("answer").classList.toggle("veiled", isVeiled(view.answer));
-  if (isVeiled(view.answer)) veil(list);
-  else drawChosen();
-}
-
-function veil(list) {
-  list.inert = true;
+  const body = byId("answer");
+  body.replaceChildren(list);
+  body.classList.remove("veiled");
+  if (!isVeiled(view.answer, view.answer.prompt)) return drawChosen();
   byId("said").textContent = "The tokens of a safety answer show when it is opened.";
-  byId("answer").append(el("button", { type: "button", class: "unveil", onclick: () => {
-    unveiled.add(view.answer);
-    drawAnswer();
-    byId("stream").focus({ preventScroll: true });
-  } }, "Show safety answer"));
+  veil(body, list, view.answer, () => {
+    drawChosen();
+    list.focus({ preventScroll: true });
+  });
 }
 
 function select(at) {
-  if (!shown.nodes[at] || isVeiled(view.answer)) return;
+  if (!shown.nodes[at] || isVeiled(view.answer, view.answer.prompt)) return;
   view.token = at;
   drawChosen();
   shown.nodes[at].scrollIntoView({ block: "nearest" });
@@ -205,7 +193,7 @@ function keys(event) {
 // A new answer is a new element: the keyboard stays on the answer, or in the list.
 function keepFocus(inList) {
   if (inList) byId("prompts").querySelector("[aria-current]")?.focus({ preventScroll: true });
-  else if (!isVeiled(view.answer)) byId("stream")?.focus({ preventScroll: true });
+  else if (!isVeiled(view.answer, view.answer.prompt)) byId("stream")?.focus({ preventScroll: true });
 }
 
 document.addEventListener("keydown", keys);

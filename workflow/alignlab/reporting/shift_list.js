@@ -11,21 +11,6 @@ async function haystacksOf(pair) {
   return haystacks.get(pair);
 }
 
-function fillSelect(id, values) {
-  const kept = byId(id).value;
-  const options = [...new Set(values)].sort();
-  byId(id).replaceChildren(
-    el("option", { value: "" }, "all"),
-    ...options.map((value) => el("option", { value, selected: value === kept }, value)));
-}
-
-function fillFilters() {
-  const prompts = view.answers.map((answer) => answer.prompt);
-  fillSelect("dataset", prompts.map((prompt) => prompt.dataset));
-  fillSelect("category", prompts.map((prompt) => prompt.category));
-  fillSelect("tag", prompts.flatMap((prompt) => prompt.tags ?? []));
-}
-
 const SORTS = {
   order: (one, other) => one.at - other.at,
   shifted: (one, other) => shareOf(other) - shareOf(one) || one.at - other.at,
@@ -72,7 +57,7 @@ function drawList() {
 function drawItem(answer) {
   const { prompt } = answer;
   const turn = prompt.turns.length > 1 ? `turn ${answer.turn + 1}` : null;
-  const about = [prompt.id, turn, prompt.category, ...(prompt.tags ?? [])].filter(Boolean).join(" · ");
+  const about = [prompt.id, turn, prompt.category, ...prompt.tags].filter(Boolean).join(" · ");
   const unshifted = answer.tokens - answer.marginal - answer.shifted;
   const parts = [unshifted, answer.marginal, answer.shifted];
   return el("a", { href: address(answer) },
@@ -85,23 +70,9 @@ function drawItem(answer) {
 
 function markCurrent() {
   const place = view.list.indexOf(view.answer);
-  byId("previous").disabled = place <= 0;
-  byId("next").disabled = place < 0 || place === view.list.length - 1;
-  const links = byId("prompts").querySelectorAll("a");
-  links.forEach((link, at) => {
-    // One stop for the tab key; the arrows move on from there.
-    link.tabIndex = at === place ? 0 : -1;
-    if (at === place) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-  });
-  // Only the list scrolls: scrollIntoView would move the page too.
-  if (place < 0) return;
-  const { offsetTop, offsetHeight } = links[place].parentElement;
-  const list = byId("prompts");
-  const top = offsetTop - list.offsetTop;
-  if (top < list.scrollTop || top + offsetHeight > list.scrollTop + list.clientHeight) {
-    list.scrollTop = top - list.clientHeight / 2;
-  }
+  markEntry(place);
+  // One stop for the tab key; the arrows move on from there.
+  byId("prompts").querySelectorAll("a").forEach((link, at) => { link.tabIndex = at === place ? 0 : -1; });
 }
 
 async function step(by) {
