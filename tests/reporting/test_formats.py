@@ -34,6 +34,19 @@ def test_p_values(value, text):
 
 
 @pytest.mark.parametrize(
+    ("counts", "text"), [([36, 36], "n = 36"), ([1200, 24, 36], "n = 24–1,200"), ([0], "n = 0")]
+)
+def test_sizes_are_the_smallest_and_the_largest(counts, text):
+    assert formats.sizes(counts).replace("\u00a0", " ") == text
+
+
+def test_an_interval_shows_both_ends_alike_or_nothing():
+    assert formats.interval(-0.1, 0.25, 2) == "[\u22120.10,\u00a00.25]"
+    assert formats.interval(-0.1, 0.25, 2, formats.signed) == "[\u22120.10,\u00a0+0.25]"
+    assert formats.interval(None, 0.25, 2) == formats.interval(0.1, None, 2) == ""
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(8.2, "8.2 s"), (59.99, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
 )

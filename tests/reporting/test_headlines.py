@@ -77,8 +77,8 @@ def test_arms_that_are_not_told_apart_are_named_with_the_detectable_difference()
     study = results(cells)
     made = headlines(study)
     assert made[0].findings == []
-    assert made[0].rest == (
-        "Not told apart: a and b (n = 36, where 80% power needs a difference of 0.100)."
+    assert made[0].rest.replace("\u00a0", " ") == (
+        "Not told apart: a and b (n = 36; 0.100 would have been found with 80% power)."
     )
     assert opening(study, made).startswith("No arm can be told apart from plain on any of 1 main")
 

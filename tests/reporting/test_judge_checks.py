@@ -31,7 +31,7 @@ def test_every_control_and_measure_of_agreement_is_explained():
 def test_a_verdict_says_what_the_judge_can_and_cannot_tell():
     good, poor = verdicts(GOOD), verdicts(POOR)
     assert good["Helpfulness"].standing == "qualified"
-    assert good["Helpfulness"].because == (
+    assert good["Helpfulness"].because.replace("\u00a0", " ") == (
         "It tells an answer from another question's answer (AUC 0.86 [0.76, 0.96]) and an answer "
         "from its own words shuffled (AUC 0.86 [0.76, 0.96])."
     )
@@ -44,7 +44,7 @@ def test_a_verdict_says_what_the_judge_can_and_cannot_tell():
 
 def test_cells_carry_the_number_the_outcome_and_the_rule():
     passed = cell(GOOD, "Depth", "First ten words")
-    assert (passed.text, passed.range, passed.passed) == ("0.86", "[0.76, 0.96]", True)
+    assert (passed.text, passed.range, passed.passed) == ("0.86", "[0.76,\u00a00.96]", True)
     assert passed.note == "interval above 0.5 (n\u00a0=\u00a024)"
     assert cell(POOR, "Depth", "First ten words").passed is False
     assert cell(POOR, "Clarity", "First shown wins").text == "+0.62"

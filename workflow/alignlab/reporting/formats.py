@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 MINUS = "\u2212"
@@ -48,11 +48,37 @@ def share(value: float) -> str:
     return f"{math.floor(100 * value + 1e-9)}%"
 
 
-def interval(low: float | None, high: float | None, places: int) -> str:
-    """`[0.42, 0.58]`; nothing where an end is missing."""
+def interval(
+    low: float | None,
+    high: float | None,
+    places: int,
+    shown: Callable[[float, int], str] = number,
+) -> str:
+    """`[0.42, 0.58]`, of a difference `signed`, unbroken; nothing where an end is missing."""
     if low is None or high is None:
         return ""
-    return f"[{number(low, places)}, {number(high, places)}]"
+    return f"[{shown(low, places)},\u00a0{shown(high, places)}]"
+
+
+def direction(better: str, difference: float) -> str:
+    """`better` or `worse`; only `higher` or `lower` where no direction is better."""
+    if better == "none":
+        return "higher" if difference > 0 else "lower"
+    return "better" if (difference > 0) == (better == "higher") else "worse"
+
+
+def sizes(counts: Collection[int]) -> str:
+    """`n = 36`, `n = 24–1,200`: the smallest and the largest, with spaces that do not break."""
+    ends = sorted({min(counts), max(counts)})
+    return "n\u00a0=\u00a0" + "–".join(f"{end:,}" for end in ends)
+
+
+def power(rows: Collection[Mapping[str, Any]], places: int) -> str:
+    """`n = 36; 0.20 would have been found with 80% power`: for the row that needs the most."""
+    found = [row["minimum_detectable_effect"] for row in rows]
+    known = [value for value in found if value is not None]
+    n = sizes([row["n"] for row in rows])
+    return f"{n}; {number(max(known), places)} would have been found with 80% power" if known else n
 
 
 def limits(unit: str) -> tuple[float, float] | None:

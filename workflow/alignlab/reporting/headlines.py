@@ -12,7 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignlab.metrics.definitions import Metric
-from alignlab.reporting.formats import counted, decimals, listed, number, p_value, signed
+from alignlab.reporting.formats import (
+    counted,
+    decimals,
+    direction,
+    interval,
+    listed,
+    p_value,
+    power,
+    signed,
+    sizes,
+)
 from alignlab.reporting.results import Results
 from alignlab.tables import Row
 
@@ -81,36 +91,18 @@ def _headline(metric: Metric, rows: dict[str, Row]) -> Headline:
     still = [arm for arm in rows if arm not in moved]
     findings = [
         Finding(
-            direction=_direction(metric.better, rows[arm]["mean_difference"]),
+            direction=direction(metric.better, rows[arm]["mean_difference"]).capitalize(),
             arm=arm,
             change=signed(rows[arm]["mean_difference"], places),
             evidence=_evidence(rows[arm], places),
         )
         for arm in moved
     ]
-    rest = f"Not told apart: {listed(still)} ({_power(rows, still)})." if still else ""
+    shown = power([rows[arm] for arm in still], places) if still else ""
+    rest = f"Not told apart: {listed(still)} ({shown})." if still else ""
     return Headline(metric.label, findings, rest)
 
 
-def _direction(better: str, difference: float) -> str:
-    """A metric without a direction is higher or lower, never better or worse."""
-    if better == "none":
-        return "Higher" if difference > 0 else "Lower"
-    return "Better" if (difference > 0) == (better == "higher") else "Worse"
-
-
 def _evidence(row: Row, places: int) -> str:
-    interval = f"[{signed(row['ci_low'], places)}, {signed(row['ci_high'], places)}]"
-    return f"{interval}, {p_value(row['p_adjusted'])}, n\u00a0=\u00a0{row['n']}"
-
-
-def _power(rows: dict[str, Row], arms: list[str]) -> str:
-    """The difference that 80% power needs, for the arm that needs the largest."""
-    counts = [rows[arm]["n"] for arm in arms]
-    smallest = [rows[arm]["minimum_detectable_effect"] for arm in arms]
-    n = "n = " + "–".join(str(count) for count in sorted({min(counts), max(counts)}))
-    known = [value for value in smallest if value is not None]
-    if not known:
-        return n
-    least = number(max(known), decimals(known))
-    return f"{n}, where 80% power needs a difference of {least}"
+    ends = interval(row["ci_low"], row["ci_high"], places, signed)
+    return f"{ends}, {p_value(row['p_adjusted'])}, {sizes([row['n']])}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alignlab.reporting.formats import interval, listed, number, signed
+from alignlab.reporting.formats import interval, listed, number, signed, sizes
 from alignlab.statistics.qualification import CONTROLS, status
 from alignlab.tables import Row
 
@@ -144,11 +144,12 @@ def _heading(check: str, against: str) -> Check:
 
 def _found(row: Row) -> Found:
     shown = signed if row["check"] == "position" else number
+    n = sizes([row["n"]])
     return Found(
         text=shown(row["value"], PLACES),
         range=_interval(row),
         passed=row["passed"],
-        note=f"{row['note']} (n\u00a0=\u00a0{row['n']})" if row["note"] else f"n = {row['n']}",
+        note=f"{row['note']} ({n})" if row["note"] else n,
     )
 
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alignlab.reporting.formats import interval, limits, listed, number, p_value, share, signed
+from alignlab.reporting.formats import (
+    direction,
+    interval,
+    limits,
+    listed,
+    number,
+    p_value,
+    share,
+    signed,
+)
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.scenarios import Measure, Scenario
 from alignlab.tables import Row
@@ -93,7 +102,7 @@ def _remark(measure: Measure, arm: str) -> str:
     found: dict[str, list[str]] = {}
     for against, row in compared.items():
         if distinguishable(row):
-            found.setdefault(_word(measure, row["mean_difference"] > 0), []).append(against)
+            found.setdefault(direction(measure.better, row["mean_difference"]), []).append(against)
     whole = {1: "", 2: "both"}.get(len(compared), f"all {len(compared)}")
     return "; ".join(
         f"{word} than {whole if whole and len(names) == len(compared) else listed(names)}"
@@ -101,17 +110,11 @@ def _remark(measure: Measure, arm: str) -> str:
     )
 
 
-def _word(measure: Measure, higher: bool) -> str:
-    if measure.better == "none":
-        return "higher" if higher else "lower"
-    return "better" if higher == (measure.better == "higher") else "worse"
-
-
 def _change(row: Row, measure: Measure, scale: Scale) -> Cell:
     if row["mean_difference"] is None:
         return Cell(tip="too few prompts have both values")
     places = measure.change_places
-    ends = f"[{signed(row['ci_low'], places)}, {signed(row['ci_high'], places)}]"
+    ends = interval(row["ci_low"], row["ci_high"], places, signed)
     detectable = row["minimum_detectable_effect"]
     power = "" if detectable is None else f"\nfound with 80% power: {detectable:.2g}"
     return Cell(

@@ -7,14 +7,23 @@ A difference is stated under the leaderboard's rule (`headlines.distinguishable`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from alignlab import tables
 from alignlab.metrics.definitions import Metric
-from alignlab.reporting.formats import counted, decimals, listed, number
+from alignlab.reporting.formats import (
+    counted,
+    decimals,
+    direction,
+    interval,
+    listed,
+    number,
+    power,
+    sizes,
+)
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import finite
@@ -66,9 +75,8 @@ class Measure:
     @property
     def prompts(self) -> str:
         """Which prompts, and how many have a value."""
-        counts = sorted({row["n"] for row in self.own.values() if row["n"]}) or [0]
-        shown = "–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
-        return f"{self.dataset}, n\u00a0=\u00a0{shown}"
+        counts = [row["n"] for row in self.own.values() if row["n"]]
+        return f"{self.dataset}, {sizes(counts or [0])}"
 
 
 @dataclass(frozen=True)
@@ -151,32 +159,17 @@ def _sentence(measure: Measure, against: str) -> str:
                 f"{arm} by {_amount(rows[arm], measure.change_places)}" for arm in arms[:NAMED]
             ]
             more = [f"{len(arms) - NAMED} more"] if len(arms) > NAMED else []
-            said.append(f"{word}{_judged(measure, word)} in {listed([*amounts, *more])}")
+            meaning = "" if measure.better == "none" else f" ({direction(measure.better, sign)})"
+            said.append(f"{word}{meaning} in {listed([*amounts, *more])}")
     still = [arm for arm in rows if arm not in moved]
     if still:
         shown = still if len(still) <= NAMED else [counted(len(still), "arm")]
-        said.append(
-            f"not told apart in {listed(shown)} ({_power(rows, still, measure.change_places)})"
-        )
+        found = power([rows[arm] for arm in still], measure.change_places)
+        said.append(f"not told apart in {listed(shown)} ({found})")
     return f"Against {against}: {'; '.join(said)}."
-
-
-def _judged(measure: Measure, word: str) -> str:
-    return "" if measure.better == "none" else " (better)" if measure.better == word else " (worse)"
 
 
 def _amount(row: Row, places: int) -> str:
     """`0.31 [0.22, 0.40]`: how far apart, where a word says in which direction."""
     low, high = sorted(abs(row[end]) for end in ("ci_low", "ci_high"))
-    value = number(abs(row["mean_difference"]), places)
-    return f"{value}\u00a0[{number(low, places)},\u00a0{number(high, places)}]"
-
-
-def _power(rows: Mapping[str, Row], arms: Iterable[str], places: int) -> str:
-    counts = sorted({rows[arm]["n"] for arm in arms})
-    n = "n\u00a0=\u00a0" + "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    found = [rows[arm]["minimum_detectable_effect"] for arm in arms]
-    known = [value for value in found if value is not None]
-    if not known:
-        return n
-    return f"{n}; {number(max(known), places)} would have been found with 80% power"
+    return f"{number(abs(row['mean_difference']), places)}\u00a0{interval(low, high, places)}"

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from alignlab import tables
-from alignlab.reporting.formats import number, p_value, signed
+from alignlab.reporting.formats import interval, number, p_value, signed
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import finite
 from alignlab.tables import Row
@@ -52,17 +52,16 @@ def share(row: Row, key: str, low: str, high: str) -> str:
     """`0.71 [0.60, 0.80]`; a dash where there is no value."""
     if row[key] is None:
         return "–"
-    ends = ",\u00a0".join(number(row[end], PLACES) for end in (low, high))
-    return f"{number(row[key], PLACES)} [{ends}]"
+    return f"{number(row[key], PLACES)} {interval(row[low], row[high], PLACES)}".rstrip()
 
 
 def difference(row: Row) -> str:
     """`+0.12 [+0.02, +0.22] p = .010`; no p-value where a side is right by definition."""
     if row["difference"] is None:
         return "–"
-    ends = ",\u00a0".join(signed(row[f"difference_{end}"], PLACES) for end in ("low", "high"))
-    tested = "" if row["p_adjusted"] is None else f" {p_value(row['p_adjusted'])}"
-    return f"{signed(row['difference'], PLACES)} [{ends}]{tested}"
+    ends = interval(row["difference_low"], row["difference_high"], PLACES, signed)
+    tested = "" if row["p_adjusted"] is None else p_value(row["p_adjusted"])
+    return " ".join(filter(None, (signed(row["difference"], PLACES), ends, tested)))
 
 
 def told(row: Row) -> bool:
