@@ -2,11 +2,12 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignlab import tables
 from alignlab.metrics.definitions import METRICS
+from alignlab.reporting.inputs import Inputs
 
 HOSTILE = (
     "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>"
@@ -36,6 +37,14 @@ class Study:
 
     folder: Path
     arguments: dict
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.arguments["inputs"]
+
+    def add(self, spec: dict, **inputs) -> None:
+        self.arguments["spec"] |= spec
+        self.arguments["inputs"] = replace(self.inputs, **inputs)
 
     @property
     def page(self) -> Path:
@@ -214,6 +223,7 @@ def make_study(folder: Path, regular: int = 24, safety: int = 12, arms: tuple = 
         tables.write("metrics", folder / f"{name}.metrics.parquet", measured[name], note)
     tables.write("statistics", folder / "s.parquet", statistic_rows(measured, prompts), note)
     tables.write("comparisons", folder / "c.parquet", comparison_rows(measured, prompts), note)
+    tables.write("breakdown", folder / "b.parquet", [], note)
     return Study(folder, arguments(folder, arms))
 
 
@@ -224,17 +234,33 @@ def arguments(folder: Path, chosen_arms: tuple) -> dict:
         for name, model, method, role, _ in chosen_arms
     ]
     spec = {"experiment": "synthetic", "title": "Prompting against tuning, invented numbers"}
+    spec |= {"arms": arms, "baseline": "zero-shot", "digest": "0123456789ab"}
     return {
-        "spec": spec | {"arms": arms, "baseline": "zero-shot", "digest": "0123456789ab"},
-        "statistics": folder / "s.parquet",
-        "comparisons": folder / "c.parquet",
-        "responses": {arm[0]: folder / f"{arm[0]}.parquet" for arm in chosen_arms},
-        "metrics": {arm[0]: folder / f"{arm[0]}.metrics.parquet" for arm in chosen_arms},
-        "prompts": [folder / "prompts.parquet"],
+        "spec": spec | {"scenarios": [], "tuned": [], "judged": [], "judges": {}},
+        "inputs": inputs(folder, [arm[0] for arm in chosen_arms]),
         "provenance": provenance(),
         "output": folder / "report" / "index.html",
         "figures": folder / "figures",
     }
+
+
+def inputs(folder: Path, arms: list[str]) -> Inputs:
+    return Inputs(
+        statistics=folder / "s.parquet",
+        comparisons=folder / "c.parquet",
+        breakdown=folder / "b.parquet",
+        responses={arm: folder / f"{arm}.parquet" for arm in arms},
+        metrics={arm: folder / f"{arm}.metrics.parquet" for arm in arms},
+        judgements={arm: [] for arm in arms},
+        prompts=[folder / "prompts.parquet"],
+        training={},
+        scenarios=None,
+        discrimination=None,
+        trainsets=None,
+        qualification=None,
+        winrates=None,
+        shift_figures=None,
+    )
 
 
 def embedded(page: str) -> dict:

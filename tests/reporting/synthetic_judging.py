@@ -177,29 +177,32 @@ def breakdown(judged, metrics, prompts):
 
 def add_judging(made: Study) -> None:
     """Write the tables of two judges, and add them to the arguments of the report."""
-    given = made.arguments
-    arms = {arm["name"]: place / 4 for place, arm in enumerate(given["spec"]["arms"])}
-    prompts = [row for path in given["prompts"] for row in tables.rows("prompts", path)]
+    spec, given = made.arguments["spec"], made.inputs
+    arms = {arm["name"]: place / 4 for place, arm in enumerate(spec["arms"])}
+    prompts = [row for path in given.prompts for row in tables.rows("prompts", path)]
     judged = {
-        arm: judgements(arm, quality, list(tables.rows("responses", given["responses"][arm])))
+        arm: judgements(arm, quality, list(tables.rows("responses", given.responses[arm])))
         for arm, quality in arms.items()
     }
     listed = entries([list(arms)[-1]])
+    judges = {
+        entry["judge"]: {key: entry[key] for key in ("model", "judged_self")} for entry in listed
+    }
     metrics = [entry["metric"] for entry in listed]
     made_tables = {
         "statistics": statistics(judged, metrics),
-        "comparisons": comparisons(judged, metrics, given["spec"]["baseline"]),
+        "comparisons": comparisons(judged, metrics, spec["baseline"]),
         "qualification": qualification(),
         "winrates": winrates(list(arms)[:3]),
         "breakdown": breakdown(judged, metrics, prompts),
     }
     for name in ("statistics", "comparisons"):
-        made_tables[name] = [*tables.rows(name, given[name]), *made_tables[name]]
+        made_tables[name] = [*tables.rows(name, getattr(given, name)), *made_tables[name]]
     paths = {name: made.folder / f"judged-{name}.parquet" for name in made_tables}
     for name, rows in made_tables.items():
         tables.write(name, paths[name], rows, NOTE)
     said = {arm: made.folder / f"{arm}.judgements.parquet" for arm in judged}
     for arm, path in said.items():
         tables.write("judgements", path, judged[arm], NOTE)
-    given["spec"] |= {"judged": listed}
-    given.update(paths, judgements={arm: [path] for arm, path in said.items()})
+    answers = {arm: [path] for arm, path in said.items()}
+    made.add({"judged": listed, "judges": judges}, judgements=answers, **paths)

@@ -96,8 +96,5 @@ def add_learning(made: Study) -> None:
     training = {entry["name"]: made.folder / f"{entry['name']}.parquet" for entry in tuned}
     for path in training.values():
         tables.write("training", path, training_rows(40), note)
-    made.arguments["spec"] |= {
-        "scenarios": wanted,
-        "tuned": [entry | {"trainer": "sft"} for entry in tuned],
-    }
-    made.arguments.update(paths, training=training)
+    trained = [entry | {"trainer": "sft"} for entry in tuned]
+    made.add({"scenarios": wanted, "tuned": trained}, training=training, **paths)

@@ -32,7 +32,7 @@ def test_what_judges_rate_comes_first_and_names_the_judge_where_there_are_severa
 
 
 def test_without_judges_the_definitions_are_the_metrics():
-    assert definitions() == METRICS
+    assert definitions([]) == METRICS
 
 
 def test_a_judge_is_believed_on_the_aspects_that_it_passed_and_no_other(tried):

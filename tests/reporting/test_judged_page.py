@@ -1,6 +1,7 @@
 """The page's sections on judging, and what reaches its scripts."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from synthetic import HOSTILE, embedded
@@ -31,10 +32,11 @@ def section(page, name):
     return " ".join(re.sub(r"<[^>]*>", " ", found).split()).replace("&#39;", "'")
 
 
-def rebuilt(study, folder, **changed):
-    """The page with some arguments changed."""
+def rebuilt(study, folder, spec=None, **changed):
+    """The page with the spec or some tables changed."""
     outputs = {"output": folder / "p.html", "figures": folder / "f"}
-    build_report(**study.arguments | outputs | changed)
+    given = {"spec": spec or study.arguments["spec"], "inputs": replace(study.inputs, **changed)}
+    build_report(**study.arguments | outputs | given)
     return outputs["output"].read_text(encoding="utf-8")
 
 
@@ -111,7 +113,7 @@ def test_judgements_are_beside_their_answers_and_short(data, page):
 
 
 def test_every_group_of_the_breakdown_reaches_the_page(data, judged_study):
-    rows = list(tables.rows("breakdown", judged_study.arguments["breakdown"]))
+    rows = list(tables.rows("breakdown", judged_study.inputs.breakdown))
     for row in rows:
         found = data["breakdown"][row["metric"]][row["by"]][row["group"]][row["arm"]]
         mean = None if row["mean"] is None else pytest.approx(row["mean"], abs=1e-3)
@@ -120,29 +122,27 @@ def test_every_group_of_the_breakdown_reaches_the_page(data, judged_study):
 
 
 def read_again(study, **changed):
-    """The tables of a study, with some arguments of reading them changed."""
-    names = ("spec", "statistics", "comparisons", "responses", "metrics", "prompts")
-    names += ("qualification", "judgements")
-    return results.read(**{name: study.arguments[name] for name in names} | changed)
+    """The tables of a study, some of them changed."""
+    return results.read(study.arguments["spec"], replace(study.inputs, **changed))
 
 
 def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path):
-    rows = list(tables.rows("statistics", judged_study.arguments["statistics"]))
+    rows = list(tables.rows("statistics", judged_study.inputs.statistics))
     kept = [
         row
         for row in rows
         if row["arm"] != "chat" or (row["dataset"] != "strict" and row["metric"] != "gpt:safety")
     ]
     tables.write("statistics", tmp_path / "s.parquet", kept, {})
-    given = judged_study.arguments["judgements"]
-    some = {arm: paths for arm, paths in given.items() if arm != "chat"}
+    some = judged_study.inputs.judgements | {"chat": []}
     found = read_again(judged_study, statistics=tmp_path / "s.parquet", judgements=some)
     data = payload(found, {})
     strict = next(each for each in data["slices"] if each["label"] == "strict")
     assert strict["estimates"].keys() == {"zero-shot", "urial"}
     assert "gpt:safety" not in data["slices"][0]["estimates"]["chat"]
     assert data["prompts"][0]["answers"]["chat"][0]["judged"] == {}
-    (good, _) = judged_page.read(found, tmp_path / "figures", None, None, {})
+    spec, given = judged_study.arguments["spec"], judged_study.inputs
+    (good, _) = judged_page.read(spec, found, given, tmp_path / "figures")
     values = dict(good.views[0].rows)
     assert [values[arm][-1].text for arm in ("zero-shot", "chat")] == ["2.67", "–"]
 
@@ -155,11 +155,14 @@ def test_without_qualification_nothing_that_a_judge_says_is_stated(judged_study)
 
 
 def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
-    judges = {GOOD: {"model": "gpt-x", "judged_self": ["chat"]}}
+    judges = {
+        GOOD: {"model": "gpt-x", "judged_self": ["chat"]},
+        POOR: {"model": "", "judged_self": []},
+    }
     spec = judged_study.arguments["spec"] | {"judged": [], "judges": judges}
     kept = [
         row
-        for row in tables.rows("statistics", judged_study.arguments["statistics"])
+        for row in tables.rows("statistics", judged_study.inputs.statistics)
         if ":" not in row["metric"]
     ]
     tables.write("statistics", tmp_path / "s.parquet", kept, {})

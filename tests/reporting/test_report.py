@@ -4,10 +4,8 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import pytest
 from synthetic import ARMS, make_study
 
-from alignlab.errors import AlignlabError
 from alignlab.reporting.report import build_report
 
 
@@ -57,7 +55,7 @@ def test_figures_are_svg_with_real_text_for_every_arm(study):
 def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(plain_study, tmp_path):
     spec = plain_study.arguments["spec"] | {"title": "<script>window.pwned = 1</script>"}
     outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
-    build_report(**plain_study.arguments | outputs | {"spec": spec, "provenance": {}})
+    build_report(**plain_study.arguments | outputs | {"spec": spec})
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "<script>window.pwned" not in page
     assert "&lt;script&gt;window.pwned" in page
@@ -65,12 +63,13 @@ def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(plain_study,
     assert re.search(r"default-src 'none'; .*script-src 'sha256-", page)
 
 
-def test_provenance_and_learning_may_be_empty(plain_study, tmp_path):
+def test_timings_and_learning_may_be_empty(plain_study, tmp_path):
     outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
-    build_report(**plain_study.arguments | outputs | {"provenance": {}})
+    provenance = plain_study.arguments["provenance"] | {"timings": []}
+    build_report(**plain_study.arguments | outputs | {"provenance": provenance})
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "<h3>Arms</h3>" in page
-    assert "<h3>Artefacts</h3>" not in page
+    assert "<h3>Time</h3>" not in page
     for name in ("scenarios", "discrimination", "training"):
         assert f'id="{name}"' not in page
         assert f'href="#{name}"' not in page
@@ -87,9 +86,3 @@ def test_an_experiment_of_the_baseline_alone_has_a_page(tmp_path):
     page = made.page.read_text(encoding="utf-8")
     assert "There is nothing to compare with zero-shot." in page
     assert not (made.figures / "differences.svg").exists()
-
-
-def test_an_arm_without_responses_is_named(study):
-    responses = {k: v for k, v in study.arguments["responses"].items() if k != "urial"}
-    with pytest.raises(AlignlabError, match="no responses for urial"):
-        build_report(**study.arguments | {"responses": responses})

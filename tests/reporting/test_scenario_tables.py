@@ -167,7 +167,7 @@ def test_a_comparison_with_no_value_is_not_called_not_told_apart():
 
 
 def test_reading_keeps_the_order_of_the_experiment(study):
-    attack, red_team = read(study.arguments["scenarios"], METRICS, {})
+    attack, red_team = read(study.inputs.scenarios, METRICS, {})
     wanted = study.arguments["spec"]["scenarios"]
     assert attack.arms == wanted[0]["arms"]
     assert attack.against == wanted[0]["against"]

@@ -23,7 +23,7 @@ from alignlab.reporting.summary import (
 
 @pytest.fixture(scope="module")
 def text(study):
-    return summary(study.arguments["statistics"], study.arguments["comparisons"], "zero-shot")
+    return summary(study.inputs.statistics, study.inputs.comparisons, "zero-shot", [], None)
 
 
 def test_every_arm_has_a_line_in_every_block_and_columns_are_aligned(text):
@@ -43,21 +43,21 @@ def test_lines_fit_a_terminal(text):
 
 
 def test_stars_are_the_distinguishable_differences(study, text):
-    rows = read_differences(study.arguments["comparisons"], "zero-shot")["all"]
+    rows = read_differences(study.inputs.comparisons, "zero-shot")["all"]
     told = sum(distinguishable(rows[arm][metric]) for arm in rows for metric in MAIN)
     assert text.split("\n\nMean")[0].count("*") == told > 0
 
 
 def test_an_unknown_baseline_is_an_error(study):
     with pytest.raises(AlignlabError, match="no row for the baseline 'nobody'"):
-        summary(study.arguments["statistics"], study.arguments["comparisons"], "nobody")
+        summary(study.inputs.statistics, study.inputs.comparisons, "nobody", [], None)
 
 
 @pytest.fixture(scope="module")
 def judged_text(judged_study):
-    given = judged_study.arguments
-    tables_of = (given["statistics"], given["comparisons"])
-    return summary(*tables_of, "zero-shot", given["spec"]["judged"], given["qualification"])
+    given, judged = judged_study.inputs, judged_study.arguments["spec"]["judged"]
+    tables_of = (given.statistics, given.comparisons)
+    return summary(*tables_of, "zero-shot", judged, given.qualification)
 
 
 def test_what_judges_rate_comes_first_with_a_mark_where_they_are_not_believed(judged_text):
@@ -80,8 +80,7 @@ def test_refused_means_and_doubts_are_explained_below(judged_text):
 
 
 def test_no_star_is_by_a_judge_that_is_not_believed(judged_study, judged_text):
-    given = judged_study.arguments
-    rows = read_differences(given["comparisons"], "zero-shot")["all"]
+    rows = read_differences(judged_study.inputs.comparisons, "zero-shot")["all"]
     believed = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
     told = sum(distinguishable(rows[arm][m]) for arm in rows for m in (*believed, *MAIN))
     doubted = [m for m in rows["chat"] if ":" in m and m not in believed]
@@ -90,11 +89,12 @@ def test_no_star_is_by_a_judge_that_is_not_believed(judged_study, judged_text):
 
 
 def test_an_arm_without_rows_has_dashes(judged_study, tmp_path):
-    given, path = judged_study.arguments, tmp_path / "s.parquet"
-    rows = tables.rows("statistics", given["statistics"])
+    given, path = judged_study.inputs, tmp_path / "s.parquet"
+    judged = judged_study.arguments["spec"]["judged"]
+    rows = tables.rows("statistics", given.statistics)
     kept = [row for row in rows if (row["arm"], row["metric"]) != ("chat", "gpt:clarity")]
     tables.write("statistics", path, kept, {})
-    text = summary(path, given["comparisons"], "zero-shot", given["spec"]["judged"])
+    text = summary(path, given.comparisons, "zero-shot", judged, None)
     chat = next(line for line in text.splitlines() if line.startswith("chat"))
     assert " –  " in chat
 
@@ -125,8 +125,8 @@ def test_every_pair_has_a_line(tmp_path):
 
 
 def test_scenarios_are_marked_where_the_page_remarks(study):
-    path = study.arguments["scenarios"]
-    text = scenario_summary(path)
+    path = study.inputs.scenarios
+    text = scenario_summary(path, [], None)
     assert max(map(len, text.splitlines())) <= WIDTH
     attack, rest = text.split("Scenario red-team")
     assert attack.startswith("Scenario attack\narm ")
@@ -143,7 +143,7 @@ def test_scenarios_are_marked_where_the_page_remarks(study):
 
 
 def test_a_study_is_told_in_the_page_s_sentences(study):
-    text = study_summary(study.arguments["discrimination"])
+    text = study_summary(study.inputs.discrimination)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.startswith("Study own-answers, answers of zero-shot\nfree (unguided) is right")
     assert "led (guided) against free: " in text

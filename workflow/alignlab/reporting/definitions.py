@@ -11,7 +11,7 @@ from typing import Any
 from alignlab.metrics.definitions import METRICS, Metric
 
 
-def definitions(judged: Sequence[Mapping[str, Any]] = ()) -> dict[str, Metric]:
+def definitions(judged: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
     """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`.
 
     Args:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alignlab import tables
 from alignlab.reporting import duels, judge_checks, judged_figures, page, scenario_cells
 from alignlab.reporting import figures as drawing
+from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.judged import doubt, doubts
 from alignlab.reporting.results import Grid, Results, finite
 from alignlab.reporting.scenarios import Measure, Scenario
@@ -51,27 +52,23 @@ class ShownJudge:
 
 
 def read(
-    results: Results,
-    figures: Path,
-    qualification: Path | None,
-    winrates: Path | None,
-    about: Mapping[str, Mapping[str, Any]],
+    spec: Mapping[str, Any], results: Results, inputs: Inputs, figures: Path
 ) -> list[ShownJudge]:
-    """Every judge, in order of display; arguments as in `build_report`, `about` its `judges`.
+    """Every judge, in order of display; arguments as in `build_report`.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    matrices = duels.read(winrates) if winrates else []
-    rows = map(finite, tables.rows("qualification", qualification)) if qualification else ()
-    checked = list(rows)
+    matrices = duels.read(inputs.winrates) if inputs.winrates else []
+    tried = inputs.qualification
+    checked = list(map(finite, tables.rows("qualification", tried))) if tried else []
     judges = (
         *(aspect.judge for aspect in results.aspects.values()),
         *(matrix.judge for matrix in matrices),
         *(row["judge"] for row in checked),
     )
     return [
-        _shown(results, name, figures, matrices, checked, about.get(name, {}))
+        _shown(results, name, figures, matrices, checked, spec["judges"][name])
         for name in dict.fromkeys(judges)
     ]
 
@@ -120,14 +117,13 @@ def _shown(
     aspects = [aspect for aspect in results.aspects.values() if aspect.judge == judge]
     own = [matrix for matrix in matrices if matrix.judge == judge]
     labels = {aspect.aspect: aspect.label for aspect in aspects}
-    own_arms = (*(aspect.own_arms for aspect in aspects), about.get("judged_self", ()))
     # Duels may be about aspects that no rubric rates alone.
     for name in (*(m.aspect for m in own), *(r["aspect"] for r in checked if r["judge"] == judge)):
         labels.setdefault(name, name.replace("-", " ").capitalize())
     return ShownJudge(
         name=judge,
-        model=aspects[0].model if aspects else about.get("model", ""),
-        own_arms=list(dict.fromkeys(arm for arms in own_arms for arm in arms)),
+        model=aspects[0].model if aspects else about["model"],
+        own_arms=about["judged_self"],
         measures=scored.measures,
         views=scenario_cells.views(scored),
         doubts=doubts(aspects, {aspect.metric: aspect.label for aspect in aspects}),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alignlab import tables
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import learning_figures, page, scenario_cells, scenarios, studies
+from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.results import Results, finite
 
 if TYPE_CHECKING:
@@ -71,30 +72,23 @@ class Learning:
     training: list[Training]
 
 
-def read(
-    spec: Mapping[str, Any],
-    results: Results,
-    figures: Path,
-    scenario_table: Path | None,
-    study_table: Path | None,
-    trainset_table: Path | None,
-    training: Mapping[str, Path] | None,
-) -> Learning:
+def read(spec: Mapping[str, Any], results: Results, inputs: Inputs, figures: Path) -> Learning:
     """Read the tables that there are, and draw their figures; arguments as in `build_report`.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    made = scenarios.read(scenario_table, results.about, results.aspects) if scenario_table else []
-    studied = studies.read(study_table) if study_table else []
+    asked = inputs.scenarios
+    made = scenarios.read(asked, results.about, results.aspects) if asked else []
+    studied = studies.read(inputs.discrimination) if inputs.discrimination else []
     drawn = drawing.save(learning_figures.draw(made, studied), figures)
     inlined = {name: page.inline(path, name) for name, path in drawn.items()}
-    titles = {entry["name"]: entry["title"] for entry in spec.get("scenarios") or ()}
+    titles = {entry["name"]: entry["title"] for entry in spec["scenarios"]}
     return Learning(
         scenarios=[
             ShownScenario(
                 name=each.name,
-                title=titles.get(each.name, each.name),
+                title=titles[each.name],
                 measures=each.measures,
                 views=scenario_cells.views(each),
                 said=[(m.label, scenarios.sentences(m)) for m in each.measures],
@@ -106,10 +100,8 @@ def read(
             ShownStudy(s.name, s.arm, s.rows, studies.reading(s), inlined[f"study-{s.name}"])
             for s in studied
         ],
-        trainsets=_trainsets(trainset_table) if trainset_table else {},
-        training=[_training(entry, training[entry["name"]]) for entry in spec["tuned"]]
-        if training
-        else [],
+        trainsets=_trainsets(inputs.trainsets) if inputs.trainsets else {},
+        training=[_training(entry, inputs.training[entry["name"]]) for entry in spec["tuned"]],
     )
 
 

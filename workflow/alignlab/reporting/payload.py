@@ -174,8 +174,8 @@ def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
 
 def _answer(results: Results, arm: str, row: Row) -> Row:
     place = row["prompt_id"], row["turn"]
-    values = results.measured.get(arm, {}).get(place, {})
-    said = results.judgements.get(arm, {}).get((*place, row["sample"]), {})
+    values = results.measured[arm].get(place, {})
+    said = results.judgements[arm].get((*place, row["sample"]), {})
     return {
         "turn": row["turn"],
         "text": row["text"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics.definitions import Metric
 from alignlab.reporting.definitions import definitions
+from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.judged import Answer, Aspect, read_aspects, read_judgements
 from alignlab.tables import Row
 
@@ -88,39 +89,27 @@ class Results:
         return [row for rows in self.answers[arm].values() for row in rows]
 
 
-def read(
-    spec: Mapping[str, Any],
-    statistics: Path,
-    comparisons: Path,
-    responses: Mapping[str, Path],
-    metrics: Mapping[str, Path],
-    prompts: Iterable[Path],
-    qualification: Path | None = None,
-    judgements: Mapping[str, Sequence[Path]] | None = None,
-) -> Results:
-    """Read every table of an experiment; arguments as in `build_report`.
+def read(spec: Mapping[str, Any], inputs: Inputs) -> Results:
+    """Read the tables that several parts of the page show; `spec` as in `build_report`.
 
     Raises:
-        AlignlabError: a table is missing or damaged, or an arm of the spec has no responses.
+        AlignlabError: a table is missing or damaged.
     """
-    names = [arm["name"] for arm in spec["arms"]]
-    if absent := [name for name in names if name not in responses]:
-        raise AlignlabError(f"report of {spec['experiment']}: no responses for {', '.join(absent)}")
-    judged = spec.get("judged") or ()
-    about, aspects = definitions(judged), read_aspects(judged, qualification)
-    estimates = read_estimates(statistics)
+    judged = spec["judged"]
+    about, aspects = definitions(judged), read_aspects(judged, inputs.qualification)
+    estimates = read_estimates(inputs.statistics)
     return Results(
         arms=list(spec["arms"]),
         baseline=spec["baseline"],
         about=about,
         aspects=aspects,
         metrics=present(estimates["all", "all"], about, aspects),
-        prompts=[row for path in prompts for row in tables.rows("prompts", path)],
+        prompts=[row for path in inputs.prompts for row in tables.rows("prompts", path)],
         estimates=estimates,
-        differences=read_differences(comparisons, spec["baseline"]),
-        answers={name: _read_answers(responses[name]) for name in names},
-        measured={name: _read_measured(metrics[name]) for name in names if name in metrics},
-        judgements={arm: read_judgements(paths) for arm, paths in (judgements or {}).items()},
+        differences=read_differences(inputs.comparisons, spec["baseline"]),
+        answers={arm: _read_answers(path) for arm, path in inputs.responses.items()},
+        measured={arm: _read_measured(path) for arm, path in inputs.metrics.items()},
+        judgements={arm: read_judgements(paths) for arm, paths in inputs.judgements.items()},
     )
 
 

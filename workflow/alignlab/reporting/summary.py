@@ -35,8 +35,8 @@ def summary(
     statistics: Path,
     comparisons: Path,
     baseline: str,
-    judged: Sequence[Mapping[str, Any]] = (),
-    qualification: Path | None = None,
+    judged: Sequence[Mapping[str, Any]],
+    qualification: Path | None,
 ) -> str:
     """Means with 95% intervals over all prompts, starred where an arm differs from the baseline.
 
@@ -106,7 +106,7 @@ def shift_summary(statistics: Path) -> str:
 
 
 def scenario_summary(
-    path: Path, judged: Sequence[Mapping[str, Any]] = (), qualification: Path | None = None
+    path: Path, judged: Sequence[Mapping[str, Any]], qualification: Path | None
 ) -> str:
     """Every scenario's means, marked where an arm differs from those it is compared with.
 
