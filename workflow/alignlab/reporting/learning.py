@@ -1,6 +1,6 @@
 """What the page says of Learning from Mistakes: scenarios, the study, training sets, training.
 
-snakemake --cores 2 results/lfm-demo/report/index.html
+snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
 """
 
 from __future__ import annotations

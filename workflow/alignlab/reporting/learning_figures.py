@@ -1,6 +1,6 @@
 """Figures of Learning from Mistakes: forest plots of scenarios, wins and losses of analyses.
 
-snakemake --cores 2 results/lfm-demo/report/index.html     # writes figures/arms/*.svg
+snakemake --cores 2 --config experiment=lfm-demo     # writes figures/arms/*.svg
 """
 
 from __future__ import annotations

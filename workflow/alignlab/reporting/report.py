@@ -115,5 +115,5 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
     return [
         ("Arms", f"{len(results.arms)}", f"against {results.baseline}"),
         ("Prompts", f"{len(results.prompts):,}", split),
-        ("Answers", f"{answers:,}", "one for each arm, prompt and turn"),
+        ("Answers", f"{answers:,}", "one for each arm, prompt, turn and sample"),
     ]

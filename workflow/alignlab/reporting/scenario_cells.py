@@ -1,6 +1,6 @@
 """Cells of a scenario's tables: text, tooltip, and where the interval lies in its column's scale.
 
-snakemake --cores 2 results/lfm-demo/report/index.html
+snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
 """
 
 from __future__ import annotations

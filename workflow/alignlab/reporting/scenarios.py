@@ -1,6 +1,6 @@
 """Scenario tables as the page shows them: means, differences by prompt, and what they say in words.
 
-    snakemake --cores 2 results/lfm-demo/report/index.html
+    snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
 
 A difference is stated under the leaderboard's rule (`headlines.distinguishable`).
 """

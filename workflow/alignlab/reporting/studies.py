@@ -1,6 +1,6 @@
 """The study of discrimination against generation, as the page and the terminal show it.
 
-snakemake --cores 2 results/lfm-demo/report/index.html
+snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
 """
 
 from __future__ import annotations
