@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from tokenizers import Tokenizer
 
 from alignlab import tables
@@ -94,11 +95,10 @@ def _commit() -> str:
 
 
 def _hardware() -> dict[str, Any]:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": processor(),
         "cores": os.cpu_count(),
-        "memory_gb": round(pages / 2**30, 1),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpu_name(),
     }
 
