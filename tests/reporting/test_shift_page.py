@@ -10,7 +10,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.reporting import shift_payload
 from alignlab.reporting.shift_page import build_shift_page
-from alignlab.reporting.shift_summary import comparisons, slices
+from alignlab.reporting.shift_tables import comparisons, slices
 
 PAIR = {"name": PAIRS[0][0], "template": PAIRS[0][1]}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.errors import AlignlabError
-from alignlab.reporting import page, shift_summary
+from alignlab.reporting import page, shift_tables
 from alignlab.reporting.payload import embed
 from alignlab.reporting.shift_payload import Written, write_pair, write_prompts
 from alignlab.tables import building, replacing, rows
@@ -89,7 +89,7 @@ def build_shift_page(
     with building(data, signed=False) as folder:
         files = write_prompts(folder, asked)
         for place, pair in enumerate(spec["pairs"]):
-            listed = shift_summary.shifted_tokens(tables, pair)
+            listed = shift_tables.shifted_tokens(tables, pair)
             written = write_pair(
                 folder,
                 name=str(place),
@@ -109,9 +109,9 @@ def _render(
 ) -> str:
     context = {
         "spec": spec,
-        "columns": shift_summary.COLUMNS,
-        "summaries": [(pair, shift_summary.slices(tables, pair)) for pair in spec["pairs"]],
-        "comparisons": shift_summary.comparisons(tables),
+        "columns": shift_tables.COLUMNS,
+        "summaries": [(pair, shift_tables.slices(tables, pair)) for pair in spec["pairs"]],
+        "comparisons": shift_tables.comparisons(tables),
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in figures.items()],
         "data": embed(content),
     }
@@ -127,6 +127,6 @@ def _pair(
         "baseModel": pair["base_model"],
         "answers": written.answers,
         "textFiles": written.texts,
-        "categories": shift_summary.categories(tables, pair),
+        "categories": shift_tables.categories(tables, pair),
         "tokens": [token | {"answers": written.shifted_in[token["token_id"]]} for token in listed],
     }
