@@ -80,7 +80,6 @@ def test_a_vocabulary_too_small_for_the_tokenizer_is_refused(repository, tmp_pat
 def test_the_note_says_what_the_folder_was_made_from(tiny):
     note = json.loads((tiny / "alignlab.json").read_text())
     assert note["spec"]["id"] == "tiny"
-    assert set(note["sha256"]) == {"model.safetensors"}
     assert note["versions"]["transformers"]
 
 

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alignlab import checksums
+
 T = TypeVar("T")
 
 PACKAGE = Path(__file__).parents[1]
@@ -97,14 +99,9 @@ def file_digest(path: Path) -> str:
         return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
     state = path.stat()
     if state.st_size <= LARGE:
-        return _sha256(path)
+        return checksums.sha256(path)
     known = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
-    return _remembered(known, lambda: _sha256(path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _remembered(known, lambda: checksums.sha256(path))
 
 
 def _file(module: str) -> Path | None:

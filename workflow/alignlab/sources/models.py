@@ -8,7 +8,6 @@ models keep their own precision. `alignlab.json` says what the folder was made f
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ def fetch_model(spec: dict[str, Any], output: Path) -> None:
             _materialise(spec, folder)
             if spec.get("chat_template"):
                 (folder / "chat_template.jinja").write_text(spec["chat_template"], encoding="utf-8")
-            _sign(spec, folder)
+            _finish(spec, folder)
     except AlignlabError as error:
         raise AlignlabError(f"model {spec['id']}: {error}") from error
     except SafetensorError as error:  # of a write: damaged weights are told apart where read
@@ -88,13 +87,10 @@ def _gguf(found: Path) -> Path | None:
     return candidates[0]
 
 
-def _sign(spec: dict[str, Any], folder: Path) -> None:
+def _finish(spec: dict[str, Any], folder: Path) -> None:
     """Write `alignlab.json`, and give the weights the permissions of every other file."""
     mode = (folder / "config.json").stat().st_mode
-    checksums = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in folder.glob("*.safetensors"):
         path.chmod(mode)  # safetensors writes 0600, which a shared store cannot use
-        with path.open("rb") as file:
-            checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    note = {"spec": spec, "sha256": checksums, "versions": tables.versions()}
+    note = {"spec": spec, "versions": tables.versions()}
     (folder / "alignlab.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
