@@ -65,7 +65,6 @@ def spec(**changes):
     return {
         "pair": "a-vs-b",
         "template": "own",
-        "retokenise": False,
         "base": {"arm": "zero-shot", "model": "b", "method": ZERO_SHOT},
         "aligned": {"arm": "chat", "model": "a"},
         "engine": {"name": "transformers", "dtype": "float32"},
@@ -127,7 +126,7 @@ def answer(tokenizer):
 def scored(tmp_path, prompts, answer):
     """Score rows under two folders; rows of the token_shift table."""
 
-    def run(base, aligned, rows=None, together=True, **changes):
+    def run(base, aligned, /, rows=None, together=True, **changes):
         rows = [answer(i, n) for i, n in enumerate(LENGTHS)] if rows is None else rows
         responses, output = tmp_path / "responses.parquet", tmp_path / "shift.parquet"
         tables.write("responses", responses, rows, {})

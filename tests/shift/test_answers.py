@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from asked import ZERO_SHOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab import tables
@@ -22,16 +23,22 @@ def test_what_cannot_be_scored_is_counted(tmp_path, scored, answer, model_folder
     assert not (tmp_path / "shift.parquet").exists()
 
 
-def test_published_answers_are_tokenised_only_if_asked(tmp_path, scored, answer, model_folder):
+def test_a_turn_after_one_without_an_answer_was_never_asked(tmp_path, scored, answer, model_folder):
+    never = answer(1, 0, finish_reason="error", prompt_ids=[])
+    scored(model_folder("tied", 0), model_folder("tied", 1), [answer(0, 5), never])
+    assert tables.counts_of(tmp_path / "shift.parquet")["scored"] == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"template": "shared"}, {"aligned": {"arm": "chat", "model": "a", "method": ZERO_SHOT}}],
+)
+def test_published_answers_are_tokenised(tmp_path, scored, answer, model_folder, asked):
     pair = model_folder("tied", 0), model_folder("tied", 1)
     text = "It depends, of course."
     unknown = {"finish_reason": "unknown", "token_ids": [], "prompt_ids": [], "num_tokens": None}
     rows = [answer(0, 0, raw_text=text, text=text, **unknown)]
-    with pytest.raises(AlignlabError, match="1 answers of chat have no token ids"):
-        scored(*pair, rows)
-    with pytest.raises(AlignlabError, match="give the published arm a `method`"):
-        scored(*pair, rows, retokenise=True)
-    found = scored(*pair, rows, retokenise=True, template="shared")
+    found = scored(*pair, rows, **asked)
     assert "".join(row["token"] for row in found) == text
     counts = tables.counts_of(tmp_path / "shift.parquet")
     assert counts == {"answers": 1, "scored": 1, "retokenised": 1}
@@ -100,7 +107,7 @@ def test_the_end_token_of_a_published_text_is_its_end(scored, answer, model_fold
     text = f"It depends.{tokenizer.eos_token}"
     unknown = {"finish_reason": "unknown", "token_ids": [], "prompt_ids": [], "num_tokens": None}
     rows = [answer(0, 0, raw_text=text, text=text, **unknown)]
-    found = scored(*pair, rows, retokenise=True, template="shared")
+    found = scored(*pair, rows, template="shared")
     assert [r["is_eos"] for r in found] == [False] * (len(found) - 1) + [True]
 
 

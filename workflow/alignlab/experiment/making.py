@@ -147,7 +147,7 @@ def shift(plan: Plan, pair: Pair) -> Artefact:
             loaded |= embedder(plan, method)
         parents |= {f"{side}_{role}": parent for role, parent in loaded.items()}
     spec["aligned"]["arm"] = pair.aligned
-    spec |= {"retokenise": is_published, "engine": dump(plan.experiment.engine, {"dtype"})}
+    spec["engine"] = dump(plan.experiment.engine, {"dtype"})
     return Artefact("shift", pair.name, coded(spec, *modules), parents)
 
 

@@ -3,7 +3,7 @@
     snakemake --cores 2 --until score_shift
 
 No text is tokenised again between generation and scoring. Published answers have text only; they
-are tokenised here if the pair allows it, and its table says so.
+are tokenised here, and the table says so.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Answers:
         """Check the vocabularies and count what must be tokenised.
 
         Raises:
-            AlignlabError: the models share no vocabulary, or the pair refuses published answers.
+            AlignlabError: the models share no vocabulary.
         """
         check_vocabularies(base, aligned)
         self.spec, self.responses, self.base, self.aligned = spec, responses, base, aligned
@@ -86,11 +86,6 @@ class Answers:
         self.total, self.retokenised = len(text_only), sum(text_only)
         self.empty: dict[str, None] = {}
         self.too_long: dict[str, None] = {}
-        if self.retokenised and not spec["retokenise"]:
-            raise AlignlabError(
-                f"pair {spec['pair']}: {self.retokenised} answers of {spec['aligned']['arm']} have "
-                "no token ids; `retokenise: true` lets them be tokenised from their text"
-            )
 
     def __iter__(self) -> Iterator[Answer]:
         """Answers in the order of the table; what cannot be scored is counted."""
@@ -138,10 +133,10 @@ class Answers:
         base = self.voices["base"].context(turns, earlier)
         if self.spec["template"] == "shared":
             aligned = base
-        elif row["prompt_ids"]:
-            aligned = row["prompt_ids"]
+        elif "aligned" in self.voices:
+            aligned = self.voices["aligned"].context(turns, earlier)
         else:
-            aligned = self._published_context(turns, earlier)
+            aligned = row["prompt_ids"]
         return Answer(number, row, Forced(base, ids), Forced(aligned, ids))
 
     def _ids(self, row: Row) -> list[int]:
@@ -159,15 +154,6 @@ class Answers:
         """Characters that the first so many ids of an answer decode to."""
         decode = self.aligned.tokenizer.decode
         return lambda count: len(decode(row["token_ids"][:count], skip_special_tokens=True))
-
-    def _published_context(self, turns: list[str], earlier: list[str]) -> list[int]:
-        if "aligned" not in self.voices:
-            arm = self.spec["aligned"]["arm"]
-            raise AlignlabError(
-                f"pair {self.spec['pair']}: how {arm} was asked is unknown; "
-                "give the published arm a `method`, or use `template: shared`"
-            )
-        return self.voices["aligned"].context(turns, earlier)
 
     def _check_ids(self, row: Row) -> None:
         """The ids must be this tokenizer's: they decode to the text that was stored with them."""

@@ -42,7 +42,7 @@ def score_shift(
     """Score every answer of a responses table under two models.
 
     Args:
-        spec: the pair's semantic slice: pair, template, retokenise, base, aligned, engine, digest.
+        spec: the pair's semantic slice: pair, template, base, aligned, engine, digest.
         responses: answers of the aligned model.
         prompts: prompts tables, for the base model's own prompt; answers to others are left out.
         base: the base model.
