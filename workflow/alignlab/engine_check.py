@@ -1,6 +1,6 @@
 """Does vLLM compute what transformers computes? The same prompts through both, token by token.
 
-    snakemake --cores 2 --until check_engine
+    snakemake --cores 2 --config experiment=urial-paper --until check_engine
 
 vLLM answers greedily and says how probable it found each of its tokens; transformers is forced
 along the same tokens and says the same, and then answers by itself. Equal log-probabilities mean

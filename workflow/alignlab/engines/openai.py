@@ -1,6 +1,6 @@
 """A model behind an endpoint that speaks OpenAI's protocol, as the respondent of an arm.
 
-    snakemake --cores 2 --until gather_responses
+    snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
 
 Every reply is stored as it arrives, so a re-run asks only for what is missing. Token ids are not
 known. A refusal is an answer where it has a text; a call that failed is none.

@@ -1,6 +1,6 @@
 """Replies of an endpoint, kept in a file the moment they arrive, so that none is paid for twice.
 
-    snakemake --cores 2 --until judge_responses      # a re-run asks only for what is missing
+    snakemake --cores 2 --config experiment=urial-paper    # a re-run asks only for what is missing
 
 The file is JSON lines, only ever appended to, by one process at a time. One line says that a
 request is about to be sent and what it may use, a later one what came of it. So what a killed

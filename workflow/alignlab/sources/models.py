@@ -1,6 +1,6 @@
 """Materialises a catalog model as one verified folder of the store.
 
-    snakemake --cores 2 fetch_model          # or, in Python: fetch_model(spec, output)
+    snakemake --cores 2 --until fetch_model          # or, in Python: fetch_model(spec, output)
 
 Language models become bf16 safetensors with config, generation config and tokenizer; embedding
 models keep their own precision. `alignlab.json` says what the folder was made from.

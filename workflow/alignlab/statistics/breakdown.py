@@ -1,6 +1,6 @@
 """Means by tag, source, category and turn: where an arm is good, and where it is not.
 
-    snakemake results/demo/tables/breakdown.parquet
+    snakemake --cores 2 results/demo/tables/breakdown.parquet
 
 Groups are small and many, so they are for looking and not for testing; just-eval's tasks and topics
 (URIAL, arXiv 2312.01552 §4.1) are tags. A prompt counts in the group of each of its tags.

@@ -1,6 +1,6 @@
 """What judges are worth: whether they tell spoilt answers from real ones, and what else moves them.
 
-    snakemake results/demo/tables/qualification.parquet
+    snakemake --cores 2 results/demo/tables/qualification.parquet
 
 A judge is tried on controls made of the experiment's own answers. Each is a question with a known
 answer, so a judge that fails one may not be believed on the aspect, whatever it says elsewhere.

@@ -1,6 +1,6 @@
 """Scenarios: a few arms on a few measures, each arm compared with named others by prompt.
 
-    snakemake results/lfm-demo/tables/scenarios.parquet
+    snakemake --cores 2 --config experiment=lfm-demo -- results/lfm-demo/tables/scenarios.parquet
 
 The form of the tables of Learning from Mistakes (arXiv 2310.10477 §4): methods by measures, such as
 the rate of harmless answers to red-team prompts beside the refusals of harmless ones.

@@ -1,6 +1,6 @@
 """What the token_shift tables of an experiment say, pair by pair, with intervals over prompts.
 
-    snakemake results/demo/tables/shift_statistics.parquet
+    snakemake --cores 2 results/demo/tables/shift_statistics.parquet
 
 Classes are those of Lin et al. (2023, arXiv 2312.01552, §2.1). What they leave open is here both
 ways: with and without the token that ends an answer, which is nearly always shifted; pooled over

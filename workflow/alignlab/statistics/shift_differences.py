@@ -1,6 +1,6 @@
 """Two pairs that score the same answers, token by token the same tokens: what changes between them?
 
-    snakemake results/demo/tables/shift_comparisons.parquet
+    snakemake --cores 2 results/demo/tables/shift_comparisons.parquet
 
 The base model with a URIAL prompt against the base model without: how much of the shift does the
 in-context prompt remove? One template for both models against each its own: how much of it is the

@@ -1,6 +1,6 @@
 """Means with intervals for every arm, every arm against the baseline by prompt, and scenarios.
 
-snakemake results/demo/tables/statistics.parquet results/demo/tables/comparisons.parquet
+snakemake --cores 2 results/demo/tables/{statistics,comparisons}.parquet
 """
 
 from __future__ import annotations
