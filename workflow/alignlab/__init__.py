@@ -5,7 +5,8 @@
     snakemake --cores 2 --config experiment=smoke
 
 Rooms, in the order the data walks through them: experiment, sources, prompting, engines, generate,
-metrics, statistics, reporting, tracking; `tables` holds every Parquet schema.
+mistakes, tuning, metrics, shift, judging, statistics, reporting, tracking; `schemas` has the
+columns of every table.
 """
 
 __version__ = "0.1.0"

@@ -23,7 +23,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "prompts": (INT, "Prompts with a token that counts"),
         "tokens": (INT, "Tokens that count"),
         "value": (FLOAT, "In the metric's unit"),
-        "ci_low": (FLOAT, "95% interval over prompts (Wilson)"),
+        "ci_low": (FLOAT, "95% interval over prompts: bootstrap; Wilson's of shares of 0 or 1"),
         "ci_high": (FLOAT, "The same"),
     },
     "shift_comparisons": {

@@ -1,4 +1,4 @@
-"""The only code that reads or writes a table; `alignlab.schemas` says what each holds.
+"""The only code that writes a table, and reads it checked; `alignlab.schemas` has the columns.
 
     python -m alignlab.tables results/store/responses/<arm>-<digest>.parquet     # what is in it
 
@@ -256,7 +256,7 @@ def versions_of(path: str | Path) -> dict[str, str]:
 
 
 def counts_of(path: str | Path) -> dict[str, int]:
-    """How many answers a token_shift table is about, and how many it could score."""
+    """What the maker of a table counted: answers of a token_shift one, kinds of a trainset."""
     return _note(path, "alignlab.counts")
 
 

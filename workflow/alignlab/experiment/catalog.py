@@ -1,6 +1,6 @@
-"""Catalog entries: the models and datasets that experiments name. `alignlab check` validates them.
+"""Catalog entries: what experiments may name. `alignlab check` validates them.
 
-Files: `config/catalog/models.yaml` and `config/catalog/datasets.yaml`; keys in `config/README.md`.
+Files: `config/catalog/{models,datasets,published,judges}.yaml`; keys in `config/README.md`.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1)
 
 
 def needs(plan: Plan, artefact: Artefact, attempt: int = 1) -> Need:
-    """What the job needs that makes responses, shift, adapters, judgements or preferences.
+    """What a job needs that runs a model; `SIZED` lists what such jobs make.
 
     The fake engine, models behind an endpoint and judges that are no local model need no GPU.
     """
@@ -110,11 +110,11 @@ def _responses(plan: Plan, artefact: Artefact, attempt: int) -> Need:
 
 
 def _engine_check(plan: Plan, artefact: Artefact, attempt: int) -> Need:
-    """One engine after the other holds the model."""
+    """One engine after the other holds the model, on one GPU."""
     entry = plan.catalog.models[plan.base_of(artefact.slice["model"])]
     dtype = artefact.slice["engine"]["dtype"]
     held = _cache(entry, dtype, plan.experiment.runtime.batch_size * PROMPT_TOKENS)
-    return need([_weights(entry, dtype)], held, entry.gpus, attempt)
+    return need([_weights(entry, dtype)], held, attempt=attempt)
 
 
 def _shift(plan: Plan, artefact: Artefact, attempt: int) -> Need:

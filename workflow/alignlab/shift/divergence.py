@@ -29,7 +29,7 @@ class Shift:
     """Statistics of tokens, each [rows]; the top ten [rows, TOP], likeliest first.
 
     Nats everywhere. `base_rank` is 1 + the number of ids with a strictly greater base logit, and
-    `tied` says that another id has the same (DESIGN: rank rule).
+    `tied` says that another id has the same.
     """
 
     base_rank: Tensor
