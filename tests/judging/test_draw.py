@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import prompt, write
 
-from alignlab.judging.draw import drawn_prompts, lot
+from alignlab.judging.draw import drawn_prompts
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,3 @@ def test_another_seed_draws_others_in_the_order_of_the_table(prompts):
     everything = list(drawn_prompts([prompts], None, 0))
     assert ones == [name for name in everything if name in ones]
     assert len(everything) == 30
-
-
-def test_lots_depend_on_everything_they_are_drawn_for():
-    assert len({lot(seed, name, at) for seed in (0, 1) for name in "ab" for at in (0, 1)}) == 8

@@ -8,7 +8,6 @@ put aside at once, keyed by the arm's digest; a job that was killed asks only fo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections import Counter
@@ -29,6 +28,7 @@ from alignlab.engines.base import Answer, Question, Respondent
 from alignlab.engines.respondent import LocalRespondent
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
+from alignlab.lots import lot
 from alignlab.progress import progress
 from alignlab.prompting.build import build_prompter
 from alignlab.tables import Row
@@ -210,7 +210,7 @@ class Job:
         seed = None
         if self.decoding.temperature:
             origin = (self.spec["seed"], self.spec["arm"], talk.prompt["prompt_id"], turn)
-            seed = derived_seed(*origin, talk.sample)
+            seed = lot(*origin, talk.sample) >> 1  # the table's integers have a sign
         turns = talk.prompt["turns"][: turn + 1]
         question = Question(turns, tuple(talk.answers), talk.sample, seed)
         if not self.announced:
@@ -265,9 +265,3 @@ def _check_unique(prompts: list[Path]) -> None:
         if twice := sorted(seen.intersection(ids)):
             raise AlignlabError(f"{path}: prompt {twice[0]!r} is in two prompt sets")
         seen.update(ids)
-
-
-def derived_seed(*origin: int | str) -> int:
-    """A 63-bit seed from what the answer belongs to, the same on every machine."""
-    text = "/".join(str(part) for part in origin)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

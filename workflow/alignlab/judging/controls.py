@@ -16,7 +16,8 @@ from typing import Any
 
 from alignlab import tables
 from alignlab.errors import AlignlabError
-from alignlab.judging.draw import drawn_prompts, lot
+from alignlab.judging.draw import drawn_prompts
+from alignlab.lots import lot
 from alignlab.tables import Row
 from alignlab.templates import fill
 

@@ -5,12 +5,12 @@ Used by `alignlab.judging.judge`, `compare` and `controls`.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from alignlab import tables
+from alignlab.lots import lot
 from alignlab.tables import Row
 
 
@@ -26,9 +26,3 @@ def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[st
         for prompt_id in sorted(ids, key=lambda each: lot(seed, "draw", each))[:take]
     }
     return {row["prompt_id"]: row for row in rows if row["prompt_id"] in taken}
-
-
-def lot(*origin: int | str) -> int:
-    """A number that looks random and is the same on every machine."""
-    text = "/".join(map(str, origin))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

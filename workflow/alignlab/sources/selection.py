@@ -2,23 +2,22 @@
 
     prompts: [{dataset: mt-bench, where: {tags: [writing, math]}, take: 4, per: tags, sample: 0}]
 
-Python's hash seed, the platform and library versions play no part.
+A sample is drawn by `alignlab.lots`.
 """
 
 from __future__ import annotations
 
-import hashlib
-
 from alignlab.errors import AlignlabError
 from alignlab.experiment.selection import PromptSet
+from alignlab.lots import lot
 from alignlab.tables import Row
 
 
 def select(rows: list[Row], chosen: PromptSet) -> list[Row]:
     """Rows of the prompts table that `chosen` keeps, in their order, turns truncated.
 
-    A sample takes the rows whose hash with the seed is smallest: it does not depend on the order
-    of the file, and a larger `take` contains a smaller one.
+    A sample takes the rows with the smallest lots: it does not depend on the order of the file, and
+    a larger `take` contains a smaller one.
 
     Raises:
         AlignlabError: an id or value that no row has, or more rows asked for than there are.
@@ -62,15 +61,15 @@ def _take(rows: list[Row], chosen: PromptSet) -> list[Row]:
         # A row without tags is in a group of its own name, the empty one.
         group = next(iter(_values(row, chosen.per)), "") if chosen.per else ""
         groups.setdefault(group, []).append(row)
-    taken = set()
+    taken, seed = set(), chosen.sample
     for group, members in groups.items():
         if len(members) < (chosen.take or 0):
             among = f" with {chosen.per} {group!r}" if chosen.per else ""
             raise AlignlabError(
                 f"selection.take: {chosen.take} rows asked for, there are {len(members)}{among}"
             )
-        if chosen.sample is not None:
-            members = sorted(members, key=lambda row: _lot(chosen.sample, row["prompt_id"]))
+        if seed is not None:
+            members = sorted(members, key=lambda row: lot(seed, row["prompt_id"]))
         taken |= {row["prompt_id"] for row in members[: chosen.take]}
     return [row for row in rows if row["prompt_id"] in taken]
 
@@ -78,7 +77,3 @@ def _take(rows: list[Row], chosen: PromptSet) -> list[Row]:
 def _values(row: Row, column: str) -> list[str]:
     value = row[column]
     return value if isinstance(value, list) else [value]
-
-
-def _lot(seed: int | None, prompt_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{prompt_id}".encode()).digest()
