@@ -79,13 +79,13 @@ class Judged:
         for record in found:
             # What a reply that was not parsed is about, only its question says.
             if record["parsed_result"] is None or self._says.keys() & record["parsed_result"]:
-                key = _normalised(record["input"]), _normalised(record["output_cand"])
+                key = records.normalised(record["input"]), records.normalised(record["output_cand"])
                 self._records[key].append(record)
         self._questions = {question for question, _ in self._records}
 
     def rows(self, answer: Row, question: str, spec: dict[str, Any]) -> Iterator[Row]:
         """A row for every aspect of an answer to a question."""
-        key = _normalised(question), _normalised(answer["text"])
+        key = records.normalised(question), records.normalised(answer["text"])
         fitting = self._records.get(key)
         for aspect, values in self._says.items():
             row = _row(answer, aspect, self.name, spec)
@@ -166,7 +166,3 @@ def _check(rows: Sequence[Row], published: int, who: str) -> None:
 
 def _values(aspect: Mapping[str, Any]) -> dict[str, float]:
     return dict(zip(aspect["says"], aspect["values"], strict=True))
-
-
-def _normalised(text: str) -> str:
-    return " ".join(text.split())

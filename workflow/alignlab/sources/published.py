@@ -62,7 +62,7 @@ def _answers(path: Path) -> dict[str, list[str]]:
             raise AlignlabError(
                 f"{path}: row {number}, counted from 0: `instruction` and `output` must be texts"
             )
-        answers[_normalised(record["instruction"])].append(output)
+        answers[records.normalised(record["instruction"])].append(output)
     return dict(answers)
 
 
@@ -71,7 +71,7 @@ def _responses(path: Path, answers: dict[str, list[str]], spec: dict[str, Any]) 
     asked: Counter[str] = Counter()
     rows = []
     for prompt in tables.rows("prompts", path):
-        question = _normalised(prompt["turns"][0])
+        question = records.normalised(prompt["turns"][0])
         found = answers.get(question, [])
         # Asked more often than published: the question has one more answer than none.
         raw = found[min(asked[question], len(found) - 1)] if found else None
@@ -98,7 +98,3 @@ def _response(prompt_id: str, raw: str | None, spec: dict[str, Any]) -> Row:
         "num_words": len(text.split()),
         "seed": None,
     }
-
-
-def _normalised(text: str) -> str:
-    return " ".join(text.split())

@@ -59,6 +59,11 @@ def require_columns(records: list[Record], names: Iterable[str], path: Path) -> 
             raise AlignlabError(f"{path}: no column {name!r}; there are {', '.join(there)}")
 
 
+def normalised(text: str) -> str:
+    """A text by which records of the same question find each other: line breaks are but spaces."""
+    return " ".join(text.split())
+
+
 def _text(path: Path) -> str:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
