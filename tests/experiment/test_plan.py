@@ -6,7 +6,7 @@ import yaml
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
-from alignlab.experiment.artefact import STORE, lineage
+from alignlab.experiment.artefact import STORE, aside_of, lineage
 from alignlab.experiment.garbage import unnamed
 from alignlab.experiment.load import load_study
 from alignlab.experiment.outputs import report_spec
@@ -257,7 +257,7 @@ def test_unnamed_lists_only_what_no_plan_names(plan, tmp_path, monkeypatch):
     named = [artefact.path for artefact in planned]
     monkeypatch.chdir(tmp_path)
     orphan = STORE / "responses" / "old-0123456789ab.parquet"
-    running = STORE / "aside" / planned.responses["chat-sampled"].key
+    running = aside_of(planned.responses["chat-sampled"].key)
     for path in [*named, orphan]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

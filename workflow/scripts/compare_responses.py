@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import aside_of
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job, optional
@@ -20,6 +20,6 @@ with job(snakemake, timed=True):
         Path(snakemake.output.preferences),
         replies=artefact.replies,
         note=artefact.note,
-        aside=STORE / "aside" / artefact.key,
+        aside=aside_of(artefact.key),
         batch_size=snakemake.resources.batch_size,
     )

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import aside_of, note_of
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
 from alignlab.generate import gather
@@ -18,7 +18,7 @@ with job(snakemake):
         spec,
         [Path(path) for path in snakemake.input.parts],
         Path(snakemake.output.responses),
-        aside=STORE / "aside" / key,
-        note=STORE / "replies" / f"{key}.json",
+        aside=aside_of(key),
+        note=note_of(key),
         attempt=snakemake.params.attempt,
     )

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from alignlab.engines.environments import hand_over, python_of
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import aside_of
 from alignlab.experiment.load import load_study
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import as_json, job
@@ -23,7 +23,7 @@ with job(snakemake, timed=True):
         "embedder": snakemake.input.embedder,
         "output": snakemake.output.responses,
         "part": [int(snakemake.wildcards.part), int(snakemake.wildcards.parts)],
-        "aside": str(STORE / "aside" / snakemake.wildcards.key),
+        "aside": str(aside_of(snakemake.wildcards.key)),
         "batch_size": snakemake.resources.batch_size,
         "job": as_json(snakemake),
     }

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.artefact import STORE
+from alignlab.experiment.artefact import aside_of
 from alignlab.jobs import job
 from alignlab.tuning.finetune import finetune
 
@@ -13,5 +13,5 @@ with job(snakemake, timed=True):
         Path(snakemake.input.model),
         Path(snakemake.input.trainset),
         Path(snakemake.output.adapter),
-        aside=STORE / "aside" / snakemake.wildcards.key,
+        aside=aside_of(snakemake.wildcards.key),
     )

@@ -59,13 +59,13 @@ class Artefact:
 
     @property
     def replies(self) -> Path:
-        """Every reply of an endpoint, by name alone: what was paid for outlives a digest."""
-        return STORE / "replies" / f"{self.stage}.{self.name}.jsonl"
+        """See `replies_of`."""
+        return replies_of(self.stage, self.name)
 
     @property
     def note(self) -> Path:
-        """How many rows an endpoint failed to fill; see `alignlab.engines.attempts`."""
-        return STORE / "replies" / f"{self.key}.json"
+        """See `note_of`."""
+        return note_of(self.key)
 
     @property
     def runtime(self) -> dict[str, Any]:
@@ -86,6 +86,21 @@ class Artefact:
         """The parents with a role: none, one or several."""
         found = self.parents.get(role, [])
         return [found] if isinstance(found, Artefact) else list(found)
+
+
+def replies_of(stage: str, name: str) -> Path:
+    """Every reply of an endpoint, by name alone: what was paid for outlives a digest."""
+    return STORE / "replies" / f"{stage}.{name}.jsonl"
+
+
+def note_of(key: str) -> Path:
+    """How many rows an endpoint failed to fill; see `alignlab.engines.attempts`."""
+    return STORE / "replies" / f"{key}.json"
+
+
+def aside_of(key: str) -> Path:
+    """What a job has finished of an artefact, from which one that is killed goes on."""
+    return STORE / "aside" / key
 
 
 def lineage(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.artefact import STORE, Artefact
+from alignlab.experiment.artefact import Artefact, replies_of
 from alignlab.experiment.decoding import Decoding
 from alignlab.experiment.endpoints import RUNTIME
 from alignlab.experiment.learning import Asked
@@ -76,8 +76,7 @@ def runtime(plan: Plan, name: str, asked: Asked) -> dict[str, Any]:
     endpoint = plan.endpoint_of(asked.model)
     if endpoint is None:
         return {}
-    # By name alone: what was paid for outlives the digest of the table that it fills.
-    replies = str(STORE / "replies" / f"responses.{name}.jsonl")
+    replies = str(replies_of("responses", name))
     told = endpoint.model_dump(mode="json", include=RUNTIME)
     return {"runtime": {**told, "max_usd": asked.max_usd, "replies": replies}}
 
