@@ -28,6 +28,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
         AlignlabError: a name is in neither, or is used as something that it is not; the message
             opens with the key.
     """
+    _names(experiment)
     for where, chosen in _prompt_sets(experiment):
         known(f"{where}.dataset", chosen.dataset, catalog.datasets)
     for where, model in _models(experiment):
@@ -48,6 +49,21 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
     _lessons(experiment)
     check_judges(experiment, catalog)
     _tables(experiment)
+
+
+def _names(experiment: Experiment) -> None:
+    """Entries that are found by name have names of their own; arms that are named are there."""
+    mistakes = (entry.name for entry in experiment.mistakes)
+    analyses = (entry.name for entry in experiment.analyses)
+    unique("arms, mistakes and analyses", [*experiment.arm_names, *mistakes, *analyses])
+    for kind in ("tuned", "pairs", "trainsets"):
+        unique(kind, [entry.name for entry in getattr(experiment, kind)])
+    known("baseline", experiment.baseline, experiment.arm_names, "the experiment's arms")
+    generated = [arm.name for arm in experiment.arms]
+    for index, pair in enumerate(experiment.pairs):
+        where = f"pairs.{index}"
+        known(f"{where}.aligned", pair.aligned, experiment.arm_names, "the experiment's arms")
+        known(f"{where}.base", pair.base, generated, "the arms that are generated here")
 
 
 def _prompt_sets(experiment: Experiment) -> Iterator[tuple[str, PromptSet]]:
@@ -126,9 +142,6 @@ def _lessons(experiment: Experiment) -> None:
     mistakes = [entry.name for entry in experiment.mistakes]
     analyses = {entry.name: entry for entry in experiment.analyses}
     generated = [arm.name for arm in experiment.arms]
-    every = [*experiment.arm_names, *mistakes, *analyses]
-    unique("arms, mistakes and analyses", every)
-    unique("trainsets", [entry.name for entry in experiment.trainsets])
     for index, analysis in enumerate(experiment.analyses):
         revises = analysis.ask == "revision"
         there = [n for n, a in analyses.items() if a.of in mistakes] if revises else mistakes

@@ -126,32 +126,14 @@ class Experiment(Strict):
         return (*(arm.name for arm in self.arms), *(p.name for p in self.published))
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> Experiment:
+    def _name_free_and_pairs_comparable(self) -> Experiment:
         if self.name in ("store", "logs", "benchmarks"):
             raise ValueError(f"name: {self.name} is a folder of results that is taken")
-        names = self.arm_names
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two arms are named {', '.join(twice)}: names must be unique")
-        if self.baseline not in names:
-            raise ValueError(f"baseline {self.baseline!r} is no arm; arms are {', '.join(names)}")
-        self._check_pairs()
-        return self
-
-    def _check_pairs(self) -> None:
-        generated = [arm.name for arm in self.arms]
-        for kind, entries in (("tuned models", self.tuned), ("pairs", self.pairs)):
-            given = [entry.name for entry in entries]
-            if twice := sorted({name for name in given if given.count(name) > 1}):
-                raise ValueError(f"two {kind} are named {', '.join(twice)}: names must be unique")
         for index, pair in enumerate(self.pairs):
-            for key, known in (("aligned", self.arm_names), ("base", generated)):
-                if (arm := getattr(pair, key)) not in known:
-                    raise ValueError(
-                        f"pairs.{index}.{key}: {arm!r} is not one of {', '.join(known)}"
-                    )
             self._check_published(f"pairs.{index}", pair)
         if self.pairs and self.engine.name == "fake":
             raise ValueError("pairs: the fake engine has no probabilities to compare")
+        return self
 
     def _check_published(self, where: str, pair: Pair) -> None:
         published = next((p for p in self.published if p.name == pair.aligned), None)
