@@ -46,6 +46,6 @@ rule all:
     default_target: True
     input:
         report=REPORT / "index.html",
-        shift=shift_page,
+        shift=SHIFT_PAGE,
         manifest=PLAN.folder / "manifest.json",
         wandb=PLAN.folder / "wandb.json",

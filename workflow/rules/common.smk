@@ -32,13 +32,6 @@ SHIFT_TABLES = [
     "shift_confidence",
     "shift_comparisons",
 ]
-FIGURES = [PLAN.folder / "figures" / "arms"]
-FIGURES += [PLAN.folder / "figures" / "shift"] if PLAN.experiment.pairs else []
-SCENARIO_TABLES = (
-    [TABLES / "scenarios.parquet", TABLES / "scenarios.csv"]
-    if PLAN.experiment.scenarios
-    else []
-)
 STUDIES = outputs.study_spec(PLAN)["studies"]
 STUDIED = [study["arm"] for study in STUDIES]
 STUDY_ANALYSES = [
@@ -46,18 +39,22 @@ STUDY_ANALYSES = [
     for study in STUDIES
     for analysis in study["analyses"]
 ]
-# Tables beyond statistics and comparisons: those of which the experiment has something.
-STUDY_TABLE = [TABLES / "discrimination.parquet"] if STUDIES else []
-TRAINSET_TABLE = [TABLES / "trainsets.parquet"] if PLAN.trainsets else []
-JUDGE_TABLES = (
-    [
-        TABLES / f"{name}.{form}"
-        for name in ("qualification", "winrates")
-        for form in ("parquet", "csv")
-    ]
-    if PLAN.experiment.judges
-    else []
-)
+
+
+def if_any(entries, path):
+    """What is made of some entries of the experiment; nothing if it has none."""
+    return [path] if entries else []
+
+
+SCENARIO_TABLE = if_any(PLAN.experiment.scenarios, TABLES / "scenarios.parquet")
+STUDY_TABLE = if_any(STUDIES, TABLES / "discrimination.parquet")
+TRAINSET_TABLE = if_any(PLAN.trainsets, TABLES / "trainsets.parquet")
+QUALIFICATION_TABLE = if_any(PLAN.experiment.judges, TABLES / "qualification.parquet")
+WINRATES_TABLE = if_any(PLAN.experiment.judges, TABLES / "winrates.parquet")
+SHIFT_TABLE = if_any(PLAN.experiment.pairs, TABLES / "shift_statistics.parquet")
+SHIFT_PAGE = if_any(PLAN.experiment.pairs, REPORT / "shift.html")
+ARM_FIGURES = PLAN.folder / "figures" / "arms"
+SHIFT_FIGURES = if_any(PLAN.experiment.pairs, PLAN.folder / "figures" / "shift")
 # Not `stored`: what an endpoint failed is asked again under the same name.
 JUDGED = [artefact for found in PLAN.judgements.values() for artefact in found]
 LOGS = RESULTS / "logs"
@@ -170,16 +167,6 @@ def check_before_tuning(wildcards):
     """The check for evaluation prompts; an adapter that is there was checked when it was made."""
     made = PLAN.find("adapters", wildcards.key).path.exists()
     return [] if made else [TABLES / "trainsets.parquet"]
-
-
-def shift_statistics(wildcards):
-    """The table of token-shift statistics; nothing if the experiment has no pairs."""
-    return [TABLES / "shift_statistics.parquet"] if PLAN.experiment.pairs else []
-
-
-def shift_page(wildcards):
-    """The token-shift page; nothing if the experiment has no pairs."""
-    return [REPORT / "shift.html"] if PLAN.experiment.pairs else []
 
 
 def attempt_due(wildcards):

@@ -133,7 +133,10 @@ if PLAN.experiment.judges:
             ],
             prompts=prompt_tables,
         output:
-            tables=JUDGE_TABLES,
+            qualification=TABLES / "qualification.parquet",
+            qualification_csv=TABLES / "qualification.csv",
+            winrates=TABLES / "winrates.parquet",
+            winrates_csv=TABLES / "winrates.csv",
         log:
             LOGS / "qualify_judges" / f"{PLAN.experiment.name}.log",
         benchmark:

@@ -43,7 +43,8 @@ rule summarise_metrics:
         comparisons_csv=TABLES / "comparisons.csv",
         breakdown=TABLES / "breakdown.parquet",
         breakdown_csv=TABLES / "breakdown.csv",
-        scenarios=SCENARIO_TABLES,
+        scenarios=SCENARIO_TABLE,
+        scenarios_csv=[table.with_suffix(".csv") for table in SCENARIO_TABLE],
     log:
         LOGS / "summarise_metrics" / f"{PLAN.experiment.name}.log",
     benchmark:

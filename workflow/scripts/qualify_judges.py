@@ -20,11 +20,11 @@ with job(snakemake):
         of["preferences"],
         of["judgements"],
         dict(zip(spec["arms"], map(Path, snakemake.input.responses), strict=True)),
-        Path(snakemake.output.tables[0]),
+        Path(snakemake.output.qualification),
     )
     winrates(
         spec,
         [path for paths in of["preferences"].values() for path in paths],
         [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.tables[2]),
+        Path(snakemake.output.winrates),
     )
