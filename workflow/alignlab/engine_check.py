@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
 from alignlab.jobs import optional
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import encoder, shared_prefix
+from alignlab.prompting.encode import begins_with, common_prefix, encoder, shared_prefix
 from alignlab.prompting.stopping import Stopping
 from alignlab.shift.model import Forced, ScoringModel, Weights
 from alignlab.tables import Row
@@ -134,7 +134,7 @@ def _compared(
 ) -> Row:
     ids: list[int] = theirs["token_ids"]
     logprobs = _forced(scorer, asked.prefix, Forced(prompt, ids))
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, ours, strict=False)))
+    same = len(common_prefix(ids, ours))
     parted = same < min(len(ids), len(ours))
     gap = (logprobs[same, ours[same]] - logprobs[same, ids[same]]).abs().item() if parted else None
     return {
@@ -151,8 +151,7 @@ def _compared(
 @torch.inference_mode()
 def _forced(scorer: ScoringModel, prefix: list[int], row: Forced) -> Tensor:
     """Log-probabilities of every id at every position of an answer, [tokens, vocabulary]."""
-    begins = len(row.context) > len(prefix) and row.context[: len(prefix)] == prefix
-    (hidden,) = scorer.states([[row]], prefix if begins else [])
+    (hidden,) = scorer.states([[row]], prefix if begins_with(row.context, prefix) else [])
     logits = torch.empty(len(row.answer), scorer.head.width, device=hidden.device)
     scorer.head.logits(hidden, logits)
     return logits.log_softmax(-1).cpu()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from alignlab.engines.prefix_attention import Prefix
 from alignlab.engines.transformers import TransformersEngine
-from alignlab.prompting.encode import common_prefix
+from alignlab.prompting.encode import common_context
 
 
 @dataclass(frozen=True)
@@ -85,16 +84,11 @@ class ScoringEngine(TransformersEngine):
 
 def common_beginning(groups: Sequence[Group]) -> list[int]:
     """What all questions begin with, but for a token of what each group has in common."""
-    return _shared([_stem(group) for group in groups])
+    return common_context(map(_stem, groups))
 
 
 def _stem(group: Group) -> list[int]:
-    return _shared([question.prompt_ids for question in group])
-
-
-def _shared(rows: list[list[int]]) -> list[int]:
-    """The longest common beginning that leaves each row a token to run."""
-    return reduce(common_prefix, rows)[: min(map(len, rows)) - 1]
+    return common_context(question.prompt_ids for question in group)
 
 
 def load(folder: Path, dtype: str, batch_size: int) -> ScoringEngine:

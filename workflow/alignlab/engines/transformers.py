@@ -26,6 +26,7 @@ from alignlab.engines.prefix_attention import NAME, Context, Prefix
 from alignlab.engines.skinny import turn_linears_round
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
+from alignlab.prompting.encode import begins_with
 from alignlab.prompting.stopping import Stopping
 
 # Other kinds keep what a token may see in a mask, which a shared prefix has no place for.
@@ -99,7 +100,7 @@ class TransformersEngine:
     ) -> Iterator[list[tuple[int, Completion]]]:
         """See `Engine.generate`."""
         shared = list(prefix)
-        fits = [_begins_with(request.prompt_ids, shared) for request in requests]
+        fits = [begins_with(request.prompt_ids, shared) for request in requests]
         for chosen, start in ((True, shared), (False, [])):
             indices = [i for i, fit in enumerate(fits) if fit == chosen]
             if not indices:
@@ -188,10 +189,6 @@ class TransformersEngine:
         """New tokens a row may have: what was asked for, as far as the context window goes."""
         room = [self.context_window - len(request.prompt_ids) for request in requests]
         return [min(decoding.max_new_tokens, tokens) for tokens in room]
-
-
-def _begins_with(ids: list[int], prefix: list[int]) -> bool:
-    return len(ids) > len(prefix) and ids[: len(prefix)] == prefix
 
 
 def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alignlab.experiment.digest import code_digest, config_digest, file_digest
+from alignlab.experiment.digest import code_digest, file_digest
 from alignlab.experiment.making import SIDES
 from alignlab.experiment.outputs_judging import judge_cards, judged_cards, judges_spec, scales
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.schema import Pair
-from alignlab.experiment.specs import dump
+from alignlab.experiment.specs import dump, signed
 
 TUNED_CARD = {"name", "base", "trainset", "trainer"}
 PAGE = Path(__file__).parents[1] / "reporting"
@@ -36,9 +36,9 @@ def summary_spec(plan: Plan) -> dict[str, Any]:
                 arm: [a.digest for a in found] for arm, found in plan.judgements.items()
             },
         },
-        "code": code_digest("alignlab.statistics.summarise", "alignlab.statistics.scenarios"),
+        "code": code_digest("alignlab.statistics.summarise"),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def trainsets_spec(plan: Plan) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def trainsets_spec(plan: Plan) -> dict[str, Any]:
         },
         "code": code_digest("alignlab.mistakes.overlap"),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def study_spec(plan: Plan) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def study_spec(plan: Plan) -> dict[str, Any]:
         "parents": made,
         "code": code_digest("alignlab.statistics.discrimination"),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def shift_spec(plan: Plan) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def shift_spec(plan: Plan) -> dict[str, Any]:
         "parents": {name: artefact.digest for name, artefact in plan.shifts.items()},
         "code": code_digest("alignlab.statistics.shift"),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def report_spec(plan: Plan) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def report_spec(plan: Plan) -> dict[str, Any]:
         "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
         "page": _page_digests(),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def shift_page_spec(plan: Plan) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def shift_page_spec(plan: Plan) -> dict[str, Any]:
         "code": code_digest("alignlab.reporting.shift_page", "alignlab.reporting.shift_figures"),
         "page": _page_digests(),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def _pair_card(plan: Plan, pair: Pair) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from alignlab.experiment.digest import code_digest, config_digest
+from alignlab.experiment.digest import code_digest
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making_judgements import judged_arms
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.rubrics import Rubric, rubrics_of
 from alignlab.experiment.source_entries import ApiSource
+from alignlab.experiment.specs import signed
 
 
 def judges_spec(plan: Plan) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def judges_spec(plan: Plan) -> dict[str, Any]:
         "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
         "code": code_digest("alignlab.statistics.qualification", "alignlab.statistics.winrates"),
     }
-    return {**spec, "digest": config_digest(spec)}
+    return signed(spec)
 
 
 def _places(plan: Plan) -> dict[str, dict[str, list[int]]]:

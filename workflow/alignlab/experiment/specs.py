@@ -11,7 +11,7 @@ from typing import Any
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.digest import code_digest, file_digest
+from alignlab.experiment.digest import code_digest, config_digest, file_digest
 from alignlab.experiment.methods import InContext, Method, Retrieval
 from alignlab.experiment.source_entries import (
     DataSource,
@@ -52,6 +52,11 @@ def dump(model: Any, include: set[str] | None = None) -> dict[str, Any]:
 def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
     """A slice with the digest of the code that turns it into an artefact."""
     return {**spec, "code": code_digest(*modules)}
+
+
+def signed(spec: dict[str, Any]) -> dict[str, Any]:
+    """A slice with its digest, as table metadata and Snakemake's params get it."""
+    return {**spec, "digest": config_digest(spec)}
 
 
 def content(source: ModelSource | DataSource, catalog: Catalog) -> dict[str, Any]:

@@ -5,7 +5,7 @@ snakemake --cores 2 --until generate_responses      # each log opens with the ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
@@ -74,3 +74,14 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:
     """The longest run of ids that both begin with."""
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
     return [first for first, _ in pairs]
+
+
+def common_context(rows: Iterable[list[int]]) -> list[int]:
+    """The longest beginning that all rows share and that leaves each a token to run."""
+    listed = list(rows)
+    return reduce(common_prefix, listed)[: min(map(len, listed)) - 1]
+
+
+def begins_with(ids: list[int], prefix: list[int]) -> bool:
+    """Whether ids go on after a prefix, so that it can be run before them."""
+    return len(ids) > len(prefix) and ids[: len(prefix)] == prefix

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from itertools import islice
 
-from alignlab.prompting.encode import common_prefix
+from alignlab.prompting.encode import common_context
 from alignlab.shift.answers import Answer
-from alignlab.shift.model import Forced
 
 # Answers read, sorted by length and written together.
 WINDOW = 256
@@ -35,8 +33,8 @@ def windows(answers: Iterable[Answer]) -> Iterator[Window]:
     """Cut answers into windows; the same answers always give the same batches."""
     left = iter(answers)
     while window := list(islice(left, WINDOW)):
-        base = _prefix([answer.base for answer in window])
-        aligned = _prefix([answer.aligned for answer in window])
+        base = common_context(answer.base.context for answer in window)
+        aligned = common_context(answer.aligned.context for answer in window)
         own = {
             answer.number: max(
                 len(answer.base.fed) - len(base), len(answer.aligned.fed) - len(aligned)
@@ -45,12 +43,6 @@ def windows(answers: Iterable[Answer]) -> Iterator[Window]:
         }
         window.sort(key=lambda answer: own[answer.number], reverse=True)
         yield Window(list(_batches(window, own)), base, aligned)
-
-
-def _prefix(rows: list[Forced]) -> list[int]:
-    """The longest common beginning of all contexts that leaves each a token to run."""
-    shared = reduce(common_prefix, (row.context for row in rows))
-    return shared[: min(len(row.context) for row in rows) - 1]
 
 
 def _batches(window: list[Answer], own: dict[int, int]) -> Iterator[Batch]:
