@@ -18,6 +18,7 @@ from alignlab import tables
 from alignlab.experiment.artefact import Artefact
 from alignlab.experiment.asking import QUESTION, questions
 from alignlab.experiment.making import SIDES
+from alignlab.experiment.sizing import BYTES
 from alignlab.experiment.source_entries import ApiSource
 from alignlab.experiment.throughput import Rate, Task, guess, rates, task_of
 
@@ -79,7 +80,7 @@ class Costing:
         batch = self.plan.experiment.runtime.batch_size
         return guess(
             entry.parameters or 0,
-            4 if dtype == "float32" else 2,
+            BYTES[dtype],
             entry.kv_values or 0,
             read=read,
             written=written,

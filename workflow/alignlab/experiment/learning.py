@@ -79,16 +79,9 @@ class TrainSet(Strict):
     """What a model is tuned on (LfM step 3, its baselines and controls)."""
 
     name: Name = Field(description="Unique; part of file names")
-    recipe: Literal[
-        "sft",
-        "coh",
-        "preference",
-        "critique-revise",
-        "lfm",
-        "lfm-guided",
-        "lfm-tag",
-        "lfm-shuffled",
-    ] = Field(description="How mistakes enter; `mistakes.recipes` documents each")
+    recipe: Literal[tuple(RECIPES)] = Field(  # type: ignore[valid-type]
+        description="How mistakes enter; `mistakes.recipes` documents each"
+    )
     answers: tuple[PromptSet, ...] = Field(
         (), description="Ordinary questions with good answers, the rows' `reference`"
     )

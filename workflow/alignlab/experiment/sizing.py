@@ -18,6 +18,7 @@ from alignlab.experiment.artefact import Artefact, lineage
 from alignlab.experiment.catalog import ModelEntry
 from alignlab.experiment.endpoints import ApiEngine
 from alignlab.experiment.judge_entries import LocalJudge
+from alignlab.shift import BATCH_TOKENS
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
@@ -33,8 +34,6 @@ CUDA_MB = 1000
 PROMPT_TOKENS = 1024
 # Tokens of an example that retrieval puts before a question.
 EXAMPLE_TOKENS = 512
-# Tokens of a forward pass of token shift, as in `alignlab.shift.batches`.
-SCORED_TOKENS = 2048
 # What a trained token leaves on a GPU, in numbers of the cache, which has 2 a layer and hidden
 # unit: 1, the input that every layer keeps, and about as much for the one layer that is computed
 # anew, 17 a hidden unit (Korthikanti et al. 2022, arXiv 2205.05198, §4.1 and §5).
@@ -121,7 +120,7 @@ def _shift(plan: Plan, artefact: Artefact, attempt: int) -> Need:
     dtype = plan.experiment.engine.dtype
     names = [plan.base_of(artefact.slice[side]["model"]) for side in ("base", "aligned")]
     entries = [plan.catalog.models[name] for name in names]
-    held = max(_cache(entry, dtype, SCORED_TOKENS) for entry in entries)
+    held = max(_cache(entry, dtype, BATCH_TOKENS) for entry in entries)
     weights = [_weights(entry, dtype) for entry in entries]
     together = plan.experiment.runtime.models_together
     return need(weights if together else [max(weights)], held, attempt=attempt)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from alignlab.prompting.encode import common_context
+from alignlab.shift import BATCH_TOKENS
 from alignlab.shift.answers import Answer
 
 # Answers read, sorted by length and written together.
 WINDOW = 256
-# Tokens of a forward pass, padding included.
-BATCH_TOKENS = 2048
 
 Batch = list[Answer]
 

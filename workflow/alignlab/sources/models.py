@@ -20,9 +20,8 @@ from safetensors import SafetensorError
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.source_entries import RandomSource
+from alignlab.experiment.specs import TINY_TOKENIZER
 from alignlab.sources import files, weights
-
-TINY_TOKENIZER = Path("config/catalog/tiny-tokenizer")
 
 
 def fetch_model(spec: dict[str, Any], output: Path) -> None:
