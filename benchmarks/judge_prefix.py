@@ -27,7 +27,7 @@ BATCH = 8
 
 def main() -> None:
     options = arguments()
-    spec = {"model": options.model.name, "engine": {"dtype": "float32"}}
+    spec = {"model": options.model.name, "engine": {"dtype": "float32"}, "reason_tokens": 0}
     judge = load(spec, options.model, Path(), BATCH)
     rubric = resolved_rubric("judge/quality")
     pairs = example_pool("icl/pool", options.answers)[: options.answers]

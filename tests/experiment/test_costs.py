@@ -120,7 +120,7 @@ def test_past_jobs_say_how_fast_the_next_is(plan):
     found = plan()
     arm = found.responses["zero-shot"]
     task = Task("responses", "tiny-gemma", "transformers", "float32")
-    cost = Costing(found, {task: Rate(8.0, "a GPU", 1)}).cost(arm)
+    cost = Costing(found, {task: Rate(8.0, "a GPU")}).cost(arm)
     assert cost.gpu_seconds == pytest.approx(cost.written / 8)
     assert cost.basis == "a GPU"
     assert Costing(found, {}).cost(arm).basis == "guess"
@@ -129,7 +129,7 @@ def test_past_jobs_say_how_fast_the_next_is(plan):
 def test_gpu_seconds_count_every_gpu_that_a_model_is_spread_over(plan):
     found = plan(catalog=lambda models: models["tiny-gemma"].update(gpus=4))
     task = Task("responses", "tiny-gemma", "transformers", "float32")
-    cost = Costing(found, {task: Rate(8.0, "a GPU", 1)}).cost(found.responses["zero-shot"])
+    cost = Costing(found, {task: Rate(8.0, "a GPU")}).cost(found.responses["zero-shot"])
     assert cost.gpu_seconds == pytest.approx(4 * cost.written / 8)
 
 
@@ -159,7 +159,7 @@ def test_what_a_job_notes_is_what_the_next_preview_reads(plan, tmp_path):
         lines.write('{"table": "responses", "mod')  # a crash in the middle of a line
     ((task, rate),) = rates(noted).items()
     assert task == Task("responses", "tiny-gemma", "transformers", "float32")
-    assert (rate.units, rate.jobs) == (3.0, 3)
+    assert rate.units == 3.0
     assert answers(found, arm) == (2, 12)
 
 
@@ -172,7 +172,7 @@ def test_only_the_device_of_the_last_job_counts(tmp_path):
             json.dumps({**task, "units": n, "seconds": 1, "device": device}) for device, n in lines
         )
     )
-    assert rates(noted) == {Task(**task): Rate(20, "new", 2)}
+    assert rates(noted) == {Task(**task): Rate(20, "new")}
     assert rates(tmp_path / "none.jsonl") == {}
 
 

@@ -54,7 +54,8 @@ def folder(tmp_path_factory, repository_root):
 
 
 def judge_of(folder, tmp_path, batch_size=2, **changes):
-    spec = {"kind": "local", "model": "tiny", "engine": {"dtype": "float32"}, **changes}
+    entry = {"kind": "local", "model": "tiny", "reason_tokens": 0}
+    spec = {**entry, "engine": {"dtype": "float32"}, **changes}
     return local.load(spec, folder, tmp_path, batch_size)
 
 

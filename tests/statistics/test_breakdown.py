@@ -10,6 +10,7 @@ from alignlab.statistics.values import load, read_prompts
 
 TAGS = (["maths"], ["maths", "stem"], ["stem"], ["lonely"], [], ["maths"])
 SOURCES = ("x", "x", "y", "y", "y", None)
+ASKED = {"arms": ["a"], "asked": {"a": ["q"]}}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def rows(tmp_path):
             judgement(name, None if name in unscored else 1 + turn, turn=turn)
             for name, _, turn in cells
         ]
-        spec = {"arms": ["a"], "scales": {"j:depth": [1, 5]}, "min_coverage": {"j": floor}}
+        spec = {**ASKED, "scales": {"j:depth": [1, 5]}, "min_coverage": {"j": floor}}
         values = load(
             spec,
             {"a": write("metrics", tmp_path / "m.parquet", metrics)},
@@ -83,5 +84,5 @@ def test_what_all_prompts_share_is_no_group(tmp_path):
     prompts = [prompt(f"q/{i}", tags=["same"]) for i in range(4)]
     asked = read_prompts([write("prompts", tmp_path / "p.parquet", prompts)])
     metrics = write("metrics", tmp_path / "m.parquet", [measured(f"q/{i}", 1.0) for i in range(4)])
-    values = load({"arms": ["a"]}, {"a": metrics}, {}, asked)
+    values = load({**ASKED, "scales": {}, "min_coverage": {}}, {"a": metrics}, {}, asked)
     assert list(breakdown_rows(values, asked, seed=0)) == []

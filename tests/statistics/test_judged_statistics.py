@@ -14,6 +14,7 @@ SIX = [f"q/{number}" for number in range(6)]
 OUTPUTS = ("statistics", "comparisons", "breakdown", "scenarios")
 MEASURE = {"label": "Depth", "metric": "j:depth", "dataset": "all", "better": "higher"}
 SCENARIO = {"name": "s", "arms": ["b"], "against": ["a"], "measures": [MEASURE]}
+JUDGED = {"scales": {"j:depth": [1, 5]}, "min_coverage": {"j": 0, "k": 0}}
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def study(tmp_path):
             path = write("judgements", tmp_path / f"{arm}.judged.parquet", own)
             judged |= {arm: [path]} if judgements else {}
         spec = {"arms": list(arms), "baseline": next(iter(arms)), "seed": 0, "digest": "d"} | spec
-        spec = {"scales": {"j:depth": [1, 5]}, "scenarios": [SCENARIO]} | spec
+        spec = {"scenarios": [SCENARIO], "asked": {arm: ["q"] for arm in arms}} | JUDGED | spec
         written = [tmp_path / f"out/{name}.parquet" for name in OUTPUTS]
         summarise(spec, metrics, judged, asked, *written[: 4 if "b" in arms else 3])
         return {p.stem: list(tables.rows(p.stem, p)) for p in written if p.exists()}
@@ -82,7 +83,7 @@ def test_a_judge_is_expected_to_score_what_it_was_given_and_nothing_else(study):
 def test_what_an_arm_was_not_asked_is_no_gap_and_has_no_row(study):
     prompts = [prompt(name, dataset="one" if name < "q/3" else "two") for name in SIX]
     arms = {"a": (words([1, 2, 3, 4, 5, 6]), []), "b": (words([1, None, 3]), [])}
-    asked = {"b": ["one"]}
+    asked = {"a": ["one", "two"], "b": ["one"]}
     found = study(arms, prompts, asked=asked, scenarios=[])
     rows = {(row["arm"], row["dataset"]): row["coverage"] for row in found["statistics"]}
     assert rows == {
@@ -99,7 +100,7 @@ def test_judgements_of_another_arm_are_refused(tmp_path):
     asked = [write("prompts", tmp_path / "p.parquet", map(prompt, SIX))]
     metrics = {"b": write("metrics", tmp_path / "m.parquet", words([1] * 6))}
     judged = {"b": [write("judgements", tmp_path / "a.parquet", depth([1] * 6))]}
-    spec = {"arms": ["b"], "scales": {"j:depth": [1, 5]}, "baseline": "b", "seed": 0, "digest": "d"}
+    spec = {"arms": ["b"], "asked": {"b": ["q"]}, "baseline": "b", "seed": 0, **JUDGED}
     outputs = [tmp_path / f"{name}.parquet" for name in OUTPUTS[:3]]
     with pytest.raises(AlignlabError, match="judgements of arm a, not of b"):
         summarise(spec, metrics, judged, asked, *outputs)
@@ -167,7 +168,7 @@ def test_expected_has_the_shape_of_the_values(tmp_path):
     asked = read_prompts([write("prompts", tmp_path / "p.parquet", prompts)])
     metrics = {"a": write("metrics", tmp_path / "m.parquet", words([1.0, 2.0]))}
     judged = write("judgements", tmp_path / "j.parquet", [judgement("q/0", None, turn=1)])
-    spec = {"arms": ["a"], "asked": {"a": ["q"]}, "scales": {"j:depth": [1, 5]}}
+    spec = {"arms": ["a"], "asked": {"a": ["q"]}, **JUDGED}
     values = load(spec, metrics, {"a": [judged]}, asked)
     assert values.metrics == ("j:depth", "words")
     assert values.expected.shape == values.cube.shape == (1, 2, 2, 2)

@@ -149,7 +149,8 @@ def test_summarise_writes_the_table_and_its_means_agree_with_statistics(tmp_path
         "baseline": "untuned",
         "seed": 3,
         "digest": "d",
-        "scenarios": [wanted],
+        "asked": {arm: ["q"] for arm in ARMS[:2]},
+        **{"scales": {}, "min_coverage": {}, "scenarios": [wanted]},
     }
     metrics = {arm: tmp_path / f"{arm}.parquet" for arm in ARMS[:2]}
     names = ("statistics", "comparisons", "breakdown", "scenarios")

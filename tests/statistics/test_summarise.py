@@ -43,6 +43,8 @@ def summarised(tmp_path):
             rows = [{"arm": arm, **dict(zip(keys, cell, strict=True))} for cell in cells]
             tables.write("metrics", tmp_path / f"{arm}.parquet", order(rows), {})
         spec = {"arms": list(arms), "baseline": next(iter(arms)), "seed": seed, "digest": "d"}
+        datasets = sorted({dataset for dataset, _ in prompts.values()})
+        spec |= {"asked": dict.fromkeys(arms, datasets), "scales": {}, "min_coverage": {}}
         paths = {arm: tmp_path / f"{arm}.parquet" for arm in arms}
         names = ("statistics", "comparisons", "breakdown")
         outputs = [tmp_path / f"{name}.parquet" for name in names]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from alignlab.experiment.digest import config_digest
 
@@ -121,10 +121,3 @@ def lineage(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:
 
 def _digests(parents: Artefact | Sequence[Artefact]) -> str | list[str]:
     return parents.digest if isinstance(parents, Artefact) else [p.digest for p in parents]
-
-
-class Jobs(NamedTuple):
-    """How many jobs a stage has, and how many of their results the store holds."""
-
-    total: int
-    done: int

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alignlab.errors import AlignlabError
 from alignlab.experiment import making, making_judgements, making_lessons
-from alignlab.experiment.artefact import RESULTS, Artefact, Jobs, lineage
+from alignlab.experiment.artefact import RESULTS, Artefact, lineage
 from alignlab.experiment.endpoints import ApiEngine
 from alignlab.experiment.load import Study
 from alignlab.experiment.rubrics import rubrics_of
@@ -38,6 +38,13 @@ STAGES = (
     "judgements",
     "preferences",
 )
+
+
+class Jobs(NamedTuple):
+    """How many jobs a stage has, and how many of their results the store holds."""
+
+    total: int
+    done: int
 
 
 class Plan:

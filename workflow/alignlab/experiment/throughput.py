@@ -54,7 +54,6 @@ class Rate(NamedTuple):
 
     units: float
     device: str
-    jobs: int
 
 
 def note(made: Path, seconds: float, noted: Path = NOTED) -> None:
@@ -130,8 +129,7 @@ def guess(
 
 def _last(speeds: list[tuple[str, float]]) -> Rate:
     device = speeds[-1][0]
-    same = [speed for name, speed in speeds if name == device]
-    return Rate(median(same), device, len(same))
+    return Rate(median(speed for name, speed in speeds if name == device), device)
 
 
 def _device() -> str:

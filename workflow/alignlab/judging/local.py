@@ -197,4 +197,4 @@ def load(
     del replies
     assert model_folder
     engine = load_engine(model_folder, spec["engine"]["dtype"], batch_size)
-    return LocalJudge(engine, spec["model"], spec.get("reason_tokens", 0))
+    return LocalJudge(engine, spec["model"], spec["reason_tokens"])

@@ -53,7 +53,7 @@ def _local(costing: Costing, table: Artefact, entry: dict[str, Any]) -> Cost:
         told = len(rubric["instructions"]) + characters
         scores += cases * len(rubric["aspects"])
         read += cases * len(rubric["aspects"]) * (told // CHARACTERS_A_TOKEN)
-        written += cases * len(rubric["aspects"]) * entry.get("reason_tokens", 0)
+        written += cases * len(rubric["aspects"]) * entry["reason_tokens"]
     dtype, model = table.slice["engine"]["dtype"], entry["model"]
     guessed = costing.roofline(model, dtype, read, written, read // max(scores, 1))
     seconds = costing.seconds(task_of(table.stage, table.slice), scores, model, guessed)

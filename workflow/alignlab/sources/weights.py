@@ -46,7 +46,7 @@ def from_gguf(file: Path, folder: Path) -> None:
     try:
         with _parsed_once():
             config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
-            model = open_gguf(file, config)
+            model = _open_gguf(file, config)
             tokenizer = AutoTokenizer.from_pretrained(
                 file.parent, gguf_file=file.name, config=config
             )
@@ -70,8 +70,8 @@ def _parsed_once() -> Iterator[None]:
         gguf.GGUFReader = reader
 
 
-def open_gguf(file: Path, config: PreTrainedConfig | None = None) -> PreTrainedModel:
-    """The model of a GGUF file, unpacked to bf16; reads its config unless given."""
+def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of a GGUF file, unpacked to bf16."""
     # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
     return AutoModelForCausalLM.from_pretrained(
         file.parent,

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
-from alignlab.statistics.intervals import LEVEL, TAILS
+from alignlab.statistics.intervals import LEVEL, TAILS, widened
 from alignlab.statistics.values import Array, Mask, varies
 
 RESAMPLES = 2000
@@ -85,23 +84,6 @@ def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> 
     shares = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
     bounds = ratio_intervals(numerators, denominators, seed)
     return widened(bounds, shares, np.where(counts > 1, counts, 0))
-
-
-def widened(bounds: Array, shares: Array, counts: Positions) -> Array:
-    """Bounds with Wilson's (1927) where a share is 0 or 1: none or all is not certainty.
-
-    Args:
-        bounds: shape (rows, 2); changed in place.
-        shares: shape (rows,).
-        counts: shape (rows,): what a share is of; 0 leaves a row as it is.
-    """
-    extreme = (counts > 0) & ((shares == 0) | (shares == 1))
-    share, count = shares[extreme], counts[extreme]
-    low, high = proportion_confint(share * count, count, alpha=1 - LEVEL, method="wilson")
-    # Rounding may leave the share itself, the end of the scale, a bit outside.
-    bounds[extreme, 0] = np.minimum(low, share).clip(0, 1)
-    bounds[extreme, 1] = np.maximum(high, share).clip(0, 1)
-    return bounds
 
 
 def _by_presence(present: Mask) -> Iterator[tuple[Positions, Positions]]:

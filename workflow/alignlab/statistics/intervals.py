@@ -56,6 +56,23 @@ def bounded_intervals(values: Array, low: npt.ArrayLike = 0.0, high: npt.ArrayLi
     return np.stack([low + width * bound for bound in bounds], axis=1)
 
 
+def widened(bounds: Array, shares: Array, counts: npt.NDArray[np.intp]) -> Array:
+    """Bounds with Wilson's (1927) where a share is 0 or 1: none or all is not certainty.
+
+    Args:
+        bounds: shape (rows, 2); changed in place.
+        shares: shape (rows,).
+        counts: shape (rows,): what a share is of; 0 leaves a row as it is.
+    """
+    extreme = (counts > 0) & ((shares == 0) | (shares == 1))
+    share, count = shares[extreme], counts[extreme]
+    low, high = proportion_confint(share * count, count, alpha=1 - LEVEL, method="wilson")
+    # Rounding may leave the share itself, the end of the scale, a bit outside.
+    bounds[extreme, 0] = np.minimum(low, share).clip(0, 1)
+    bounds[extreme, 1] = np.maximum(high, share).clip(0, 1)
+    return bounds
+
+
 def difference_intervals(differences: Array) -> Array:
     """95% intervals of the mean of paired differences: Student's t.
 

@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 
 from alignlab import tables
 from alignlab.statistics import agreement
-from alignlab.statistics.bootstrap import widened
-from alignlab.statistics.intervals import bounded_intervals
+from alignlab.statistics.intervals import bounded_intervals, widened
 from alignlab.statistics.resampling import areas, bands, draws
 from alignlab.statistics.values import Array, number
 

@@ -109,9 +109,9 @@ def load(
     prompt that the arm was asked.
 
     Args:
-        spec: `arms`; of `asked`, if present, arm → datasets that it was asked (absent: all);
-            of judged metrics `scales` (metric → worst and best value) and `min_coverage` (judge →
-            least share of scored answers).
+        spec: `arms`; `asked` (arm → datasets that it was asked); of judged metrics `scales`
+            (metric → worst and best value) and `min_coverage` (judge → least share of scored
+            answers).
         metrics: arm → its metrics table.
         judged: arm → its judgements tables, of any judges.
         asked: every prompt, as `read_prompts` gives them.
@@ -121,7 +121,7 @@ def load(
             its scale.
     """
     turns = asked["turns"].map(len)
-    arms, scales = tuple(spec["arms"]), spec.get("scales", {})
+    arms, scales = tuple(spec["arms"]), spec["scales"]
     rated = {
         arm: [_rated(arm, path, turns, scales) for path in judged.get(arm, ())] for arm in arms
     }
@@ -139,7 +139,7 @@ def load(
         for side in (0, 1)
     )
     expected = np.stack([_asked(spec, arm, asked, turns) for arm in arms])[:, None]
-    floors = spec.get("min_coverage", {})
+    floors = spec["min_coverage"]
     return Values(
         arms=arms,
         metrics=tuple(names),
@@ -148,7 +148,7 @@ def load(
         datasets=asked["dataset"].to_numpy(str),
         categories=asked["category"].to_numpy(str),
         scales={name: scales[name] for name in names if name in scales},
-        floors={name: floors.get(name.rpartition(":")[0], 0.0) for name in names if name in scales},
+        floors={name: floors[name.rpartition(":")[0]] for name in names if name in scales},
     )
 
 
@@ -186,9 +186,8 @@ def check_asked(frame: pd.DataFrame, turns: pd.Series, path: Path, why: str) -> 
 
 def _asked(spec: Mapping[str, Any], arm: str, asked: pd.DataFrame, turns: pd.Series) -> Mask:
     """Cells that an arm was asked, shape (prompts, turns)."""
-    names = spec.get("asked", {}).get(arm, asked["dataset"])
     exists = np.arange(turns.max()) < turns.to_numpy()[:, None]
-    return np.asarray(exists & asked["dataset"].isin(names).to_numpy()[:, None])
+    return np.asarray(exists & asked["dataset"].isin(spec["asked"][arm]).to_numpy()[:, None])
 
 
 def _measured(path: Path, turns: pd.Series) -> pd.DataFrame:
