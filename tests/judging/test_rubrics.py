@@ -16,11 +16,11 @@ NAMES = sorted(
 )
 
 
-def test_every_measure_of_the_papers_has_a_rubric(repository):
+def test_answers_are_rated_on_the_measures_of_the_papers(repository):
     found = {aspect for name in NAMES for aspect in rubric(name).aspects}
     likert = {"helpfulness", "clarity", "factuality", "depth", "engagement"}
     assert likert <= set(rubric("judge/quality").aspects)
-    learning = {"harmless", "harmless-score", "helpfulness-on-harmful", "analysis", "overall"}
+    learning = {"harmless", "harmless-score", "helpfulness-on-harmful", "overall"}
     assert likert | learning <= found
 
 
