@@ -21,7 +21,7 @@ from alignlab import tables
 from alignlab.engines.base import Request
 from alignlab.engines.transformers import TransformersEngine, load
 from alignlab.experiment.decoding import Decoding
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
 from alignlab.prompting.in_context import prompter as in_context
@@ -33,7 +33,7 @@ BATCH = 32
 
 def main() -> None:
     options = arguments()
-    plan = Plan(load_study("demo"))
+    plan = Plan(load_experiment("demo"))
     engine = load(plan.model("gemma-3-270m").path, options.dtype, BATCH)
     prompts, prefix = urial_prompts(plan, engine, options.prompts)
     print(

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from alignlab import tables
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.sources.models import fetch_model
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def plan() -> Plan:
-    return Plan(load_study("smoke"))
+    return Plan(load_experiment("smoke"))
 
 
 def seconds(*command: str) -> float:

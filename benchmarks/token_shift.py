@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.shift.divergence import TOP
 from alignlab.shift.head import HeadPair
@@ -176,7 +176,7 @@ def _status(key: str) -> float:
 
 
 def demo_pair() -> Pair:
-    plan = Plan(load_study("demo"))
+    plan = Plan(load_experiment("demo"))
     entry = plan.experiment.tuned[0]
     folder = plan.model(entry.base).path
     return Pair(Weights(folder), Weights(folder, plan.adapters[entry.name].path), "float32")

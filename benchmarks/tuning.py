@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from alignlab import tables
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.tuning import Tuned
 from alignlab.tuning.examples import labelled, open_examples
@@ -36,7 +36,7 @@ BASE = "gemma-3-270m"
 
 def main() -> None:
     options = arguments()
-    model = options.model or Plan(load_study("demo")).model(BASE).path
+    model = options.model or Plan(load_experiment("demo")).model(BASE).path
     speeds = {}
     for name, run in (("ours", ours), ("bare TRL", bare)):
         with get_context("spawn").Pool(1) as pool:

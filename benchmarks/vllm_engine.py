@@ -26,7 +26,7 @@ from alignlab import tables
 from alignlab.engines import vllm as ours
 from alignlab.engines.base import Request
 from alignlab.experiment.decoding import Decoding
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
 from alignlab.prompting.in_context import prompter as in_context
@@ -40,7 +40,7 @@ DATASETS = {"mt-bench": 80, "strongreject-small": 40}
 
 def main() -> None:
     options = arguments()
-    plan = Plan(load_study("demo"))
+    plan = Plan(load_experiment("demo"))
     folder = plan.model(options.model).path
     prompts, prefix = urial_prompts(plan, AutoTokenizer.from_pretrained(folder))
     raw = raw_vllm(folder, options.dtype)

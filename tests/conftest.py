@@ -56,12 +56,12 @@ def real_model():
     """A function from a catalog name to the folder of that model, fetched if the store lacks it."""
 
     def folder(name):
-        from alignlab.experiment.load import load_study
+        from alignlab.experiment.load import load_experiment
         from alignlab.experiment.plan import Plan
         from alignlab.sources.models import fetch_model
 
         with contextlib.chdir(REPOSITORY):
-            artefact = Plan(load_study("demo")).model(name)
+            artefact = Plan(load_experiment("demo")).model(name)
             if not artefact.path.exists():
                 fetch_model(artefact.job_spec, artefact.path)
         return REPOSITORY / artefact.path

@@ -8,7 +8,7 @@ import yaml
 
 from alignlab.engines.environments import VLLM, check_engines, python_of
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 
 CHILD = """
@@ -28,7 +28,7 @@ def planned(repository_root, tmp_path, monkeypatch):
         experiment |= {"arms": arms, "engine": {"name": engine, "dtype": "float32"}}
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(experiment))
-        return Plan(load_study(str(path)))
+        return Plan(load_experiment(str(path)))
 
     (tmp_path / "config").symlink_to(repository_root / "config")
     monkeypatch.chdir(tmp_path)

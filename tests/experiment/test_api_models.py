@@ -9,7 +9,7 @@ from alignlab.engines.endpoint import check_keys
 from alignlab.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.endpoints import RUNTIME
-from alignlab.experiment.load import Study, load_study
+from alignlab.experiment.load import Loaded, load_experiment
 from alignlab.experiment.outputs_judging import judge_cards, judged_cards
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.references import check_references
@@ -40,14 +40,14 @@ def planned(tmp_path):
         path = tmp_path / "mine.yaml"
         plain = {**copy.deepcopy(EXPERIMENT), "arms": [LOCAL]}
         path.write_text(yaml.safe_dump(plain))
-        study = load_study(str(path))
-        changed = study.catalog.model_dump()
+        loaded = load_experiment(str(path))
+        changed = loaded.catalog.model_dump()
         changed["models"]["gpt"] = {**ENTRY, "source": {**SOURCE, **(source or {})}}
         changed["judges"] |= judges or {}
         catalog = Catalog.model_validate(changed)
-        chosen = type(study.experiment).model_validate({**EXPERIMENT, **(experiment or {})})
+        chosen = type(loaded.experiment).model_validate({**EXPERIMENT, **(experiment or {})})
         check_references(chosen, catalog)
-        return Plan(Study(chosen, catalog, study.path))
+        return Plan(Loaded(chosen, catalog, loaded.path))
 
     return planned
 

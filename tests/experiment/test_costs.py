@@ -11,7 +11,7 @@ from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.experiment.asking import QUESTION, questions, uncounted
 from alignlab.experiment.costs import Cost, Costing, answers, constant_tokens
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.throughput import Rate, Task, guess, note, rates
 from alignlab.preview import check_disk, costs_of, table
@@ -34,7 +34,7 @@ def plan(tmp_path, repository, monkeypatch):
         entries = yaml.safe_load(models.read_text())
         catalog(entries)
         models.write_text(yaml.safe_dump(entries))
-        return Plan(load_study("smoke.yaml"))
+        return Plan(load_experiment("smoke.yaml"))
 
     return planned
 
@@ -194,11 +194,11 @@ def test_a_disk_that_is_too_small_is_said_with_figures(tmp_path):
 def test_the_paper_asks_23_arms_its_1000_questions(tmp_path, repository, monkeypatch):
     (tmp_path / "config").symlink_to(repository / "config")
     monkeypatch.chdir(tmp_path)
-    study = Plan(load_study("urial-paper"))
-    costs = costs_of(study)
+    paper = Plan(load_experiment("urial-paper"))
+    costs = costs_of(paper)
     written = [cost.written for cost in costs if cost.stage == "responses" and cost.written]
     assert written == [1000 * 1024] * 23
-    weights = Costing(study, {}).cost(study.model("llama-2-70b")).disk
+    weights = Costing(paper, {}).cost(paper.model("llama-2-70b")).disk
     assert weights == 2 * 68_976_648_192
     shifts = [cost for cost in costs if cost.stage == "shift"]
     assert len(shifts) == 6

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("repository")
@@ -20,7 +20,7 @@ def plan(tmp_path):
         experiment["arms"][-1]["decoding"]["penalize_prompt"] = penalize_prompt
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(experiment))
-        return Plan(load_study(str(path)))
+        return Plan(load_experiment(str(path)))
 
     return planned
 
@@ -44,7 +44,7 @@ def test_a_check_asks_what_the_first_arm_of_its_model_is_asked(plan):
 
 
 def test_a_model_that_no_single_gpu_holds_is_not_checked():
-    planned = Plan(load_study("urial-paper"))
+    planned = Plan(load_experiment("urial-paper"))
     models = planned.catalog.models
     spread = {arm.model for arm in planned.experiment.arms if models[arm.model].gpus > 1}
     assert spread

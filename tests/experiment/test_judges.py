@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.making_judgements import RUNTIME
 from alignlab.experiment.outputs_judging import judged_cards
 from alignlab.experiment.plan import Plan
@@ -48,7 +48,7 @@ def plan(tmp_path):
         experiment["judges"][0] |= judge
         path = tmp_path / "mine.yaml"
         path.write_text(yaml.safe_dump(experiment))
-        return Plan(load_study(str(path)))
+        return Plan(load_experiment(str(path)))
 
     return make
 
@@ -161,10 +161,10 @@ def test_scenarios_may_measure_what_a_judge_says(tmp_path):
         scenario["measures"] = [{**measure, "metric": metric}]
         path.write_text(yaml.safe_dump({**EXPERIMENT, "scenarios": [scenario]}))
         if fits:
-            assert load_study(str(path)).experiment.scenarios[0].measures[0].metric == metric
+            assert load_experiment(str(path)).experiment.scenarios[0].measures[0].metric == metric
         else:
             with pytest.raises(AlignlabError, match="'k:helpfulness' is not in the experiment's"):
-                load_study(str(path))
+                load_experiment(str(path))
 
 
 def test_what_is_for_the_report_alone_is_no_part_of_a_rubrics_digest():

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from alignlab.errors import AlignlabError
-from alignlab.experiment.load import load_study, shipped
+from alignlab.experiment.load import load_experiment, shipped
 
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -25,14 +25,14 @@ def load(tmp_path):
         change(experiment)
         path = tmp_path / "mine.yaml"
         path.write_text(text or yaml.safe_dump(experiment))
-        return load_study(str(path))
+        return load_experiment(str(path))
 
     return load_changed
 
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
 def test_every_shipped_experiment_is_valid_and_named_like_its_file(path):
-    assert load_study(path.stem).experiment.name == path.stem
+    assert load_experiment(path.stem).experiment.name == path.stem
 
 
 def test_a_path_is_as_good_as_a_name(load):
@@ -163,11 +163,11 @@ def test_broken_yaml(load, text, message):
 
 def test_unknown_experiment_lists_the_shipped_ones():
     with pytest.raises(AlignlabError, match=r"demo.*smoke"):
-        load_study("dmeo")
+        load_experiment("dmeo")
 
 
 def test_not_utf8(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(AlignlabError, match="not UTF-8 at byte 6"):
-        load_study(str(path))
+        load_experiment(str(path))

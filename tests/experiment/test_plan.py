@@ -8,7 +8,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
 from alignlab.experiment.artefact import STORE, aside_of, lineage
 from alignlab.experiment.garbage import unnamed
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
 
@@ -37,7 +37,7 @@ def plan(tmp_path):
         change(experiment)
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(experiment, sort_keys=False))
-        return Plan(load_study(str(path)))
+        return Plan(load_experiment(str(path)))
 
     return planned
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.sizing import CUDA_MB, PROCESS_MB, PROMPT_TOKENS, Need, need, needs
 
@@ -24,7 +24,7 @@ def plan(tmp_path):
         change(experiment)
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(experiment, sort_keys=False))
-        made = Plan(load_study(str(path)))
+        made = Plan(load_experiment(str(path)))
         for model in ("tiny-gemma", "tiny-aligned"):
             made.catalog.models[model] = made.catalog.models[model].model_copy(update=entry)
         return made
@@ -131,7 +131,7 @@ def test_rlhf_holds_a_reward_model_too(plan):
 
 
 def test_a_local_judge_is_a_model():
-    demo = Plan(load_study("demo"))
+    demo = Plan(load_experiment("demo"))
     judged = next(a for a in demo if a.stage == "judgements" and "model" in a.parents)
     weights = 4 * demo.catalog.models["qwen2.5-coder-1.5b-instruct"].parameters / 1e6
     found = needs(demo, judged)
@@ -140,7 +140,7 @@ def test_a_local_judge_is_a_model():
 
 
 def test_every_language_model_of_the_catalog_that_can_be_loaded_says_its_sizes():
-    for name, entry in Plan(load_study("smoke")).catalog.models.items():
+    for name, entry in Plan(load_experiment("smoke")).catalog.models.items():
         if entry.role != "embedder" and entry.source.kind not in ("api", "local"):
             assert entry.parameters, name
             assert entry.kv_values, name

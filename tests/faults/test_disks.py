@@ -8,7 +8,7 @@ from alignlab import tables
 from alignlab.engines import fake
 from alignlab.errors import AlignlabError
 from alignlab.experiment import running
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.generate import Part, generate
 from alignlab.sources.models import fetch_model
@@ -45,7 +45,7 @@ def fill(disk):
 @pytest.fixture
 def plan(repository):
     """All of whose artefacts have their digests, which are computed where the catalog is."""
-    plan = Plan(load_study("smoke"))
+    plan = Plan(load_experiment("smoke"))
     assert all(artefact.digest for artefact in plan)
     return plan
 

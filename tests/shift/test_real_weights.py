@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab import tables
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.generate import Part, generate
 from alignlab.mistakes.trainset import build_trainset
@@ -46,7 +46,7 @@ def experiment(repository_root, tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository_root)
-        plan = Plan(load_study(str(path)))
+        plan = Plan(load_experiment(str(path)))
         assert list(plan)
     return plan
 

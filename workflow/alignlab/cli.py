@@ -62,13 +62,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _described(name: str) -> str:
-    from alignlab.experiment.load import load_study
+    from alignlab.experiment.load import load_experiment
     from alignlab.experiment.plan import Plan
     from alignlab.judging.preview import previews
     from alignlab.preview import costs_of, table
 
-    plan = Plan(load_study(name))
-    lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.study.path})"]
+    plan = Plan(load_experiment(name))
+    lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.path})"]
     counts = {stage: jobs for stage, jobs in plan.job_counts().items() if jobs.total}
     lines += [f"  {s:<20} {jobs.total:>5} jobs, {jobs.done} done" for s, jobs in counts.items()]
     lines += previews(plan)
@@ -81,13 +81,13 @@ def _described(name: str) -> str:
 def _gc(options: argparse.Namespace) -> int:
     from alignlab.experiment import running
     from alignlab.experiment.garbage import unnamed
-    from alignlab.experiment.load import load_study, shipped
+    from alignlab.experiment.load import load_experiment, shipped
     from alignlab.experiment.plan import Plan
 
     names = [*map(str, shipped()), *options.keep]
     if not names:
         raise AlignlabError("no config/experiments here: run gc in the project's folder")
-    plans = [Plan(load_study(name)) for name in names]
+    plans = [Plan(load_experiment(name)) for name in names]
     with running.none_starting() if options.delete else nullcontext():
         orphans = unnamed(plans)
         total = 0
@@ -104,14 +104,14 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _summary(options: argparse.Namespace) -> int:
-    from alignlab.experiment.load import load_study
+    from alignlab.experiment.load import load_experiment
     from alignlab.experiment.outputs import shift_spec, study_spec, summary_spec
     from alignlab.experiment.outputs_judging import judged_cards, judges_spec
     from alignlab.experiment.plan import Plan
     from alignlab.reporting import summary
     from alignlab.statistics.engines import engine_lines, engine_row
 
-    plan = Plan(load_study(options.experiment))
+    plan = Plan(load_experiment(options.experiment))
     folder = plan.folder / "tables"
     means = _todays(folder / "statistics.parquet", summary_spec(plan))
     cards, tried = judged_cards(plan), None

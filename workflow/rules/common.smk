@@ -10,13 +10,13 @@ from alignlab.engines import attempts, environments
 from alignlab.engines.endpoint import check_keys
 from alignlab.errors import AlignlabError
 from alignlab.experiment.cluster import check_cluster
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment import outputs, outputs_judging, running, sizing
 from alignlab.experiment.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.experiment.plan import Plan
 
 try:
-    PLAN = Plan(load_study(config["experiment"]))
+    PLAN = Plan(load_experiment(config["experiment"]))
     ARTEFACTS = list(PLAN)
 except AlignlabError as error:
     raise WorkflowError(str(error)) from None

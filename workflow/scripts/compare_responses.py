@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from alignlab.experiment.artefact import aside_of
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job, optional
 from alignlab.judging.compare import compare_responses
 
 with job(snakemake, timed=True):
-    plan = Plan(load_study(snakemake.config["experiment"]))
+    plan = Plan(load_experiment(snakemake.config["experiment"]))
     artefact = plan.find("preferences", snakemake.wildcards.key)
     compare_responses(
         {**artefact.job_spec, "attempt": snakemake.params.attempt},

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.judgements import fetch_judgements
 
 with job(snakemake):
-    plan = Plan(load_study(snakemake.config["experiment"]))
+    plan = Plan(load_experiment(snakemake.config["experiment"]))
     fetch_judgements(
         plan.find("judgements", snakemake.wildcards.key).job_spec,
         Path(snakemake.input.responses),

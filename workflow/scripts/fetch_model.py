@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.models import fetch_model
 
 with job(snakemake):
-    plan = Plan(load_study(snakemake.config["experiment"]))
+    plan = Plan(load_experiment(snakemake.config["experiment"]))
     fetch_model(plan.find("models", snakemake.wildcards.key).job_spec, Path(snakemake.output.model))

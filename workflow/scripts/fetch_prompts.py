@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.datasets import fetch_prompts
 
 with job(snakemake):
-    plan = Plan(load_study(snakemake.config["experiment"]))
+    plan = Plan(load_experiment(snakemake.config["experiment"]))
     fetch_prompts(
         plan.find("prompts", snakemake.wildcards.key).job_spec, Path(snakemake.output.prompts)
     )

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.sources.published import fetch_published
 
 with job(snakemake):
-    plan = Plan(load_study(snakemake.config["experiment"]))
+    plan = Plan(load_experiment(snakemake.config["experiment"]))
     fetch_published(
         plan.find("responses", snakemake.wildcards.key).job_spec,
         [Path(path) for path in snakemake.input.prompts],

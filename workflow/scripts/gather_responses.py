@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from alignlab.experiment.artefact import aside_of, note_of
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.generate import gather
 from alignlab.jobs import job
@@ -13,7 +13,7 @@ with job(snakemake):
     spec = json.loads(snakemake.params.spec)
     key = snakemake.wildcards.key
     if spec["engine"]["name"] == "openai":  # its limit is no param; planning takes a second
-        spec = Plan(load_study(snakemake.config["experiment"])).find("responses", key).job_spec
+        spec = Plan(load_experiment(snakemake.config["experiment"])).find("responses", key).job_spec
     gather(
         spec,
         [Path(path) for path in snakemake.input.parts],

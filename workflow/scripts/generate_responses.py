@@ -5,13 +5,13 @@ from pathlib import Path
 
 from alignlab.engines.environments import hand_over, python_of
 from alignlab.experiment.artefact import aside_of
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import as_json, job
 
 with job(snakemake, timed=True):
     spec = (
-        Plan(load_study(snakemake.config["experiment"]))
+        Plan(load_experiment(snakemake.config["experiment"]))
         .find("responses", snakemake.wildcards.key)
         .job_spec
     )

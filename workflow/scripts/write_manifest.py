@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from alignlab.experiment.load import load_study
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.jobs import job
 from alignlab.reporting.provenance import write_manifest
 
 with job(snakemake, verified=False):
     write_manifest(
-        Plan(load_study(snakemake.config["experiment"])), Path(snakemake.output.manifest)
+        Plan(load_experiment(snakemake.config["experiment"])), Path(snakemake.output.manifest)
     )

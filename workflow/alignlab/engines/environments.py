@@ -56,7 +56,7 @@ def check_engines(plan: Plan, due: Iterable[Artefact]) -> None:
                 python_of(engine)
             except AlignlabError as error:
                 raise AlignlabError(
-                    f"{plan.study.path}: {artefact.name} ({artefact.slice['model']}): {error}"
+                    f"{plan.path}: {artefact.name} ({artefact.slice['model']}): {error}"
                 ) from None
 
 

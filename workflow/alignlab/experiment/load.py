@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Study:
+class Loaded:
     """An experiment with the catalog it refers to and the file it came from."""
 
     experiment: Experiment
@@ -34,7 +34,7 @@ def shipped() -> list[Path]:
     return sorted((CONFIG / "experiments").glob("*.yaml"))
 
 
-def load_study(name_or_path: str) -> Study:
+def load_experiment(name_or_path: str) -> Loaded:
     """Load an experiment by shipped name or by path, and resolve its references.
 
     Raises:
@@ -42,12 +42,12 @@ def load_study(name_or_path: str) -> Study:
     """
     path = _find(name_or_path)
     experiment = _validate(Experiment, read_yaml(path), path)
-    study = Study(experiment, load_catalog(), path)
+    catalog = load_catalog()
     try:
-        check_references(experiment, study.catalog)
+        check_references(experiment, catalog)
     except AlignlabError as error:
         raise AlignlabError(f"{path}: {error}") from error
-    return study
+    return Loaded(experiment, catalog, path)
 
 
 def load_catalog() -> Catalog:

@@ -1,4 +1,4 @@
-"""How each entry of a study becomes an artefact: its semantic slice and its parents.
+"""How each entry of an experiment becomes an artefact: its semantic slice and its parents.
 
     alignlab check demo                         # print the artefacts that these functions give
 
@@ -85,7 +85,7 @@ def _check_penalty(plan: Plan, arm: str, decoding: Decoding, engine: str) -> Non
     spares = decoding.repetition_penalty != 1 and not decoding.penalize_prompt
     if engine == "vllm" and spares:
         raise AlignlabError(
-            f"{plan.study.path}: {arm}: decoding.penalize_prompt: vLLM's repetition penalty counts "
+            f"{plan.path}: {arm}: decoding.penalize_prompt: vLLM's repetition penalty counts "
             "prompt tokens; set it to true, or let transformers run the model"
         )
 

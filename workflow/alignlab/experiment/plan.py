@@ -1,4 +1,4 @@
-"""From a study to its artefacts: what exists once, under which name, made from what.
+"""From an experiment to its artefacts: what exists once, under which name, made from what.
 
     alignlab check demo                         # print the plan and its job counts
 
@@ -18,7 +18,7 @@ from alignlab.errors import AlignlabError
 from alignlab.experiment import making, making_judgements, making_lessons
 from alignlab.experiment.artefact import RESULTS, Artefact, lineage
 from alignlab.experiment.endpoints import ApiEngine
-from alignlab.experiment.load import Study
+from alignlab.experiment.load import Loaded
 from alignlab.experiment.rubrics import rubrics_of
 from alignlab.experiment.schema import EngineChoice
 from alignlab.experiment.source_entries import ApiSource
@@ -48,10 +48,10 @@ class Jobs(NamedTuple):
 
 
 class Plan:
-    """Every artefact of a study, by stage and name."""
+    """Every artefact of an experiment, by stage and name."""
 
-    def __init__(self, study: Study) -> None:
-        self.study, self.experiment, self.catalog = study, study.experiment, study.catalog
+    def __init__(self, loaded: Loaded) -> None:
+        self.experiment, self.catalog, self.path = loaded.experiment, loaded.catalog, loaded.path
         self._made: dict[tuple[str, str], Artefact | None] = {}
 
     @cached_property
@@ -154,7 +154,7 @@ class Plan:
             self._made[key] = make()
         made = self._made[key]
         if made is None:
-            raise AlignlabError(f"{self.study.path}: {kind}: {name} is made from itself")
+            raise AlignlabError(f"{self.path}: {kind}: {name} is made from itself")
         return made
 
     def base_of(self, model: str) -> str:
@@ -208,7 +208,7 @@ class Plan:
         try:
             return self._by_key[stage, key]
         except KeyError:
-            raise AlignlabError(f"{self.study.path} plans no {stage}/{key}") from None
+            raise AlignlabError(f"{self.path} plans no {stage}/{key}") from None
 
     def job_counts(self) -> dict[str, Jobs]:
         """Jobs by stage, and how many of them the store already answers."""

@@ -93,7 +93,7 @@ class Wandb(Strict):
 
 
 class Experiment(Strict):
-    """One study: arms × prompts, measured and compared."""
+    """Arms × prompts, measured and compared."""
 
     name: Name = Field(description="Names the folder of results; the file's own name, by custom")
     title: str = Field(description="One line; changing it only makes the report again")
