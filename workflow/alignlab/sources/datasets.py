@@ -1,6 +1,6 @@
 """Turns a dataset of any shape into the prompts table.
 
-    snakemake --cores 2 fetch_prompts        # or, in Python: fetch_prompts(spec, output)
+    snakemake --cores 2 --until fetch_prompts
 
 Nothing is dropped silently: a row that cannot be asked is an error that names it.
 """

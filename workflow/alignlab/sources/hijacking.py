@@ -8,11 +8,11 @@ said is harmless, and whether it was said can be decided by rule (metric `hijack
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 from alignlab.errors import AlignlabError
+from alignlab.lots import lot
 from alignlab.tables import Row
 from alignlab.templates import fill
 
@@ -51,7 +51,7 @@ def _attacks(
     question: Row, choices: list[tuple[str, str, str]], spec: dict[str, Any]
 ) -> Iterator[Row]:
     seed, injections = spec["source"]["seed"], spec["texts"]["injections"]
-    drawn = sorted(choices, key=lambda choice: _lot(seed, question["prompt_id"], *choice))
+    drawn = sorted(choices, key=lambda choice: lot(seed, question["prompt_id"], *choice))
     own = question["prompt_id"].removeprefix(f"{question['dataset']}/")
     turns = question["turns"]
     for number, (injection, topic, target) in enumerate(drawn[: spec["source"]["attacks"]], 1):
@@ -68,7 +68,3 @@ def _attacks(
             "mistake": target,
             "target": target,
         }
-
-
-def _lot(seed: int, *parts: str) -> bytes:
-    return hashlib.sha256("/".join((str(seed), *parts)).encode()).digest()

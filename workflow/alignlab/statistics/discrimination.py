@@ -1,6 +1,6 @@
 """Discrimination against generation: is a model right about an answer more often than it is good?
 
-    snakemake results/lfm-demo/tables/discrimination.parquet
+    snakemake --cores 2 --config experiment=lfm-demo --until summarise_studies
 
 The preliminary study of Learning from Mistakes (arXiv 2310.10477 §3): a model answers, then says of
 its own answer whether it is bad, with a hint that it is (guided) or without. Two things a reader

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
 from alignlab.tuning.examples import Examples, preferences
-from alignlab.tuning.fit import Trained, arguments, fit, order
+from alignlab.tuning.fit import SEVERAL_ANSWERS, Trained, arguments, fit, order
 from alignlab.tuning.lora import lora_config, open_base
 from alignlab.tuning.preflight import check_batch
 
@@ -30,7 +30,7 @@ def train(examples: Examples, model: Path, aside: Path) -> Trained:
     lengths = [sum(map(len, row.values())) for row in rows]
     chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
     steps = -(-len(chosen) // spec["batch_size"])
-    own = {"max_length": None, "beta": spec["dpo"]["beta"]}
+    own = {"max_length": None, "beta": spec["dpo"]["beta"], **SEVERAL_ANSWERS}
     args = arguments(DPOConfig, spec, steps, aside, **own)
     base = open_base(spec, model, AutoModelForCausalLM)
     update = lora_config(spec, "CAUSAL_LM")

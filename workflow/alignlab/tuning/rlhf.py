@@ -30,7 +30,7 @@ from alignlab import tables
 from alignlab.engines.adapter import adapted
 from alignlab.errors import AlignlabError
 from alignlab.tuning.examples import Examples, preferences
-from alignlab.tuning.fit import Trained, arguments, fit, order, save
+from alignlab.tuning.fit import SEVERAL_ANSWERS, Trained, arguments, fit, order, save
 from alignlab.tuning.lora import lora_config, open_base
 from alignlab.tuning.preflight import check_batch
 
@@ -105,7 +105,7 @@ def _learn_reward(
     lengths = [sum(map(len, row.values())) for row in rows]
     chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
     steps = -(-len(chosen) // spec["batch_size"])
-    args = arguments(RewardConfig, spec, steps, aside, max_length=None)
+    args = arguments(RewardConfig, spec, steps, aside, max_length=None, **SEVERAL_ANSWERS)
     own = {"model": _with_head(spec, model), "peft_config": lora_config(spec, "SEQ_CLS")}
     return fit(RewardTrainer, args, examples, rows, chosen, **own)
 
@@ -123,6 +123,7 @@ def _learn_policy(
         "max_completion_length": own["max_new_tokens"],
         "temperature": own["temperature"],
         "beta": own["kl"],
+        **SEVERAL_ANSWERS,
         "shuffle_dataset": False,
         "disable_dropout": True,
         "include_num_input_tokens_seen": "no",  # the trainer counts by itself
