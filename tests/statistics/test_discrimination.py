@@ -10,6 +10,7 @@ from alignlab import schemas, tables
 from alignlab.errors import AlignlabError
 from alignlab.statistics import discrimination
 from alignlab.statistics.discrimination import study_rows, summarise_studies
+from alignlab.statistics.paired import holm
 
 SAYS = {"bad": True, "fine": False, "hm": None}
 BOTH = [{"name": "free", "ask": "unguided"}, {"name": "led", "ask": "guided"}]
@@ -106,7 +107,7 @@ def test_holm_s_family_is_the_tests_of_one_slice():
     rows = [row for row in rows_of(bad, free, led) if row["slice"] == "all"]
     raw = np.array([row["p_value"] for row in rows])
     found = [row["p_adjusted"] for row in rows]
-    assert found == pytest.approx(discrimination.paired.holm(raw))
+    assert found == pytest.approx(holm(raw))
 
 
 def test_an_absent_slice_has_rows_that_say_so():

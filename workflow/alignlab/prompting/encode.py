@@ -39,18 +39,23 @@ Encode = Callable[[str], list[int]]
 PROBES = ("A", "1", "```")
 
 
+def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a plain text comes to begin with a BOS."""
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("").input_ids[:1] == [bos]
+
+
 def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encode:
     """How this arm's texts become token ids.
 
     A chat template writes its own special tokens, so the tokenizer adds none. Evaluations have lost
     60 points to a missing or doubled BOS (lm-evaluation-harness #1465), so it is asserted.
     """
-    bos = tokenizer.bos_token_id
-    adds_bos = tokenizer("").input_ids[:1] == [bos] and bos is not None
+    bos, expected = tokenizer.bos_token_id, adds_bos(tokenizer)
 
     def encode(text: str) -> list[int]:
         ids: list[int] = tokenizer(text, add_special_tokens=not prompter.templated).input_ids
-        if adds_bos and not (ids[:1] == [bos] and ids[1:2] != [bos]):
+        if expected and not (ids[:1] == [bos] and ids[1:2] != [bos]):
             raise AlignlabError(
                 f"{tokenizer.name_or_path}: a prompt must begin with exactly one "
                 f"{tokenizer.bos_token!r}, not {tokenizer.decode(ids[:3])!r}"

@@ -23,7 +23,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from alignlab import tables
 from alignlab.errors import AlignlabError
 from alignlab.metrics.verdict import verdict
-from alignlab.statistics import estimates, paired
+from alignlab.statistics import estimates
 from alignlab.statistics.intervals import bounded_intervals
 from alignlab.statistics.values import Array, Mask, number
 
@@ -232,5 +232,5 @@ def _adjusted(found: Iterable[tables.Row]) -> list[tables.Row]:
     for row in rows:
         if row["slice"] != "all" and row["against"] == ANSWER:
             row["p_value"] = None
-    adjusted = paired.holm(np.array([row["p_value"] for row in rows], dtype=float))
-    return [{**row, "p_adjusted": number(value)} for row, value in zip(rows, adjusted, strict=True)]
+    estimates.adjust(rows)
+    return rows

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from alignlab.errors import AlignlabError
-from alignlab.prompting.encode import Prompter
+from alignlab.prompting.encode import Prompter, adds_bos
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -83,18 +83,13 @@ def check_example(
         )
     if len(learnt) == 1:
         raise AlignlabError(f"{where}: no token of the answer carries loss")
-    if _adds_bos(tokenizer) and ids.count(tokenizer.bos_token_id) != 1:
+    if adds_bos(tokenizer) and ids.count(tokenizer.bos_token_id) != 1:
         raise AlignlabError(
             f"{where}: exactly one {tokenizer.bos_token!r} is expected, not "
             f"{ids.count(tokenizer.bos_token_id)}"
         )
     if len(ids) > max_length:
         raise AlignlabError(f"{where}: {len(ids)} tokens are more than max_length, {max_length}")
-
-
-def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    bos = tokenizer.bos_token_id
-    return bos is not None and tokenizer("").input_ids[:1] == [bos]
 
 
 def check_batch(spec: dict[str, Any], count: int, what: str) -> None:
