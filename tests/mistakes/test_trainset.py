@@ -138,6 +138,12 @@ def test_an_analysis_that_makes_the_mistake_again_is_left_out(build, recipe):
     assert sorted(kept) == sorted(said[1:])
 
 
+@pytest.mark.parametrize("recipe", ["lfm", "lfm-guided", "lfm-shuffled"])
+def test_without_an_analysis_there_is_no_training_set(build, recipe):
+    with pytest.raises(AlignlabError, match="trainset t: no analysis is fit to be learnt"):
+        build(recipe, said=[""] * COUNT, question=QUESTION)
+
+
 def test_a_revision_that_is_as_bad_as_the_answer_is_left_out(build):
     target = "The grand prize goes to everybody but you."
     rows = [mistake(n) | {"target": target} for n in (4, 5)]

@@ -84,7 +84,7 @@ def lfm(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[R
     The bad answer stands in the prompt, so it carries no loss. Whether the question is guided is
     `spec["question"]`.
     """
-    return _with_analyses(mistakes, _about_mistakes(mistakes, said), spec)
+    return _with_analyses(mistakes, _fit(mistakes, said, spec), spec)
 
 
 def lfm_tag(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
@@ -104,13 +104,13 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> I
     Raises:
         AlignlabError: more than half of the analyses are one text.
     """
-    said = _about_mistakes(mistakes, said)
+    said = _fit(mistakes, said, spec)
     order = list(said)
     random.Random(spec["seed"]).shuffle(order)
     places = {said[name]: place for place, name in enumerate(order)}
     order.sort(key=lambda name: places[said[name]])
     # With equal texts side by side, a step as long as the longest such run leaves every run.
-    step = max(Counter(said[name] for name in order).values(), default=0)
+    step = max(Counter(said[name] for name in order).values())
     if 2 * step > len(order):
         raise AlignlabError(
             f"trainset {spec['trainset']}: {len(order)} analyses, {step} of them the same, cannot "
@@ -133,14 +133,21 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def _about_mistakes(mistakes: Sequence[Row], said: Said) -> dict[str, str]:
-    """The analyses without those that only make the mistake again: an attack takes analysts too."""
-    return {
+def _fit(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> dict[str, str]:
+    """The analyses without those that only make the mistake again: an attack takes analysts too.
+
+    Raises:
+        AlignlabError: none is left, and what remains would not be the recipe.
+    """
+    found = {
         mistake["mistake_id"]: text
         for mistake in mistakes
         if (text := said.get(mistake["mistake_id"], ""))
         and (echo(text, mistake["response"]) or 0) < ECHOES
     }
+    if not found:
+        raise AlignlabError(f"trainset {spec['trainset']}: no analysis is fit to be learnt")
+    return found
 
 
 def _with_analyses(
