@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+|\n+")
+from alignlab.metrics.sentences import plain, sentences
+
 FENCED_CODE = re.compile(r"^```.*?(?:^```|\Z)", re.MULTILINE | re.DOTALL)
 LIST_ITEM = re.compile(
     r"^[ \t]*(?:[-*•+]|\d{1,2}[.)]|\(?[a-zA-Z]\)|\(\d{1,2}\))[ \t]+\S", re.MULTILINE
@@ -70,16 +71,6 @@ NEXT_TURN = re.compile(
     r"(?:\#+[ \t]*(?:query|user|question|human|instruction)\b|(?:user|human|question|q)[ \t]*:)",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-def plain(text: str) -> str:
-    """The text with straight apostrophes, as the rules are written."""
-    return text.replace("’", "'")
-
-
-def sentences(text: str) -> list[str]:
-    """Split at line ends and after `.`, `!` or `?`: rough, but the same for every arm."""
-    return [part for part in SENTENCE_END.split(plain(text).strip()) if part]
 
 
 def list_items(text: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alignlab import tables
 from alignlab.metrics.repetition import repetition, words
-from alignlab.metrics.style import sentences
+from alignlab.metrics.sentences import sentences
 
 LOOPS = 0.5
 # Words of a sentence that two texts do not share by chance.
