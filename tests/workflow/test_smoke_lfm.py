@@ -31,6 +31,13 @@ def test_every_recipe_gives_its_kinds_of_example(learnt):
     assert found == KINDS
 
 
+def test_a_tuning_waits_for_its_own_set_only(learnt, copied):
+    adapter = next((learnt / "store/adapters").glob("tiny-sft-*")).relative_to(learnt.parent)
+    planned = copied().planned("smoke-lfm", [adapter])
+    assert planned["tune_model"] == planned["build_trainset"] == 1
+    assert "ask_analyst" not in planned
+
+
 def test_every_trainer_writes_an_adapter_and_a_row_a_step(learnt):
     folders = {path.name.rpartition("-")[0]: path for path in (learnt / "store/adapters").iterdir()}
     assert {name.removeprefix("tiny-") for name in folders} == {*KINDS, "dpo", "rlhf"} - {"pairs"}
@@ -68,4 +75,4 @@ def test_an_evaluation_prompt_in_the_training_data_stops_before_tuning(copied):
         "--config", "experiment=smoke", "--until", "tune_model", check=False
     )
     assert "trainset pool: 8 examples share a question with the prompts that arms" in printed
-    assert not (checkout.folder / "results/store/adapters").exists()
+    assert not list((checkout.folder / "results/store/adapters").glob("tiny-tuned*"))

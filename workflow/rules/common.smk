@@ -163,10 +163,10 @@ def parts_of_arm(wildcards):
     return [folder / f"{part}of{count}.parquet" for part in range(count)]
 
 
-def check_before_tuning(wildcards):
-    """The check for evaluation prompts; an adapter that is there was checked when it was made."""
+def prompts_before_tuning(wildcards):
+    """What no model may be tuned on; an adapter that is there was checked when it was made."""
     made = PLAN.find("adapters", wildcards.key).path.exists()
-    return [] if made else [TABLES / "trainsets.parquet"]
+    return [] if made else prompt_tables(wildcards)
 
 
 def attempt_due(wildcards):

@@ -1,6 +1,6 @@
 # Purpose: models that the experiment tunes itself, as LoRA adapters of catalog models.
 #
-# REQUIRED INPUTS: a materialised model, a training set that holds no evaluation prompt.
+# REQUIRED INPUTS: a materialised model, a training set, prompts that the set must not hold.
 # OUTPUTS:
 #   results/store/adapters/<model>-<digest>/     adapter, tokenizer, training.parquet
 # A killed job goes on from its last checkpoint in results/store/aside/<key>/.
@@ -10,7 +10,7 @@ rule tune_model:
     input:
         model=parent_of("adapters", "model"),
         trainset=parent_of("adapters", "trainset"),
-        checked=check_before_tuning,
+        prompts=prompts_before_tuning,
     output:
         adapter=directory(STORE / "adapters" / "{key}"),
     log:

@@ -5,11 +5,18 @@ from pathlib import Path
 
 from alignlab.experiment.artefact import aside_of
 from alignlab.jobs import job
+from alignlab.mistakes.overlap import Asked, check_no_overlap
 from alignlab.tuning.finetune import finetune
 
 with job(snakemake, timed=True):
+    spec = json.loads(snakemake.params.spec)
+    check_no_overlap(
+        spec["trainset"],
+        Path(snakemake.input.trainset),
+        Asked([Path(path) for path in snakemake.input.prompts]),
+    )
     finetune(
-        json.loads(snakemake.params.spec),
+        spec,
         Path(snakemake.input.model),
         Path(snakemake.input.trainset),
         Path(snakemake.output.adapter),

@@ -8,7 +8,7 @@ Runs again whenever a training set or a prompt set changes, without tuning anyth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,10 @@ def check_trainsets(
         AlignlabError: an example is about a question that arms are asked; the message counts such
             examples and names the first.
     """
-    asked = Asked([row for path in prompts for row in tables.rows("prompts", path)])
+    asked = Asked(prompts)
     rows = []
     for name, path in trainsets.items():
-        check_no_overlap(name, tables.rows("trainset", path), asked)
+        check_no_overlap(name, path, asked)
         counts = tables.counts_of(path)
         total = sum(counts.values())
         rows += [
@@ -53,11 +53,11 @@ def check_trainsets(
 class Asked:
     """The questions of an evaluation, to be found again in training examples."""
 
-    def __init__(self, prompts: Sequence[Row]) -> None:
-        """Index rows of the prompts table."""
+    def __init__(self, prompts: Sequence[Path]) -> None:
+        """Index prompts tables."""
         self.whole: dict[Key, str] = {}
         self.held: dict[tuple[str, ...], list[tuple[list[str], str]]] = {}
-        for row in prompts:
+        for row in (row for path in prompts for row in tables.rows("prompts", path)):
             prompt_id: str = row["prompt_id"]
             self.whole |= dict.fromkeys(_keys(prompt_id, row["turns"]), prompt_id)
             if len(words := normalised(row["turns"][0]).split()) >= HELD:
@@ -87,7 +87,7 @@ class Asked:
         )
 
 
-def check_no_overlap(name: str, examples: Iterable[Row], asked: Asked) -> None:
+def check_no_overlap(name: str, trainset: Path, asked: Asked) -> None:
     """No example may be about a question of the evaluation.
 
     Raises:
@@ -95,7 +95,7 @@ def check_no_overlap(name: str, examples: Iterable[Row], asked: Asked) -> None:
     """
     shared = [
         f"{row['example_id']} (asked as {prompt_id})"
-        for row in examples
+        for row in tables.rows("trainset", trainset)
         if (prompt_id := asked.id_of(row)) is not None
     ]
     if shared:
