@@ -81,6 +81,23 @@ def test_minimum_detectable_effect_is_found_with_the_power_it_states():
     assert paired.minimum_detectable_effect(2, 1.0) > paired.minimum_detectable_effect(3, 1.0) > 0
 
 
+@pytest.mark.parametrize("differing", [0, 6, 20])
+def test_minimum_detectable_rate_is_found_with_the_power_it_states(differing):
+    rate = paired.minimum_detectable_rate(48, differing)
+    share = max(rate, differing / 48)
+    chances = [(share - rate) / 2, 1 - share, (share + rate) / 2]
+    differences = np.random.default_rng(0).choice([-1.0, 0, 1], (4000, 48), p=chances)
+    found = (paired.mcnemar(differences) < paired.ALPHA).mean()
+    assert found == pytest.approx(paired.POWER, abs=0.02)
+
+
+def test_six_prompts_must_differ_one_way_before_rates_are_told_apart():
+    assert np.isnan([paired.minimum_detectable_rate(count, 0) for count in range(6)]).all()
+    rate = paired.minimum_detectable_rate(16, 1)
+    assert binom.sf(5, 16, rate) == pytest.approx(paired.POWER)
+    assert rate == pytest.approx(0.449, abs=0.001)
+
+
 def test_every_count_of_prompts_detects_something_and_more_detect_less():
     """statsmodels gives an array for 87 prompts, and a negative effect for 73."""
     found = [paired.minimum_detectable_effect(count, 1.0) for count in range(2, 130)]

@@ -164,7 +164,7 @@ def parts_of_arm(wildcards):
 
 
 def prompts_before_tuning(wildcards):
-    """What no model may be tuned on; an adapter that is there was checked when it was made."""
+    """What a model may not be tuned on; none once it is there, or a change of it would tune again."""
     made = PLAN.find("adapters", wildcards.key).path.exists()
     return [] if made else prompt_tables(wildcards)
 

@@ -91,6 +91,7 @@ rule check_trainsets:
         csv=TABLES / "trainsets.csv",
     log:
         LOGS / "check_trainsets" / f"{PLAN.experiment.name}.log",
+    priority: 20  # before tunings: to refuse needs no GPU
     localrule: True
     conda:
         "../../envs/cpu.yaml"

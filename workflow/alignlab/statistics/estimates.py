@@ -105,7 +105,7 @@ def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
     bounds[exact] = intervals.rate_difference_intervals(differences[exact])
     return [
         {
-            **_size(differences[place]),
+            **_size(differences[place], exact=exact[place]),
             "ci_low": number(bounds[place, 0]),
             "ci_high": number(bounds[place, 1]),
             "test": None if np.isnan(p) else paired.MCNEMAR if exact[place] else paired.SIGN_FLIP,
@@ -133,16 +133,19 @@ def mean(values: Array) -> float | None:
     return float(present.mean()) if len(present) else None
 
 
-def _size(differences: Array) -> tables.Row:
+def _size(differences: Array, *, exact: bool) -> tables.Row:
     """How large a difference is, and how small a one could have been found."""
     present = differences[~np.isnan(differences)]
     deviation = float(present.std(ddof=1)) if len(present) > 1 and varies(present) else 0.0
     average = mean(present)
+    detectable = (
+        paired.minimum_detectable_rate(len(present), np.count_nonzero(present))
+        if exact
+        else paired.minimum_detectable_effect(len(present), deviation)
+    )
     return {
         "n": len(present),
         "mean_difference": average,
         "effect_size": average / deviation if average is not None and deviation > 0 else None,
-        "minimum_detectable_effect": number(
-            paired.minimum_detectable_effect(len(present), deviation)
-        ),
+        "minimum_detectable_effect": number(detectable),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
@@ -112,3 +112,33 @@ def _detectable(count: int) -> float:
     found = power.solve_power(nobs=count, alpha=ALPHA, power=POWER, alternative="two-sided")
     # For some counts its root finder gives an array of one number, or the root below zero.
     return abs(float(np.squeeze(found)))
+
+
+@cache
+def minimum_detectable_rate(count: int, differing: int) -> float:
+    """Smallest difference of two paired rates that `mcnemar` finds with 80% power at alpha 0.05.
+
+    The test sees only prompts where the arms differ. Their share is taken to be what was found or,
+    where a difference needs more, the difference itself: then all of them go one way.
+
+    Args:
+        count: prompts with a difference, zero included.
+        differing: those where it is not zero.
+
+    Returns:
+        Between 0 and 1; NaN where no result of so few prompts would be significant.
+    """
+
+    def surplus(difference: float) -> float:
+        return _power(count, max(differing / count, difference), difference) - POWER
+
+    return optimize.brentq(surplus, 0, 1) if count and surplus(1) > 0 else np.nan
+
+
+def _power(count: int, share: float, difference: float) -> float:
+    """Of `mcnemar`, if a share of all prompts differs, and wins exceed losses by a difference."""
+    pairs = np.arange(count + 1)
+    won = (1 + difference / share) / 2 if share else 0.5
+    needed = stats.binom.isf(ALPHA / 2, pairs, 0.5) + 1
+    found = stats.binom.sf(needed - 1, pairs, won) + stats.binom.cdf(pairs - needed, pairs, won)
+    return float(stats.binom.pmf(pairs, count, share) @ found)
