@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from alignlab import tables
@@ -35,6 +38,16 @@ def test_gc_lists_and_deletes_only_what_is_unnamed(capsys, tmp_path, monkeypatch
     assert orphan.exists()
     assert main(["gc", "--delete"]) == 0
     assert not orphan.exists()
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    command = "import sys; from alignlab.cli import main; sys.exit(main(['check', 'smoke']))"
+    check = subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    check.stdout.close()
+    assert check.communicate()[1] == b""
+    assert check.returncode == 1
 
 
 def test_a_user_error_is_one_line(capsys):

@@ -9,6 +9,7 @@ alignlab summary demo           the summary table of a finished experiment
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -25,9 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one message and exit status 1."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        status: int = options.command(options)
+        sys.stdout.flush()
+        return status
     except AlignlabError as error:
         print(f"alignlab: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `| head` has read enough; Python must not flush the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
