@@ -78,7 +78,7 @@ def test_arms_that_are_not_told_apart_are_named_with_the_detectable_difference()
     made = headlines(study)
     assert made[0].findings == []
     assert made[0].rest.replace("\u00a0", " ") == (
-        "Not told apart: a and b (n = 36; 0.100 would have been found with 80% power)."
+        "Not told apart: a and b (n = 36; alone, 0.100 would have been found with 80% power)."
     )
     assert opening(study, made).startswith("No arm can be told apart from plain on any of 1 main")
 

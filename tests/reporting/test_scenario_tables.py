@@ -56,7 +56,8 @@ def test_the_scenario_says_which_way_is_better(better, difference, words):
 def test_what_is_not_told_apart_comes_with_what_would_have_been_found():
     rows = {"lfm": change(-0.3), "sft": change(0.02, p=0.8), "coh": change(0.01, p=0.9, mde=0.2)}
     assert said(rows).endswith(
-        "; not told apart in sft and coh (n = 80; 0.20 would have been found with 80% power)."
+        "; not told apart in sft and coh"
+        " (n = 80; alone, 0.20 would have been found with 80% power)."
     )
     assert said({"sft": change(0.0, mde=None)}).endswith("not told apart in sft (n = 80).")
 
@@ -99,7 +100,7 @@ def test_a_difference_is_faint_unless_told_apart_and_its_tip_names_the_test():
     assert (cells["lfm"].faint, cells["sft"].faint) == (False, True)
     assert cells["lfm"].text == "\u22120.30"
     assert cells["lfm"].tip == (
-        "80 pairs · exact McNemar, p after Holm\nfound with 80% power: 0.12"
+        "80 pairs · exact McNemar, p after Holm\nfound with 80% power, alone: 0.12"
     )
 
 

@@ -112,7 +112,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "p_value": (FLOAT, "Two-sided"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the comparisons of one metric"),
         "effect_size": (FLOAT, "Mean difference over the standard deviation of differences"),
-        "minimum_detectable_effect": (FLOAT, "Smallest mean difference found with 80% power"),
+        "minimum_detectable_effect": (
+            FLOAT,
+            "Smallest mean difference that one test alone finds with 80% power",
+        ),
     },
     "scenarios": {
         "scenario": (TEXT, "Name of the scenario"),
@@ -133,7 +136,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "test": (TEXT, "Name of the paired test"),
         "p_value": (FLOAT, "Two-sided"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the comparisons of one scenario's measure"),
-        "minimum_detectable_effect": (FLOAT, "Smallest mean difference found with 80% power"),
+        "minimum_detectable_effect": (
+            FLOAT,
+            "Smallest mean difference that one test alone finds with 80% power",
+        ),
         "effect_size": (FLOAT, "Mean difference over the standard deviation of differences"),
     },
     "qualification": {
@@ -211,7 +217,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "losses": (INT, "Prompts where only the other side is right"),
         "p_value": (FLOAT, "Exact McNemar, two-sided; null where a side is right by definition"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the tests of one study's slice"),
-        "minimum_detectable_effect": (FLOAT, "Smallest difference found with 80% power"),
+        "minimum_detectable_effect": (
+            FLOAT,
+            "Smallest difference that one test alone finds with 80% power",
+        ),
         "balanced_accuracy": (FLOAT, "Mean of the shares right on bad and on fine answers"),
         "balanced_low": (FLOAT, "95% interval (Newcombe 1998); 0.5 is what one fixed verdict gets"),
         "balanced_high": (FLOAT, "The same"),

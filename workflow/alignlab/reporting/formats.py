@@ -74,11 +74,16 @@ def sizes(counts: Collection[int]) -> str:
 
 
 def power(rows: Collection[Mapping[str, Any]], places: int) -> str:
-    """`n = 36; 0.20 would have been found with 80% power`: for the row that needs the most."""
+    """`n = 36; alone, 0.20 would have been found with 80% power`: for the row that needs the most.
+
+    Alone, because Holm's adjustment asks more of a difference the more others stand beside it.
+    """
     found = [row["minimum_detectable_effect"] for row in rows]
     known = [value for value in found if value is not None]
     n = sizes([row["n"] for row in rows])
-    return f"{n}; {number(max(known), places)} would have been found with 80% power" if known else n
+    if not known:
+        return n
+    return f"{n}; alone, {number(max(known), places)} would have been found with 80% power"
 
 
 def limits(unit: str) -> tuple[float, float] | None:

@@ -41,7 +41,7 @@ function cellTip(cell, arm, metric) {
 
 function numbersOf(cell) {
   if (!view.difference) return `${cell.n} of ${view.slice.prompts} prompts have a value`;
-  const detectable = cell.detectable === null ? "" : `\nfound with 80% power: ${cell.detectable.toPrecision(2)}`;
+  const detectable = cell.detectable === null ? "" : `\nfound with 80% power, alone: ${cell.detectable.toPrecision(2)}`;
   return `${cell.n} pairs · ${cell.test ?? "no test"}${detectable}`;
 }
 

@@ -116,7 +116,7 @@ def _change(row: Row, measure: Measure, scale: Scale) -> Cell:
     places = measure.change_places
     ends = interval(row["ci_low"], row["ci_high"], places, signed)
     detectable = row["minimum_detectable_effect"]
-    power = "" if detectable is None else f"\nfound with 80% power: {detectable:.2g}"
+    power = "" if detectable is None else f"\nfound with 80% power, alone: {detectable:.2g}"
     return Cell(
         text=signed(row["mean_difference"], places),
         range=f"{ends} {p_value(row['p_adjusted'])}",
