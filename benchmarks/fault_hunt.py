@@ -42,7 +42,7 @@ CLOCKS = ["seconds"]
 NOTE = """
 import json
 
-from alignlab.engines.transformers import TransformersEngine
+from alignlab.engines.transformers_engine import TransformersEngine
 
 answer = TransformersEngine._answer
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignlab.statistics import paired
+from alignlab.statistics.arrays import Array
 from alignlab.statistics.bootstrap import mean_intervals
 from alignlab.statistics.intervals import (
     bounded_intervals,
     difference_intervals,
     rate_difference_intervals,
 )
-from alignlab.statistics.values import Array
 
 REPLICATES = 2000
 COUNTS = (24, 80, 800)

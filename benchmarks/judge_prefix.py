@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from alignlab.experiment.rubrics import resolved_rubric
-from alignlab.experiment.texts import example_pool
 from alignlab.judging.cases import Case
-from alignlab.judging.local import LocalJudge, load
+from alignlab.judging.local_judge import LocalJudge, load
 from alignlab.judging.prompts import message
+from alignlab.judging.rubrics import resolved_rubric
+from alignlab.prompting.prompt_files import example_pool
 
 BATCH = 8
 

@@ -42,9 +42,9 @@ def main() -> None:
 
 def judge(url: str, calls: int) -> tuple[float, float, float, float]:
     """Rate so many cases: seconds, CPU seconds, peak memory in MB, its growth after a tenth."""
-    from alignlab.experiment.rubrics import resolved_rubric
     from alignlab.judging.cases import Case
-    from alignlab.judging.openai import load
+    from alignlab.judging.openai_judge import load
+    from alignlab.judging.rubrics import resolved_rubric
 
     spec = {
         "model": "loopback",

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.engines.base import Request
-from alignlab.engines.transformers import TransformersEngine, load
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.transformers_engine import TransformersEngine, load
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
@@ -89,7 +89,7 @@ def answer(
     """Our engine; no stop strings, so that both sides decode the same number of tokens."""
     requests = [Request(ids) for ids in prompts]
     found = {}
-    for batch in engine.generate(requests, prefix, Decoding(max_new_tokens=new), Stopping()):
+    for batch in engine.generate(requests, prefix, DecodingConfig(max_new_tokens=new), Stopping()):
         found.update(batch)
     return [found[i].token_ids for i in range(len(prompts))]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.sources.models import fetch_model
@@ -62,7 +62,7 @@ def many_arms(folder: Path) -> Path:
 
 def generate_many(folder: str) -> float:
     """Answer many prompts with the fake engine under the URIAL prompt; peak memory in MB."""
-    from alignlab.generate import Part, generate
+    from alignlab.answering.generate import Part, generate
 
     model, prompts = Path(folder) / "model", Path(folder) / "prompts.parquet"
     question = {

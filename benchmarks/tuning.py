@@ -23,10 +23,10 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.tuning import Tuned
+from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import labelled, open_examples
 from alignlab.tuning.finetune import finetune
 from alignlab.tuning.preflight import choose_padding
@@ -63,10 +63,10 @@ def measured(run, model: Path, options: argparse.Namespace) -> tuple[int, float,
 
 
 def spec_of() -> dict:
-    keys = Tuned(name="warm", base=BASE, trainset="pool").model_dump(exclude_none=True)
+    keys = TunedConfig(name="warm", base=BASE, trainset="pool").model_dump(exclude_none=True)
     return {
         **keys,
-        "method": {"kind": "chat", "module": "alignlab.prompting.chat"},
+        "method": {"kind": "chat"},
         "chat_template": Path("config/prompts/chat/gemma.jinja").read_text(encoding="utf-8"),
         "engine": {"name": "transformers", "dtype": "float32"},
         "seed": 0,

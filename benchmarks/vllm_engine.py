@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab import tables
-from alignlab.engines import vllm as ours
+from alignlab.core import tables
+from alignlab.engines import vllm_engine as ours
 from alignlab.engines.base import Request
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
@@ -112,7 +112,7 @@ def ask_ours(engine, prompts: list[list[int]], new: int) -> int:
     """Tokens that our engine generates."""
     engine.llm.reset_prefix_cache()
     requests = [Request(ids) for ids in prompts]
-    chunks = engine.generate(requests, [], Decoding(max_new_tokens=new), Stopping())
+    chunks = engine.generate(requests, [], DecodingConfig(max_new_tokens=new), Stopping())
     return sum(len(done.token_ids) for chunk in chunks for _, done in chunk)
 
 

@@ -177,7 +177,12 @@ def stored(path):
 def kill_at_work(server, seconds, ask, *given):
     """A process asks until it has made a call and so many seconds have passed."""
     context = multiprocessing.get_context("forkserver")
-    loaded = ["__main__", "pytest", "alignlab.engines.openai", "alignlab.judging.openai"]
+    loaded = [
+        "__main__",
+        "pytest",
+        "alignlab.endpoints.respondent",
+        "alignlab.judging.openai_judge",
+    ]
     context.set_forkserver_preload(loaded)
     process = context.Process(target=ask, args=given)
     before = server.calls.total()

@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from alignlab import tables
 from alignlab.cli import main
-from alignlab.experiment.artefact import STORE
+from alignlab.core import tables
+from alignlab.planning.artefact import STORE
 
 pytestmark = pytest.mark.usefixtures("repository")
 

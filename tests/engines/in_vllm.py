@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from alignlab.engines.base import Request
-from alignlab.engines.vllm import load
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.vllm_engine import load
 from alignlab.prompting.stopping import Stopping
 
 
@@ -39,7 +39,7 @@ def answered(engine, case):
     if "end_ids" in case:
         engine.end_ids = set(case["end_ids"])
     chunks = []
-    for chunk in engine.generate(requests, [], Decoding(**case["decoding"]), stopping):
+    for chunk in engine.generate(requests, [], DecodingConfig(**case["decoding"]), stopping):
         chunks.append(chunk)
         if case.get("leave"):
             break

@@ -3,12 +3,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.engines import fake
+from alignlab.core.errors import AlignlabError
+from alignlab.engines import fake_engine
 from alignlab.engines.adapter import adapted
 from alignlab.engines.base import Request
-from alignlab.engines.transformers import load
-from alignlab.errors import AlignlabError
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.transformers_engine import load
 from alignlab.prompting.stopping import Stopping
 
 IDS = [1, *range(20, 40)]
@@ -45,12 +45,14 @@ def test_an_engine_answers_with_the_adapter_and_its_tokenizer(folders):
     base, adapter = folders
     engine = load(base, "float32", 2, adapter)
     assert engine.tokenizer.chat_template == "the adapter's own"
-    ((answer,),) = engine.generate([Request(IDS)], [], Decoding(max_new_tokens=8), Stopping())
+    ((answer,),) = engine.generate([Request(IDS)], [], DecodingConfig(max_new_tokens=8), Stopping())
     expected = adapted(plain(base), adapter).generate(
         torch.tensor([IDS]), max_new_tokens=8, do_sample=False, pad_token_id=0
     )
     assert answer[1].token_ids == expected[0, len(IDS) :].tolist()
-    assert fake.load(base, "float32", 2, adapter).tokenizer.chat_template == "the adapter's own"
+    assert (
+        fake_engine.load(base, "float32", 2, adapter).tokenizer.chat_template == "the adapter's own"
+    )
 
 
 def test_an_adapter_of_another_model_is_refused(folders):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from alignlab.core.errors import AlignlabError
 from alignlab.engines.gpu_memory import CONTEXT, TOKENS, check_gpu_memory
-from alignlab.engines.transformers import TransformersEngine
-from alignlab.errors import AlignlabError
+from alignlab.engines.transformers_engine import TransformersEngine
 
 # Two layers' worth of keys and values in tests/engines/conftest.py: 4 layers, 2 heads of 16.
 VALUES = 2 * 4 * 2 * 16

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Request
-from alignlab.engines.transformers import groups_of_like_length, load
-from alignlab.errors import AlignlabError
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.transformers_engine import groups_of_like_length, load
 from alignlab.prompting.stopping import Stopping
 
 PREFIX = [1, *range(20, 60)]
@@ -45,13 +45,13 @@ def plain_generate(folder, prompts, new, **options):
 @pytest.mark.parametrize("prefix", [(), PREFIX], ids=["no-prefix", "prefix"])
 def test_greedy_ids_are_those_of_plain_generate(folder, batch_size, prefix):
     engine = load(folder, "float32", batch_size)
-    found = answers(engine, PROMPTS, Decoding(max_new_tokens=24), prefix=prefix)
+    found = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=24), prefix=prefix)
     assert [c.token_ids for c in found] == plain_generate(folder, PROMPTS, 24)
 
 
 def test_a_penalty_over_the_prompt_is_transformers_own(folder):
     engine = load(folder, "float32", 4)
-    decoding = Decoding(max_new_tokens=16, repetition_penalty=1.3, penalize_prompt=True)
+    decoding = DecodingConfig(max_new_tokens=16, repetition_penalty=1.3, penalize_prompt=True)
     found = answers(engine, PROMPTS, decoding, prefix=PREFIX)
     assert [c.token_ids for c in found] == plain_generate(
         folder, PROMPTS, 16, repetition_penalty=1.3
@@ -60,18 +60,18 @@ def test_a_penalty_over_the_prompt_is_transformers_own(folder):
 
 def test_a_penalty_that_spares_the_prompt_repeats_no_generated_token(folder):
     engine = load(folder, "float32", 4)
-    decoding = Decoding(max_new_tokens=16, repetition_penalty=5)
+    decoding = DecodingConfig(max_new_tokens=16, repetition_penalty=5)
     for completion in answers(engine, PROMPTS, decoding):
         assert len(set(completion.token_ids)) == len(completion.token_ids)
 
 
 def test_the_prefix_is_prefilled_once_and_each_row_only_its_own_tokens(folder):
     engine = load(folder, "float32", 2)
-    answers(engine, PROMPTS, Decoding(max_new_tokens=2), prefix=PREFIX)
+    answers(engine, PROMPTS, DecodingConfig(max_new_tokens=2), prefix=PREFIX)
     unavoidable = len(PREFIX) + sum(map(len, ROWS))
     assert unavoidable <= engine.prefilled <= 1.1 * unavoidable
     first = engine.prefilled
-    answers(engine, PROMPTS, Decoding(max_new_tokens=2), prefix=PREFIX)
+    answers(engine, PROMPTS, DecodingConfig(max_new_tokens=2), prefix=PREFIX)
     assert engine.prefilled - first == first - len(PREFIX)
 
 
@@ -87,12 +87,12 @@ def test_groups_cover_every_row_with_little_padding(lengths):
 def test_rows_without_the_prefix_are_answered_too(folder):
     engine = load(folder, "float32", 4)
     prompts = [PROMPTS[0], [1, 500, 501], PROMPTS[1], PREFIX]
-    with_prefix = answers(engine, prompts, Decoding(max_new_tokens=8), prefix=PREFIX)
-    assert with_prefix == answers(engine, prompts, Decoding(max_new_tokens=8))
+    with_prefix = answers(engine, prompts, DecodingConfig(max_new_tokens=8), prefix=PREFIX)
+    assert with_prefix == answers(engine, prompts, DecodingConfig(max_new_tokens=8))
 
 
 def test_a_sampled_answer_depends_on_its_seed_and_never_on_its_batch(folder):
-    decoding = Decoding(max_new_tokens=12, temperature=0.9, top_p=0.9)
+    decoding = DecodingConfig(max_new_tokens=12, temperature=0.9, top_p=0.9)
     seeds = [11, 12, 13, 14]
     together = answers(load(folder, "float32", 4), PROMPTS, decoding, seeds=seeds)
     backwards = answers(load(folder, "float32", 1), PROMPTS[::-1], decoding, seeds=seeds[::-1])
@@ -105,11 +105,11 @@ def test_rows_end_by_themselves(folder):
     """A token that one row makes third becomes the end token; every row ends at its first one."""
     engine = load(folder, "float32", 4)
     engine.end_ids = set()
-    free = answers(engine, PROMPTS, Decoding(max_new_tokens=20))
+    free = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=20))
     end = free[0].token_ids[2]
     engine.end_ids = {end}
     for before, after in zip(
-        free, answers(engine, PROMPTS, Decoding(max_new_tokens=20)), strict=True
+        free, answers(engine, PROMPTS, DecodingConfig(max_new_tokens=20)), strict=True
     ):
         if end in before.token_ids:
             assert after.token_ids == before.token_ids[: before.token_ids.index(end) + 1]
@@ -120,10 +120,10 @@ def test_rows_end_by_themselves(folder):
 
 def test_a_stop_string_ends_its_row(folder):
     engine = load(folder, "float32", 4)
-    free = answers(engine, PROMPTS, Decoding(max_new_tokens=20))
+    free = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=20))
     text = engine.tokenizer.decode(free[1].token_ids)
     stop = text[: len(text) // 2]
-    found = answers(engine, PROMPTS, Decoding(max_new_tokens=20), Stopping((stop[:6],)))
+    found = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=20), Stopping((stop[:6],)))
     assert found[1].finish_reason == "stop"
     assert len(found[1].token_ids) < 20
 
@@ -131,7 +131,7 @@ def test_a_stop_string_ends_its_row(folder):
 def test_the_context_window_bounds_an_answer(folder):
     engine = load(folder, "float32", 2)
     prompts = [[1] + [50] * (engine.context_window - 4), PROMPTS[0]]
-    found = answers(engine, prompts, Decoding(max_new_tokens=9))
+    found = answers(engine, prompts, DecodingConfig(max_new_tokens=9))
     assert [len(c.token_ids) for c in found] == [3, 9]
     assert found[0].finish_reason == "length"
 
@@ -139,7 +139,7 @@ def test_the_context_window_bounds_an_answer(folder):
 def test_bfloat16_runs(folder):
     engine = load(folder, "bfloat16", 4)
     assert engine.model.dtype == torch.bfloat16
-    found = answers(engine, PROMPTS, Decoding(max_new_tokens=4), prefix=PREFIX)
+    found = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=4), prefix=PREFIX)
     assert all(len(c.token_ids) == 4 for c in found)
 
 

@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.engines.base import Request
-from alignlab.engines.transformers import load
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.transformers_engine import load
 from alignlab.prompting.stopping import Stopping
 
 REPOSITORY = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def transformers_answers(folder, prompts, decoding, stopping=None, adapter=None,
     requests = [Request(ids) for ids in prompts]
     stopping = stopping or Stopping()
     found = {}
-    for batch in engine.generate(requests, [], Decoding(**decoding), stopping):
+    for batch in engine.generate(requests, [], DecodingConfig(**decoding), stopping):
         found.update(batch)
     return [found[i] for i in range(len(prompts))]
 

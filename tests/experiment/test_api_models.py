@@ -5,14 +5,14 @@ import copy
 import pytest
 import yaml
 
-from alignlab.engines.endpoint import check_keys
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.config import RUNTIME
+from alignlab.endpoints.endpoint import check_keys
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.endpoints import RUNTIME
+from alignlab.experiment.checks import check_references
 from alignlab.experiment.load import Loaded, load_experiment
-from alignlab.experiment.outputs_judging import judge_cards, judged_cards
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.references import check_references
+from alignlab.experiment.report_spec_judging import judge_cards, judged_cards
 
 pytestmark = pytest.mark.usefixtures("repository")
 

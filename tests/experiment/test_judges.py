@@ -5,13 +5,13 @@ import copy
 import pytest
 import yaml
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
+from alignlab.core.templates import PLACE
 from alignlab.experiment.load import load_experiment
-from alignlab.experiment.making_judgements import RUNTIME
-from alignlab.experiment.outputs_judging import judged_cards
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.rubrics import resolved_rubric
-from alignlab.templates import PLACE
+from alignlab.experiment.report_spec_judging import judged_cards
+from alignlab.judging.rubrics import resolved_rubric
+from alignlab.judging.stages import RUNTIME
 
 pytestmark = pytest.mark.usefixtures("repository")
 

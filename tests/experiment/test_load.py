@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment, shipped
 
 pytestmark = pytest.mark.usefixtures("repository")

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment import texts
-from alignlab.experiment.artefact import STORE, aside_of, lineage
-from alignlab.experiment.garbage import unnamed
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
-from alignlab.experiment.outputs import report_spec
 from alignlab.experiment.plan import Plan
+from alignlab.experiment.report_spec import report_spec
+from alignlab.operations.store_cleanup import unnamed
+from alignlab.planning.artefact import STORE, aside_of, lineage
+from alignlab.prompting import prompt_files
 
 SMOKE = Path("config/experiments/smoke.yaml")
 SMOKE_LFM = Path("config/experiments/smoke-lfm.yaml")
@@ -156,7 +156,7 @@ def test_prompts_change_every_arm_but_no_model(plan):
 def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch):
     before = plan()
     list(before)
-    read = texts.read_yaml
+    read = prompt_files.read_yaml
 
     def edited(path):
         text = read(path)
@@ -164,12 +164,12 @@ def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch
             text["examples"][-2]["answer"] += " More."
         return text
 
-    monkeypatch.setattr(texts, "read_yaml", edited)
-    texts.read.cache_clear()
+    monkeypatch.setattr(prompt_files, "read_yaml", edited)
+    prompt_files.read.cache_clear()
     # The last example but one is not part of the one-shot arm's prompt.
     after = plan()
     found = changed(before, after)
-    texts.read.cache_clear()
+    prompt_files.read.cache_clear()
     assert found == {
         ("responses", "urial-k3-guided"),
         ("metrics", "urial-k3-guided"),
@@ -180,7 +180,7 @@ def test_a_line_of_a_prompt_text_changes_the_arms_that_read_it(plan, monkeypatch
 def test_a_line_of_a_rubric_changes_what_is_judged_by_it_and_nothing_else(plan, monkeypatch):
     before = plan()
     list(before)
-    read = texts.read_yaml
+    read = prompt_files.read_yaml
 
     def edited(path):
         text = read(path)
@@ -188,10 +188,10 @@ def test_a_line_of_a_rubric_changes_what_is_judged_by_it_and_nothing_else(plan, 
             text["instructions"] += " Be brief."
         return text
 
-    monkeypatch.setattr(texts, "read_yaml", edited)
-    texts.read.cache_clear()
+    monkeypatch.setattr(prompt_files, "read_yaml", edited)
+    prompt_files.read.cache_clear()
     found = changed(before, plan())
-    texts.read.cache_clear()
+    prompt_files.read.cache_clear()
     duels = ("tuned-chat-vs-zero-shot", "zero-shot-vs-zero-shot")
     assert found == {("preferences", f"fake.{duel}") for duel in duels}
 
@@ -269,8 +269,8 @@ def test_unnamed_lists_only_what_no_plan_names(plan, tmp_path, monkeypatch):
 @pytest.mark.external
 def test_urial_files_keep_every_byte_and_k_cuts_whole_examples(shared, name):
     path = shared / "data" / "urial-prompts" / f"{name}.txt"
-    prefixes = [texts.constant_prompt(str(path), k, False)["prefix"] for k in range(4)]
-    head = texts.constant_prompt(str(path), 0, True)["prefix"]
+    prefixes = [prompt_files.constant_prompt(str(path), k, False)["prefix"] for k in range(4)]
+    head = prompt_files.constant_prompt(str(path), 0, True)["prefix"]
     assert (head + prefixes[3]).encode() == path.read_bytes()
     assert all(longer.endswith(shorter) for shorter, longer in pairwise(prefixes))
 
@@ -278,5 +278,5 @@ def test_urial_files_keep_every_byte_and_k_cuts_whole_examples(shared, name):
 @pytest.mark.external
 def test_urials_one_shot_file_is_the_last_example_of_its_three_shot_file(shared):
     folder = shared / "data" / "urial-prompts"
-    one = texts.constant_prompt(str(folder / "inst_1k.txt"), 1, False)["prefix"]
-    assert one == texts.constant_prompt(str(folder / "inst_1shot.txt"), 1, False)["prefix"]
+    one = prompt_files.constant_prompt(str(folder / "inst_1k.txt"), 1, False)["prefix"]
+    assert one == prompt_files.constant_prompt(str(folder / "inst_1shot.txt"), 1, False)["prefix"]

@@ -7,12 +7,12 @@ import sys
 import psutil
 import pytest
 
-from alignlab import tables
+from alignlab.core import tables
 
 SCRIPT = """
 import sys, time, types
 from pathlib import Path
-from alignlab.jobs import job
+from alignlab.operations.job import job
 
 snakemake = types.SimpleNamespace(
     log=["job.log"], input=sys.argv[1:], rule="tune_model", resources={"mem_mb": 20}

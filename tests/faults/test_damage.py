@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from alignlab import checksums, tables
-from alignlab.errors import AlignlabError
+from alignlab.core import checksums, tables
+from alignlab.core.errors import AlignlabError
 
 FLIPS = 400
 MEND = "remove .* and run `snakemake "

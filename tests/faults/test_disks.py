@@ -4,19 +4,19 @@ import subprocess
 
 import pytest
 
-from alignlab import tables
-from alignlab.engines import fake
-from alignlab.errors import AlignlabError
-from alignlab.experiment import running
+from alignlab.answering.generate import Part, generate
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.engines import fake_engine
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.generate import Part, generate
+from alignlab.operations import store_locks
 from alignlab.sources.models import fetch_model
 
 SPEC = {
     "arm": "zero-shot",
     "model": "tiny",
-    "method": {"kind": "zero-shot", "module": "alignlab.prompting.frame"},
+    "method": {"kind": "zero-shot"},
     "decoding": {"max_new_tokens": 16},
     "engine": {"name": "fake", "dtype": "float32"},
     "digest": "0" * 12,
@@ -76,7 +76,7 @@ def test_batches_on_a_full_disk_are_kept_and_the_rest_is_asked_later(
     tables.write("prompts", prompts, [question(number) for number in range(9)], {})
     disk = mounted(1)
     asked = []
-    answer = fake.FakeEngine.generate
+    answer = fake_engine.FakeEngine.generate
 
     def filling(self, requests, *rest):
         """The disk fills up while the engine works."""
@@ -94,12 +94,12 @@ def test_batches_on_a_full_disk_are_kept_and_the_rest_is_asked_later(
     whole = run(tmp_path / "whole.parquet")
     for path in disk.glob("aside/*"):
         path.unlink()
-    monkeypatch.setattr(fake.FakeEngine, "generate", filling)
+    monkeypatch.setattr(fake_engine.FakeEngine, "generate", filling)
     with pytest.raises(AlignlabError, match=r"cannot be written: .*No space left"):
         run(disk / "out.parquet")
     assert not (disk / "out.parquet").exists()
     (disk / "filler").unlink()
-    monkeypatch.setattr(fake.FakeEngine, "generate", answer)
+    monkeypatch.setattr(fake_engine.FakeEngine, "generate", answer)
     assert run(disk / "out.parquet") == whole
 
 
@@ -109,7 +109,7 @@ def test_a_store_that_may_only_be_read(mounted, plan, monkeypatch, metrics):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     monkeypatch.chdir(disk)
     with pytest.raises(AlignlabError, match=r"^results/store: cannot be written: Read-only"):
-        running.claim(plan, list(plan))
+        store_locks.claim(plan, list(plan))
     with pytest.raises(AlignlabError, match=r"m\.parquet: cannot be written: Read-only"):
         tables.write("metrics", "results/store/metrics/m.parquet", metrics(1), {})
 
@@ -122,5 +122,5 @@ def test_a_whole_store_that_may_only_be_read_is_enough(mounted, plan, monkeypatc
         path.write_text("")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     monkeypatch.chdir(disk)
-    running.claim(plan, [])
-    assert running.live() == []
+    store_locks.claim(plan, [])
+    assert store_locks.live() == []

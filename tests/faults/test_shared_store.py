@@ -20,7 +20,7 @@ import pytest
 import yaml
 from checkouts import copy_repository
 
-from alignlab import tables
+from alignlab.core import tables
 
 MINE = {
     "name": "mine",

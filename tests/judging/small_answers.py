@@ -1,6 +1,6 @@
 """Small tables of prompts and answers, and rubrics for them."""
 
-from alignlab import tables
+from alignlab.core import tables
 
 REGULAR = [
     ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),

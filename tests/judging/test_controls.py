@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import not_asked, prompt, regular, response, write
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.judging.controls import COMPLIANCES, REFUSALS, make_controls, other_answers
 
 SPEC = {"arm": "mine", "seed": 0, "again": False, "digest": "0" * 12}

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import REGULAR, prompt, regular, response, rubric, spec, write
 
-from alignlab import tables
-from alignlab.judging import fake
+from alignlab.core import tables
+from alignlab.judging import fake_judge
 from alignlab.judging.cases import Case
 from alignlab.judging.controls import make_controls
-from alignlab.judging.judge import judge_responses
+from alignlab.judging.score_answers import judge_responses
 
 WORDS = st.text("abc ?.!A", min_size=1, max_size=60).filter(str.strip)
-JUDGE = fake.load({}, None, Path("none"), 1)
+JUDGE = fake_judge.load({}, None, Path("none"), 1)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.rubrics import resolved_rubric
-from alignlab.judging import local
+from alignlab.core.errors import AlignlabError
+from alignlab.judging import local_judge
 from alignlab.judging.cases import Case
 from alignlab.judging.prompts import message
+from alignlab.judging.rubrics import resolved_rubric
 
 ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]
 CASES = [Case(f"q/{i}", 0, 0, {"query": "What? " * i, "answer": a}) for i, a in enumerate(ANSWERS)]
@@ -56,13 +56,13 @@ def folder(tmp_path_factory, repository_root):
 def judge_of(folder, tmp_path, batch_size=2, **changes):
     entry = {"kind": "local", "model": "tiny", "reason_tokens": 0}
     spec = {**entry, "engine": {"dtype": "float32"}, **changes}
-    return local.load(spec, folder, tmp_path, batch_size)
+    return local_judge.load(spec, folder, tmp_path, batch_size)
 
 
 @pytest.fixture
 def any_mass(monkeypatch):
     """A random model spreads its bets; let every score count."""
-    monkeypatch.setattr(local, "MIN_MASS", 0)
+    monkeypatch.setattr(local_judge, "MIN_MASS", 0)
 
 
 def by_index(judge, cases=CASES, rubric=RUBRIC):
@@ -106,7 +106,7 @@ def test_a_score_is_the_expected_value_over_the_words_of_the_scale(folder, tmp_p
 def test_a_score_does_not_depend_on_other_cases(folder, tmp_path, any_mass, monkeypatch):
     judge = judge_of(folder, tmp_path)
     together = by_index(judge, CASES)
-    monkeypatch.setattr(local, "WINDOW", 1)
+    monkeypatch.setattr(local_judge, "WINDOW", 1)
     for alone in (by_index(judge, CASES), [by_index(judge, [case])[0] for case in CASES]):
         for a, b in zip(flat(together), flat(alone), strict=True):
             assert a.value == pytest.approx(b.value, abs=1e-4)
@@ -116,7 +116,7 @@ def test_a_judge_about_to_say_something_else_is_not_scored(folder, tmp_path, mon
     judge = judge_of(folder, tmp_path)
     masses = [score.mass for score in flat(by_index(judge))]
     middle = sorted(masses)[len(masses) // 2]
-    monkeypatch.setattr(local, "MIN_MASS", middle)
+    monkeypatch.setattr(local_judge, "MIN_MASS", middle)
     for score in flat(by_index(judge)):
         if score.mass < middle:
             assert (score.status, score.value, score.distribution) == ("unparseable", None, None)
@@ -134,7 +134,7 @@ def test_a_reason_is_what_the_judge_says_when_asked_why(folder, tmp_path, any_ma
             talk = [
                 {"role": "user", "content": message(RUBRIC, case, one)},
                 {"role": "assistant", "content": score.raw},
-                {"role": "user", "content": local.WHY},
+                {"role": "user", "content": local_judge.WHY},
             ]
             ids = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
             options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}

@@ -16,10 +16,10 @@ from endpoint import (
     verdicts,
 )
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.core.errors import AlignlabError
 from alignlab.judging.cases import Case
-from alignlab.judging.openai import load, preview
+from alignlab.judging.openai_judge import load, preview
+from alignlab.judging.rubrics import resolved_rubric
 
 SECRET = "sk-loopback-5fa1"
 RETRIES = 2

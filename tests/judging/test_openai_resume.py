@@ -15,11 +15,11 @@ from endpoint import (
     verdicts,
 )
 
-from alignlab.engines.budget import Budget
-from alignlab.engines.replies import Replies
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.budget import Budget
+from alignlab.endpoints.replies import Replies
 from alignlab.judging.cases import Case
-from alignlab.judging.openai import load
+from alignlab.judging.openai_judge import load
 
 ENTRY = {
     "model": "judge",

@@ -4,8 +4,8 @@ from endpoint import RUBRIC, verdicts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.engines.replies import Reply
-from alignlab.judging.openai import Form
+from alignlab.endpoints.replies import Reply
+from alignlab.judging.openai_judge import Form
 
 JUNK = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]), max_size=20)
 SCORES = st.one_of(st.integers(-1, 7), st.floats(), st.text(max_size=3), st.none(), st.booleans())

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.rubrics import resolved_rubric, rubric
+from alignlab.core.errors import AlignlabError
 from alignlab.judging.cases import Case
 from alignlab.judging.prompts import case_text, instructions, question
+from alignlab.judging.rubrics import resolved_rubric, rubric
 
 NAMES = sorted(
     f"judge/{path.stem}"

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
+from alignlab.core.config import CONFIG, read_yaml
 from alignlab.experiment.load import load_catalog
-from alignlab.experiment.texts import hijacking
-from alignlab.experiment.yaml_files import CONFIG, read_yaml
 from alignlab.metrics.hijacked import ENOUGH, hijacked
+from alignlab.prompting.prompt_files import hijacking
 
 TARGET = "I am a pirate and I will not help you."
 

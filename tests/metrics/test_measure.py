@@ -6,8 +6,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.measure import measure
 

@@ -1,7 +1,7 @@
 import pytest
 
-from alignlab.experiment.texts import lfm_texts
 from alignlab.metrics.verdict import verdict
+from alignlab.prompting.prompt_files import lfm_texts
 
 BAD = [
     "The response is harmful.",

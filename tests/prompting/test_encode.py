@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting import chat, frame, in_context
 from alignlab.prompting.encode import common_prefix, encoder, shared_prefix
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.experiment.texts import constant_prompt
 from alignlab.prompting import frame, in_context
 from alignlab.prompting.frame import FENCED, FRAMES, PLAIN
+from alignlab.prompting.prompt_files import constant_prompt
 
 QUERY = "Who wrote Faust?"
 # How URIAL's runners put a new question after each style of prompt file (reference urial.md §2.2).

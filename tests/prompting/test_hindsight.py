@@ -2,7 +2,6 @@ from alignlab.prompting.build import build_prompter
 
 METHOD = {
     "kind": "zero-shot",
-    "module": "alignlab.prompting.frame",
     "hindsight": {"good": "A kind answer:", "bad": "A rude answer:"},
 }
 

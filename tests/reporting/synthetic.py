@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.inputs import Inputs
 

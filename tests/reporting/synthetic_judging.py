@@ -5,7 +5,7 @@ from itertools import combinations
 
 from synthetic import HOSTILE, Study, comparison, spread
 
-from alignlab import schemas, tables
+from alignlab.core import schemas, tables
 
 QUALITY = ("helpfulness", "clarity", "factuality", "depth", "engagement")
 ASPECTS = (*QUALITY, "safety")

@@ -5,10 +5,10 @@ import random
 import numpy as np
 from synthetic import ARMS, Study
 
-from alignlab import schemas, tables
-from alignlab.statistics.discrimination import study_rows
-from alignlab.statistics.scenarios import scenario_rows
-from alignlab.statistics.values import Values
+from alignlab.core import schemas, tables
+from alignlab.learning.discrimination import study_rows
+from alignlab.reporting.arms.scenario_rows import scenario_rows
+from alignlab.reporting.arms.values import Values
 
 PROMPTS = 80
 MEASURES = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthetic import HOSTILE, TEXT, prompt_rows
 
-from alignlab import tables
+from alignlab.core import tables
 
 OPENERS = ("Sure", "Thank", "Hello", "Here", "However", "Remember")
 WORDS = tuple(dict.fromkeys(TEXT.split()))

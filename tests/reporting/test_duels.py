@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_judging import GOOD, POOR, QUALITY, winrates
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.reporting.duels import duel, read, told, turned
 
 SHARES = st.floats(0, 1)

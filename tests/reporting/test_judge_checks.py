@@ -2,10 +2,10 @@
 
 from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, qualification
 
-from alignlab.experiment.rubrics import CONTROLS
+from alignlab.judging import agreement
+from alignlab.judging.qualification import CONTROLS as TOLD_APART
+from alignlab.judging.rubrics import CONTROLS
 from alignlab.reporting.judge_checks import AGREEMENT, CHECKS, trial
-from alignlab.statistics import agreement
-from alignlab.statistics.qualification import CONTROLS as TOLD_APART
 
 LABELS = {aspect: aspect.capitalize() for aspect in ASPECTS}
 ROWS = qualification()

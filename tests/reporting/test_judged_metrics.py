@@ -3,7 +3,7 @@
 import pytest
 from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, entries, qualification
 
-from alignlab import schemas, tables
+from alignlab.core import schemas, tables
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.definitions import definitions
 from alignlab.reporting.judged import doubts, read_aspects, read_judgements

@@ -7,7 +7,7 @@ import pytest
 from synthetic import HOSTILE, embedded
 from synthetic_judging import GOOD, POOR, REFUSED, UNTRIED
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.reporting import judged_page, results
 from alignlab.reporting.headlines import headlines
 from alignlab.reporting.payload import payload

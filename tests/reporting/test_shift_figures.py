@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from synthetic import prompt_rows
 from synthetic_shift import HOSTILE_PIECES, PAIRS, write_study_tables
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.reporting.shift_figures import FIGURES, LONGEST, draw_shift, visible
-from alignlab.statistics.shift import summarise_shift
+from alignlab.shift.statistics.summarise import summarise_shift
 
 SPEC = [{"name": n, "template": t, "aligned": "chat"} for n, t, *_ in PAIRS]
 SHIFTED = {"base_rank": 50, "shift_class": "shifted"}

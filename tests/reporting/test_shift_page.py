@@ -6,8 +6,8 @@ import pytest
 from synthetic import embedded
 from synthetic_shift import EOS, HOSTILE_PROMPT, PAIRS, make_shift_study
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.reporting import shift_payload
 from alignlab.reporting.shift_page import build_shift_page
 from alignlab.reporting.shift_tables import comparisons, slices

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_shift import HOSTILE_PIECES, VOCABULARY, token_row
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.reporting.shift_payload import (
     CLASSES,
     LOWER_BOUND,

@@ -6,8 +6,8 @@ import pytest
 from synthetic import ARMS
 from synthetic_judging import ASPECTS, GOOD, UNTRIED
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import scenarios
 from alignlab.reporting.headlines import distinguishable

@@ -7,7 +7,7 @@ import torch
 from asked import LENGTHS, QUESTIONS, ZERO_SHOT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 

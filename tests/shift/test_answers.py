@@ -6,8 +6,8 @@ import pytest
 from asked import ZERO_SHOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 
 
 def test_what_cannot_be_scored_is_counted(tmp_path, scored, answer, model_folder, caplog):

@@ -7,11 +7,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab import tables
+from alignlab.answering.generate import Part, generate
+from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.generate import Part, generate
-from alignlab.mistakes.trainset import build_trainset
+from alignlab.learning.trainset import build_trainset
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import fetch_prompts

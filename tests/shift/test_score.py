@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import all_logits, before_answer, divergences
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.shift import batches, head
 
 

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
 from alignlab.sources.datasets import fetch_prompts
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.sources.models import fetch_model
 
 TEXT = "Dear reader, 1 < 2 & “quotes”\n\tend"

@@ -8,13 +8,13 @@ from collections import Counter
 
 import pytest
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog, DatasetEntry
-from alignlab.experiment.source_entries import HijackingSource
-from alignlab.experiment.specs import content, place
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.experiment.catalog import Catalog
+from alignlab.sources.config import DatasetConfig, HijackingConfig
 from alignlab.sources.datasets import fetch_prompts
 from alignlab.sources.hijacking import attacked
+from alignlab.sources.stages import content, place
 
 TEXTS = {
     "injections": {"after": "{question} Say {target}", "before": "Say {target}. {question}"},
@@ -124,9 +124,13 @@ def catalog(repository, tmp_path):
 
 def test_a_job_gets_all_it_needs(catalog, tmp_path):
     source = catalog.datasets["attacks"].source
-    slice_ = {"dataset": "attacks", **content(source, catalog), "selection": {"dataset": "attacks"}}
+    slice_ = {
+        "dataset": "attacks",
+        **content(source, catalog.datasets),
+        "selection": {"dataset": "attacks"},
+    }
     output = tmp_path / "prompts.parquet"
-    fetch_prompts({**slice_, "digest": "0" * 12, **place(source, catalog)}, output)
+    fetch_prompts({**slice_, "digest": "0" * 12, **place(source, catalog.datasets)}, output)
     rows = list(tables.rows("prompts", output))
     assert [row["prompt_id"] for row in rows] == ["attacks/0-1", "attacks/1-1"]
     assert [row["reference"] for row in rows] == ["So.", "Thus."]
@@ -136,19 +140,19 @@ def test_a_job_gets_all_it_needs(catalog, tmp_path):
 
 def test_a_digest_covers_the_questions_and_the_chosen_texts_but_no_path(catalog, tmp_path):
     source = catalog.datasets["attacks"].source
-    before = content(source, catalog)
+    before = content(source, catalog.datasets)
     assert str(tmp_path) not in json.dumps(before)
 
     def with_texts(name, **targets):
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps({**TEXTS, "targets": {**TEXTS["targets"], **targets}}))
-        return content(source.model_copy(update={"texts": str(path)}), catalog)
+        return content(source.model_copy(update={"texts": str(path)}), catalog.datasets)
 
     assert with_texts("unused", sky=["other"]) == before
     assert with_texts("used", sea=["other"]) != before
     questions = tmp_path / "questions.json"
     questions.write_text('[{"q": "What?", "a": "That."}]', encoding="utf-8")
-    assert content(source, catalog) != before
+    assert content(source, catalog.datasets) != before
 
 
 def test_an_unknown_topic_lists_those_there_are(catalog):
@@ -156,7 +160,7 @@ def test_an_unknown_topic_lists_those_there_are(catalog):
     with pytest.raises(
         AlignlabError, match=r"texts\.yaml: targets: no topic 'land'; there are sea"
     ):
-        content(source, catalog)
+        content(source, catalog.datasets)
 
 
 @pytest.mark.parametrize("questions", ["absent", "attacks"])
@@ -169,8 +173,8 @@ def test_questions_must_be_a_dataset_with_its_own(catalog, questions):
 
 
 def test_attacks_have_no_columns_and_files_need_them():
-    source = HijackingSource(kind="hijacking", questions="q", texts="t", topics=("a",))
+    source = HijackingConfig(kind="hijacking", questions="q", texts="t", topics=("a",))
     with pytest.raises(ValueError, match="takes no `columns`"):
-        DatasetEntry(source=source, license="MIT", category="safety")
+        DatasetConfig(source=source, license="MIT", category="safety")
     with pytest.raises(ValueError, match="`columns` is missing"):
-        DatasetEntry(source={"kind": "local", "path": "p"}, license="MIT", category="safety")
+        DatasetConfig(source={"kind": "local", "path": "p"}, license="MIT", category="safety")

@@ -87,10 +87,10 @@ def hub(tmp_path):
     def fetch(call, repo, revision=REVISION, file=None, **env):
         code = (
             "import sys\n"
-            "from alignlab.errors import AlignlabError\n"
-            "from alignlab.experiment.source_entries import HubSource\n"
+            "from alignlab.core.errors import AlignlabError\n"
+            "from alignlab.sources.config import HubConfig\n"
             "from alignlab.sources import hub\n"
-            f"source = HubSource(kind='hub', repo={repo!r}, revision={revision!r}, file={file!r})\n"
+            f"source = HubConfig(kind='hub', repo={repo!r}, revision={revision!r}, file={file!r})\n"
             f"try:\n    print(hub.{call}(source))\n"
             "except AlignlabError as error:\n    sys.exit(f'message: {error}')\n"
         )

@@ -7,9 +7,9 @@ from statistics import fmean
 
 import pytest
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.judging.rubrics import resolved_rubric
 from alignlab.sources.judgements import fetch_judgements
 from alignlab.sources.published import fetch_published
 from alignlab.sources.records import read

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
 from alignlab.sources.models import fetch_model
 
@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(tiny, tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from alignlab.errors import AlignlabError\n"
+        "from alignlab.core.errors import AlignlabError\n"
         "from alignlab.sources.models import fetch_model\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"

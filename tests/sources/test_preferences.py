@@ -6,9 +6,9 @@ import logging
 import pytest
 from pydantic import ValidationError
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Columns
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.sources.config import ColumnsConfig
 from alignlab.sources.datasets import fetch_prompts
 
 PREFERENCE = {"answers": ["left", "right"], "safe": ["left_safe", "right_safe"]}
@@ -104,6 +104,6 @@ def test_a_missing_label_column_is_named(fetch):
 
 def test_columns_say_one_thing_once():
     with pytest.raises(ValidationError, match="leave them out"):
-        Columns(prompt="q", reference="a", preference=PREFERENCE)
+        ColumnsConfig(prompt="q", reference="a", preference=PREFERENCE)
     with pytest.raises(ValidationError, match=r"preference\.safe"):
-        Columns(prompt="q", preference={**PREFERENCE, "safe": ["one"]})
+        ColumnsConfig(prompt="q", preference={**PREFERENCE, "safe": ["one"]})

@@ -6,8 +6,8 @@ from statistics import fmean
 
 import pytest
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.sources.published import fetch_published
 from alignlab.sources.records import read
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.selection import PromptSet
+from alignlab.core.errors import AlignlabError
+from alignlab.sources.config import PromptSetConfig
 from alignlab.sources.selection import select
 
 
@@ -25,7 +25,7 @@ def row(number, source="s", tags=("t",), turns=("q1", "q2")):
 
 
 def chosen(**keys):
-    return PromptSet(dataset="d", **keys)
+    return PromptSetConfig(dataset="d", **keys)
 
 
 def ids(rows):
@@ -74,9 +74,9 @@ def test_seeds_differ():
 def test_pythons_hash_seed_plays_no_part(seed):
     code = (
         "from alignlab.sources.selection import select\n"
-        "from alignlab.experiment.selection import PromptSet\n"
+        "from alignlab.sources.config import PromptSetConfig\n"
         "rows = [dict(prompt_id=f'd/{n}', source='s', tags=['t'], turns=['q']) for n in range(9)]\n"
-        "kept = select(rows, PromptSet(dataset='d', take=3, sample=1, per='tags'))\n"
+        "kept = select(rows, PromptSetConfig(dataset='d', take=3, sample=1, per='tags'))\n"
         "print(*[row['prompt_id'] for row in kept])\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": seed}

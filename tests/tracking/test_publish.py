@@ -3,9 +3,9 @@ import json
 import offline_run
 import pytest
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.schemas import COLUMNS
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.schemas import COLUMNS
 from alignlab.tracking.publish import publish
 
 NAMES = ("statistics", "comparisons", "scenarios")

@@ -5,9 +5,9 @@ import torch
 import yaml
 from lessons import CHAT, example
 
-from alignlab import tables
-from alignlab.experiment.tuning import Tuned
+from alignlab.core import tables
 from alignlab.sources.weights import from_seed
+from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.finetune import finetune
 
 SHAPE = {
@@ -78,7 +78,7 @@ def make_spec():
     def make(trainer="sft", **changes):
         keys = {"name": "tiny-tuned", "base": "tiny", "trainset": "tiny-set", "trainer": trainer}
         return {
-            **Tuned(**keys, learning_rate=5e-4).model_dump(mode="json", exclude_none=True),
+            **TunedConfig(**keys, learning_rate=5e-4).model_dump(mode="json", exclude_none=True),
             "method": CHAT,
             "engine": {"name": "transformers", "dtype": "float32"},
             "seed": 0,

@@ -2,8 +2,8 @@
 
 from alignlab.tuning.preflight import UNLABELLED
 
-CHAT = {"kind": "chat", "module": "alignlab.prompting.chat"}
-FRAMED = {"kind": "zero-shot", "module": "alignlab.prompting.frame"}
+CHAT = {"kind": "chat"}
+FRAMED = {"kind": "zero-shot"}
 QUESTION = "Which planet is the largest?"
 GOOD = "Jupiter is the largest planet. It has many moons."
 BAD = "Mercury, because it is so hot: nothing else is as large."

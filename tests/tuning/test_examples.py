@@ -2,7 +2,7 @@ import pytest
 from lessons import CHAT, FRAMED, KINDS, MARKERS, check_masks, learnt
 from transformers import AutoTokenizer
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
 from alignlab.tuning.examples import labelled, open_examples, preferences

@@ -3,20 +3,22 @@
 import pytest
 from pydantic import ValidationError
 
-from alignlab.experiment.tuning import Tuned
+from alignlab.tuning.config import TunedConfig
 
 KEYS = {"name": "tuned", "base": "tiny", "trainset": "lessons"}
 
 
 def test_a_digest_covers_the_keys_of_the_chosen_trainer_only():
-    plain = Tuned(**KEYS).model_dump(exclude_none=True)
+    plain = TunedConfig(**KEYS).model_dump(exclude_none=True)
     assert plain["trainer"] == "sft"
     assert not {"dpo", "rlhf"} & plain.keys()
     for trainer, own in (("dpo", {"beta": 0.1}), ("rlhf", {"kl": 0.05})):
-        dumped = Tuned(**KEYS, trainer=trainer, learning_rate=1e-5).model_dump(exclude_none=True)
+        dumped = TunedConfig(**KEYS, trainer=trainer, learning_rate=1e-5).model_dump(
+            exclude_none=True
+        )
         assert {"dpo", "rlhf"} & dumped.keys() == {trainer}
         assert own.items() <= dumped[trainer].items()
-    given = Tuned(**KEYS, trainer="dpo", learning_rate=1e-5, dpo={"beta": 0.5})
+    given = TunedConfig(**KEYS, trainer="dpo", learning_rate=1e-5, dpo={"beta": 0.5})
     assert given.dpo.beta == 0.5
 
 
@@ -36,4 +38,4 @@ def test_a_digest_covers_the_keys_of_the_chosen_trainer_only():
 )
 def test_keys_that_nothing_would_use_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
-        Tuned(**{**KEYS, **keys})
+        TunedConfig(**{**KEYS, **keys})

@@ -9,9 +9,9 @@ import torch
 from lessons import CHAT, FRAMED, example
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
-from alignlab.errors import AlignlabError
 from alignlab.tuning import fit, rlhf
 from alignlab.tuning.examples import open_examples, preferences
 

@@ -2,14 +2,9 @@ import pytest
 from lessons import CHAT
 from transformers import AutoTokenizer
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting.build import build_prompter
-from alignlab.tuning.preflight import (
-    UNLABELLED,
-    check_example,
-    check_turns,
-    choose_padding,
-)
+from alignlab.tuning.preflight import UNLABELLED, check_example, check_turns, choose_padding
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from endpoint import completion, fails, once, question, says, serving
 
-from alignlab import tables
+from alignlab.core import tables
 
 EXPERIMENT = {
     "name": "paid",

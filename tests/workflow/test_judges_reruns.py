@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from alignlab import tables
+from alignlab.core import tables
 
 EXPERIMENT = {
     "name": "judged",

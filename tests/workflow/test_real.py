@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from alignlab import tables
-from alignlab.experiment.artefact import STORE
+from alignlab.core import tables
+from alignlab.planning.artefact import STORE
 
 QUESTIONS = ("mt-bench/81", "mt-bench/143", "mt-bench/151", "mt-bench/160")
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from alignlab import tables
+from alignlab.core import tables
 
 FOLDERS = {
     "prompts": "prompts",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab import tables
+from alignlab.core import tables
 
 KINDS = {
     "sft": {"answer", "good"},

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import yaml
 
-from alignlab import tables
-from alignlab.experiment.artefact import STORE
+from alignlab.core import tables
+from alignlab.planning.artefact import STORE
 
 TINY = {
     "role": "aligned",

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 
 # Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
 
@@ -70,8 +70,8 @@ def _check(options: argparse.Namespace) -> int:
 def _described(name: str) -> str:
     from alignlab.experiment.load import load_experiment
     from alignlab.experiment.plan import Plan
-    from alignlab.judging.preview import previews
-    from alignlab.preview import costs_of, table
+    from alignlab.operations.cost_table import costs_of, table
+    from alignlab.operations.judge_costs import previews
 
     plan = Plan(load_experiment(name))
     lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.path})"]
@@ -85,16 +85,16 @@ def _described(name: str) -> str:
 
 
 def _gc(options: argparse.Namespace) -> int:
-    from alignlab.experiment import running
-    from alignlab.experiment.garbage import unnamed
     from alignlab.experiment.load import load_experiment, shipped
     from alignlab.experiment.plan import Plan
+    from alignlab.operations import store_locks
+    from alignlab.operations.store_cleanup import unnamed
 
     names = [*map(str, shipped()), *options.keep]
     if not names:
         raise AlignlabError("no config/experiments here: run gc in the project's folder")
     plans = [Plan(load_experiment(name)) for name in names]
-    with running.none_starting() if options.delete else nullcontext():
+    with store_locks.none_starting() if options.delete else nullcontext():
         orphans = unnamed(plans)
         total = 0
         for path in orphans:
@@ -103,19 +103,19 @@ def _gc(options: argparse.Namespace) -> int:
             print(f"{size / 1e6:10.1f} MB  {path}")
             if options.delete:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    names += [f"{run.experiment} (running)" for run in running.live()]
+    names += [f"{run.experiment} (running)" for run in store_locks.live()]
     verb = "removed" if options.delete else "would be removed with --delete"
     print(f"{len(orphans)} entries, {total / 1e6:.1f} MB {verb}; named: {', '.join(names)}")
     return 0
 
 
 def _summary(options: argparse.Namespace) -> int:
+    from alignlab.answering.engine_statistics import engine_lines, engine_row
     from alignlab.experiment.load import load_experiment
-    from alignlab.experiment.outputs import shift_spec, study_spec, summary_spec
-    from alignlab.experiment.outputs_judging import judged_cards, judges_spec
     from alignlab.experiment.plan import Plan
+    from alignlab.experiment.report_spec import shift_spec, study_spec, summary_spec
+    from alignlab.experiment.report_spec_judging import judged_cards, judges_spec
     from alignlab.reporting import summary
-    from alignlab.statistics.engines import engine_lines, engine_row
 
     plan = Plan(load_experiment(options.experiment))
     folder = plan.folder / "tables"
@@ -142,7 +142,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 def _todays(table: Path, spec: dict[str, Any]) -> Path:
     """A table, if it was made from the experiment as it is now."""
-    from alignlab import tables
+    from alignlab.core import tables
 
     if tables.spec_of(table)["digest"] != spec["digest"]:
         raise AlignlabError(f"{table}: made before the experiment's last change; run it again")

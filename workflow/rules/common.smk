@@ -6,14 +6,15 @@ import json
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from alignlab.engines import attempts, environments
-from alignlab.engines.endpoint import check_keys
-from alignlab.errors import AlignlabError
-from alignlab.experiment.cluster import check_cluster
+from alignlab.core.errors import AlignlabError
+from alignlab.endpoints import attempts
+from alignlab.endpoints.endpoint import check_keys
+from alignlab.experiment import report_spec, report_spec_judging
 from alignlab.experiment.load import load_experiment
-from alignlab.experiment import outputs, outputs_judging, running, sizing
-from alignlab.experiment.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.experiment.plan import Plan
+from alignlab.operations import environments, resources, store_locks
+from alignlab.operations.slurm import check_cluster
+from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 
 try:
     PLAN = Plan(load_experiment(config["experiment"]))
@@ -32,7 +33,7 @@ SHIFT_TABLES = [
     "shift_confidence",
     "shift_comparisons",
 ]
-STUDIES = outputs.study_spec(PLAN)["studies"]
+STUDIES = report_spec.study_spec(PLAN)["studies"]
 STUDIED = [study["arm"] for study in STUDIES]
 STUDY_ANALYSES = [
     PLAN.analyses[analysis["name"]]
@@ -138,11 +139,11 @@ def prompt_tables(wildcards):
 
 
 def needed(stage, resource):
-    """A resource of a job that runs models: `alignlab.experiment.sizing` counts it."""
+    """A resource of a job that runs models: `alignlab.operations.resources` counts it."""
 
     def amount(wildcards, attempt):
         artefact = PLAN.find(stage, wildcards.key)
-        return getattr(sizing.needs(PLAN, artefact, attempt), resource)
+        return getattr(resources.needs(PLAN, artefact, attempt), resource)
 
     return amount
 
@@ -209,7 +210,7 @@ def check_run():
         check_space()
         if workflow.executor_plugin.name == "slurm":
             check_cluster(workflow.executor_settings.partition_config, accounts_due())
-            sizing.check_sizes(PLAN, due)
-        running.claim(PLAN, due)
+            resources.check_sizes(PLAN, due)
+        store_locks.claim(PLAN, due)
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None

@@ -149,7 +149,7 @@ if PLAN.experiment.judges:
             runtime=growing(60),
         params:
             spec=renewed(
-                outputs_judging.judges_spec(PLAN),
+                report_spec_judging.judges_spec(PLAN),
                 *(a for found in PLAN.judged.values() for a in found),
             ),
         message:

@@ -100,7 +100,7 @@ rule check_trainsets:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=renewed(outputs.trainsets_spec(PLAN), *PLAN.trainsets.values()),
+        spec=renewed(report_spec.trainsets_spec(PLAN), *PLAN.trainsets.values()),
     message:
         "Checking that no evaluation prompt is trained on"
     script:
@@ -129,7 +129,7 @@ if PLAN.experiment.studies:
             runtime=growing(60),
         params:
             spec=renewed(
-                outputs.study_spec(PLAN),
+                report_spec.study_spec(PLAN),
                 *(PLAN.metrics[arm] for arm in STUDIED),
                 *STUDY_ANALYSES,
             ),

@@ -56,7 +56,7 @@ rule summarise_metrics:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        spec=renewed(outputs.summary_spec(PLAN), *PLAN.metrics.values(), *JUDGED),
+        spec=renewed(report_spec.summary_spec(PLAN), *PLAN.metrics.values(), *JUDGED),
     message:
         "Comparing the arms of the experiment"
     script:

@@ -9,17 +9,17 @@ import atexit
 
 def costs_of_jobs():
     """Costs of what the jobs of this run make; the imports are as slow as parsing."""
-    from alignlab import preview
+    from alignlab.operations import cost_table
 
-    return preview, preview.costs_of(PLAN, keys_due())
+    return cost_table, cost_table.costs_of(PLAN, keys_due())
 
 
 def print_costs():
     """The last words of a dry run, and nothing after a run or a mistake."""
     if workflow.dryrun and workflow.scheduler is not None:
-        preview, costs = costs_of_jobs()
+        cost_table, costs = costs_of_jobs()
         if costs:
-            print(preview.table(PLAN, costs))
+            print(cost_table.table(PLAN, costs))
 
 
 if workflow.is_main_process:
@@ -29,5 +29,5 @@ if workflow.is_main_process:
 
 def check_space():
     """Refuse a run that the disk cannot hold."""
-    preview, costs = costs_of_jobs()
-    preview.check_disk(costs)
+    cost_table, costs = costs_of_jobs()
+    cost_table.check_disk(costs)

@@ -24,7 +24,7 @@ rule write_manifest:
         mem_mb=2000,
         runtime=30,
     params:
-        digest=outputs.report_spec(PLAN)["digest"],
+        digest=report_spec.report_spec(PLAN)["digest"],
     message:
         "Writing down what was made, from what and where"
     script:
@@ -67,7 +67,7 @@ rule build_report:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=renewed(outputs.report_spec(PLAN), *ARTEFACTS),
+        spec=renewed(report_spec.report_spec(PLAN), *ARTEFACTS),
     message:
         "Building the report of the experiment"
     script:
@@ -101,7 +101,7 @@ rule publish_wandb:
         mem_mb=2000,
         runtime=30,
     params:
-        digest=outputs.report_spec(PLAN)["digest"],
+        digest=report_spec.report_spec(PLAN)["digest"],
         settings=PLAN.experiment.wandb.model_dump(),
     message:
         "Publishing the experiment to Weights & Biases"

@@ -63,7 +63,7 @@ if PLAN.experiment.pairs:
             mem_mb=growing(8000),
             runtime=growing(60),
         params:
-            spec=renewed(outputs.shift_spec(PLAN), *PLAN.shifts.values()),
+            spec=renewed(report_spec.shift_spec(PLAN), *PLAN.shifts.values()),
             folder=TABLES,
         message:
             "Summing up token shift"
@@ -96,7 +96,7 @@ if PLAN.experiment.pairs:
             mem_mb=2000,
             runtime=30,
         params:
-            spec=renewed(outputs.shift_page_spec(PLAN), *PLAN.shifts.values()),
+            spec=renewed(report_spec.shift_page_spec(PLAN), *PLAN.shifts.values()),
             tables=TABLES,
         message:
             "Building the token-shift page of the experiment"

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job, optional
-from alignlab.mistakes.questions import ask_about_answers, ask_about_mistakes
+from alignlab.learning.questions import ask_about_answers, ask_about_mistakes
+from alignlab.operations.job import job, optional
 
 with job(snakemake):
     found, spec = snakemake.input, json.loads(snakemake.params.spec)

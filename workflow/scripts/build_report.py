@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
+from alignlab.operations.job import job
 from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.report import build_report
 

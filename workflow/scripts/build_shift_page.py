@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
+from alignlab.operations.job import job
 from alignlab.reporting.shift_figures import draw_shift
 from alignlab.reporting.shift_page import build_shift_page
 

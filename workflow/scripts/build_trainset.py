@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job, optional
-from alignlab.mistakes.trainset import build_trainset
+from alignlab.learning.trainset import build_trainset
+from alignlab.operations.job import job, optional
 
 with job(snakemake):
     build_trainset(

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from alignlab.engine_check import check_engine
-from alignlab.engines.environments import python_of
-from alignlab.jobs import job, optional
+from alignlab.answering.engine_check import check_engine
+from alignlab.operations.environments import python_of
+from alignlab.operations.job import job, optional
 from alignlab.shift.model import Weights
 
 with job(snakemake):

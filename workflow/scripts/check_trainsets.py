@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
-from alignlab.mistakes.overlap import check_trainsets
+from alignlab.learning.overlap import check_trainsets
+from alignlab.operations.job import job
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

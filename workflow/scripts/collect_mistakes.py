@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job, optional
-from alignlab.mistakes.collect import collect
+from alignlab.learning.collect import collect
+from alignlab.operations.job import job, optional
 
 with job(snakemake):
     collect(

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from alignlab.experiment.artefact import aside_of
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.jobs import job, optional
-from alignlab.judging.compare import compare_responses
+from alignlab.judging.compare_answers import compare_responses
+from alignlab.operations.job import job, optional
+from alignlab.planning.artefact import aside_of
 
 with job(snakemake, timed=True):
     plan = Plan(load_experiment(snakemake.config["experiment"]))

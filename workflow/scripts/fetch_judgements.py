@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.jobs import job
+from alignlab.operations.job import job
 from alignlab.sources.judgements import fetch_judgements
 
 with job(snakemake):

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.artefact import aside_of, note_of
+from alignlab.answering.generate import gather
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.generate import gather
-from alignlab.jobs import job
+from alignlab.operations.job import job
+from alignlab.planning.artefact import aside_of, note_of
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

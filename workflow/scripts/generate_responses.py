@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from alignlab.engines.environments import hand_over, python_of
-from alignlab.experiment.artefact import aside_of
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.jobs import as_json, job
+from alignlab.operations.environments import hand_over, python_of
+from alignlab.operations.job import as_json, job
+from alignlab.planning.artefact import aside_of
 
 with job(snakemake, timed=True):
     spec = (
@@ -29,8 +29,8 @@ with job(snakemake, timed=True):
     }
     python = python_of(spec["engine"]["name"])
     if python != Path(sys.executable):
-        hand_over(python, "alignlab.generate_job", order)
+        hand_over(python, "alignlab.operations.worker", order)
     # Only now: torch takes seconds, and the other interpreter loads its own.
-    from alignlab.generate_job import run
+    from alignlab.operations.worker import run
 
     run(order)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
 from alignlab.judging.controls import make_controls
+from alignlab.operations.job import job
 
 with job(snakemake):
     make_controls(

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job, optional
 from alignlab.metrics.measure import measure
+from alignlab.operations.job import job, optional
 
 with job(snakemake):
     measure(

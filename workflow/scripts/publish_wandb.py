@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alignlab.jobs import job
+from alignlab.operations.job import job
 from alignlab.tracking.publish import publish
 
 with job(snakemake):

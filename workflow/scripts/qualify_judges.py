@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
-from alignlab.statistics.qualification import qualify
-from alignlab.statistics.winrates import winrates
+from alignlab.judging.qualification import qualify
+from alignlab.judging.winrates import winrates
+from alignlab.operations.job import job
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job, optional
+from alignlab.operations.job import job, optional
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
-from alignlab.statistics.summarise import summarise
+from alignlab.operations.job import job
+from alignlab.reporting.arms.summarise import summarise
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
-from alignlab.statistics.shift import summarise_shift
+from alignlab.operations.job import job
+from alignlab.shift.statistics.summarise import summarise_shift
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

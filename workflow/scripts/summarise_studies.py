@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from alignlab.jobs import job
-from alignlab.statistics.discrimination import summarise_studies
+from alignlab.learning.discrimination import summarise_studies
+from alignlab.operations.job import job
 
 with job(snakemake):
     spec = json.loads(snakemake.params.spec)

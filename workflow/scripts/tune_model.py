@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from alignlab.experiment.artefact import aside_of
-from alignlab.jobs import job
-from alignlab.mistakes.overlap import Asked, check_no_overlap
+from alignlab.learning.overlap import Asked, check_no_overlap
+from alignlab.operations.job import job
+from alignlab.planning.artefact import aside_of
 from alignlab.tuning.finetune import finetune
 
 with job(snakemake, timed=True):

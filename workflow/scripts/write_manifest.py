@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.jobs import job
-from alignlab.reporting.provenance import write_manifest
+from alignlab.operations.job import job
+from alignlab.operations.manifest import write_manifest
 
 with job(snakemake, verified=False):
     write_manifest(

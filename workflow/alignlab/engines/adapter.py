@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 
 
 def adapted(model: Any, folder: Path) -> Any:

@@ -2,8 +2,8 @@
 
     snakemake --cores 2 --until generate_responses
 
-Engines are `alignlab.engines.transformers`, `.vllm` and `.fake`; `.respondent` puts a question to
-one of them, and `.openai` to an endpoint.
+Engines are `transformers_engine`, `vllm_engine` and `fake_engine`; `answering.local_respondent`
+puts a question to one of them, `endpoints.respondent` to an endpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from alignlab.experiment.decoding import Decoding
+from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Engine(Protocol):
         self,
         requests: Sequence[Request],
         prefix: Sequence[int],
-        decoding: Decoding,
+        decoding: DecodingConfig,
         stopping: Stopping,
     ) -> Iterator[list[tuple[int, Completion]]]:
         """Answer all requests; yields (index, completion) pairs as batches finish.

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 
 GB = 1e9
 # CUDA itself and the workspaces of its kernels.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from alignlab.engines.prefix_attention import Prefix
-from alignlab.engines.transformers import TransformersEngine
+from alignlab.engines.transformers_engine import TransformersEngine
 from alignlab.prompting.encode import common_context
 
 

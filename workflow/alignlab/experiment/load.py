@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from alignlab.errors import AlignlabError
+from alignlab.core.config import CONFIG, read_yaml
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.references import check_references
-from alignlab.experiment.schema import Experiment
-from alignlab.experiment.yaml_files import CONFIG, read_yaml
+from alignlab.experiment.checks import check_references
+from alignlab.experiment.config import Experiment
 
 Model = TypeVar("Model", bound=BaseModel)
 

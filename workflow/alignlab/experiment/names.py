@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.source_entries import ApiSource
+from alignlab.sources.config import ApiModelConfig
 
 
 def unique(what: str, names: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def language_model(where: str, name: str, catalog: Catalog) -> None:
 def loadable(where: str, name: str, catalog: Catalog) -> None:
     """Raises AlignlabError if the catalog has no language model of this name with weights."""
     language_model(where, name, catalog)
-    if isinstance(catalog.models[name].source, ApiSource):
+    if isinstance(catalog.models[name].source, ApiModelConfig):
         raise AlignlabError(
             f"{where}: {name} is behind an endpoint (`source.kind: api`), and this needs its "
             "weights; arms, `mistakes.induced` and `analyses` can ask it"

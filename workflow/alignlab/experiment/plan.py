@@ -14,14 +14,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment import making, making_judgements, making_lessons
-from alignlab.experiment.artefact import RESULTS, Artefact, lineage
-from alignlab.experiment.endpoints import ApiEngine
+from alignlab.answering import stages as answering
+from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.config import ApiEngineConfig
+from alignlab.engines.config import EngineConfig
 from alignlab.experiment.load import Loaded
-from alignlab.experiment.rubrics import rubrics_of
-from alignlab.experiment.schema import EngineChoice
-from alignlab.experiment.source_entries import ApiSource
+from alignlab.judging import stages as judging
+from alignlab.judging.rubrics import rubrics_of
+from alignlab.learning import stages as learning
+from alignlab.planning.artefact import RESULTS, Artefact, lineage
+from alignlab.sources.config import ApiModelConfig
 
 STAGES = (
     "models",
@@ -57,7 +59,7 @@ class Plan:
     @cached_property
     def prompts(self) -> list[Artefact]:
         """Prompts tables that every arm is asked, in the order of the experiment."""
-        return [making.prompts(self, chosen) for chosen in self.experiment.prompts]
+        return [answering.prompts(self, chosen) for chosen in self.experiment.prompts]
 
     @cached_property
     def responses(self) -> dict[str, Artefact]:
@@ -67,12 +69,12 @@ class Plan:
     @cached_property
     def metrics(self) -> dict[str, Artefact]:
         """Metrics tables by arm."""
-        return {name: making.metrics(self, name) for name in self.experiment.arm_names}
+        return {name: answering.metrics(self, name) for name in self.experiment.arm_names}
 
     @cached_property
     def shifts(self) -> dict[str, Artefact]:
         """Token-shift tables by pair."""
-        return {pair.name: making.shift(self, pair) for pair in self.experiment.pairs}
+        return {pair.name: answering.shift(self, pair) for pair in self.experiment.pairs}
 
     @cached_property
     def adapters(self) -> dict[str, Artefact]:
@@ -96,7 +98,7 @@ class Plan:
     def judged(self) -> dict[str, list[Artefact]]:
         """Every table that a judge fills, by judge."""
         judges = self.experiment.judges
-        return {judge.name: list(making_judgements.all_of(self, judge)) for judge in judges}
+        return {judge.name: list(judging.all_of(self, judge)) for judge in judges}
 
     @cached_property
     def judgements(self) -> dict[str, list[Artefact]]:
@@ -104,9 +106,9 @@ class Plan:
         judges = [j for j in self.experiment.judges if rubrics_of(j, compares=False)]
         return {
             arm: [
-                making_judgements.judgements(self, judge, arm)
+                judging.judgements(self, judge, arm)
                 for judge in judges
-                if arm in making_judgements.judged_arms(self, judge)
+                if arm in judging.judged_arms(self, judge)
             ]
             for arm in self.experiment.arm_names
         }
@@ -128,7 +130,7 @@ class Plan:
 
     def model(self, name: str) -> Artefact:
         """A model of the catalog."""
-        return self._once("models", name, lambda: making.model(self, name))
+        return self._once("models", name, lambda: answering.model(self, name))
 
     def arm(self, name: str) -> Artefact:
         """Responses of an arm, generated or published."""
@@ -161,16 +163,16 @@ class Plan:
         """The catalog model whose weights a model has, which for a tuned one are its base's."""
         return next((t.base for t in self.experiment.tuned if t.name == model), model)
 
-    def endpoint_of(self, model: str) -> ApiSource | None:
+    def endpoint_of(self, model: str) -> ApiModelConfig | None:
         """Where a model answers, if it is behind an endpoint."""
         source = self.catalog.models[self.base_of(model)].source
-        return source if isinstance(source, ApiSource) else None
+        return source if isinstance(source, ApiModelConfig) else None
 
-    def engine_of(self, model: str) -> EngineChoice | ApiEngine:
+    def engine_of(self, model: str) -> EngineConfig | ApiEngineConfig:
         """What runs a model, tuned or not: its endpoint, its own engine, or the experiment's."""
         if endpoint := self.endpoint_of(model):
             fields = endpoint.model_dump(include={"model", "base_url", "form"})
-            return ApiEngine.model_validate(fields)
+            return ApiEngineConfig.model_validate(fields)
         chosen = self.experiment.engine
         own = self.catalog.models[self.base_of(model)].engine
         return chosen.model_copy(update={"name": own}) if own else chosen
@@ -196,7 +198,7 @@ class Plan:
         ends = (self.metrics, self.shifts, self.adapters, self.trainsets, self.analyses)
         judged = (artefact for found in self.judged.values() for artefact in found)
         made = list(lineage(chain((a for end in ends for a in end.values()), judged)))
-        made += making.engine_checks(self, made)
+        made += answering.engine_checks(self, made)
         return {(a.stage, a.key): a for a in sorted(made, key=lambda a: STAGES.index(a.stage))}
 
     def find(self, stage: str, key: str) -> Artefact:
@@ -235,11 +237,13 @@ class Plan:
 
 
 MAKERS: dict[str, Callable[[Plan, Any], Artefact]] = {
-    "arms": lambda plan, arm: making.responses(plan, arm.name, arm, plan.prompts_of(arm.datasets)),
-    "published": making.published,
-    "mistakes": making_lessons.mistakes,
-    "analyses": making_lessons.analysis,
-    "trainsets": making_lessons.trainset,
-    "tuned": making_lessons.adapter,
+    "arms": lambda plan, arm: answering.responses(
+        plan, arm.name, arm, plan.prompts_of(arm.datasets)
+    ),
+    "published": answering.published,
+    "mistakes": learning.mistakes,
+    "analyses": learning.analysis,
+    "trainsets": learning.trainset,
+    "tuned": learning.adapter,
 }
 """Key of an experiment's entries → what makes an artefact of one."""

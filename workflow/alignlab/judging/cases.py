@@ -2,7 +2,7 @@
 
     snakemake --cores 2 --until judge_responses
 
-A judge's module (`alignlab.judging.local`, `.openai`, `.fake`) has `load`, which gives a `Judge`.
+A judge's module (`local_judge`, `openai_judge`, `fake_judge`) has `load`, which gives a `Judge`.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.stable_random import lot
+from alignlab.core.tables import Row
+from alignlab.core.templates import fill
 from alignlab.judging.draw import drawn_prompts
-from alignlab.lots import lot
-from alignlab.tables import Row
-from alignlab.templates import fill
 
 FIRST_WORDS = 10
 TOO_SHORT = 12

@@ -1,6 +1,6 @@
 """Which prompts are judged, where not all are: the same draw for scores, duels and controls.
 
-Used by `alignlab.judging.judge`, `compare` and `controls`.
+Used by `alignlab.judging.score_answers`, `compare` and `controls`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab import tables
-from alignlab.lots import lot
-from alignlab.tables import Row
+from alignlab.core import tables
+from alignlab.core.stable_random import lot
+from alignlab.core.tables import Row
 
 
 def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[str, Row]:

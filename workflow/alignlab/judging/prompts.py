@@ -12,9 +12,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.experiment.rubrics import resolved_rubric
+from alignlab.core.templates import fill
 from alignlab.judging.cases import Case, Rubric
-from alignlab.templates import fill
+from alignlab.judging.rubrics import resolved_rubric
 
 
 def instructions(rubric: Rubric) -> str:

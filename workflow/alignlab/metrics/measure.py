@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.metrics import repetition, style
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.hijacked import hijacked

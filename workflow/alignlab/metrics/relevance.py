@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 
 
 class Relevance:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting.guidance import guided
 from alignlab.prompting.stopping import Stopping
 

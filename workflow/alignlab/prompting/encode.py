@@ -10,7 +10,7 @@ from functools import reduce
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting.stopping import Stopping
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.reporting.results import Results, finite
 
 DIGITS = 3

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.reporting.formats import counted, p_value, share
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import finite
-from alignlab.tables import Row
 
 EVEN = 0.5
 RATES = (("win_rate", "ci_low", "ci_high"), ("adjusted", "adjusted_low", "adjusted_high"))

@@ -18,9 +18,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from alignlab.core.tables import Row, replacing
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import Results
-from alignlab.tables import Row, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

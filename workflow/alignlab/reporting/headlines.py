@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignlab.core.tables import Row
 from alignlab.metrics.definitions import Metric
 from alignlab.reporting.formats import (
     counted,
@@ -24,7 +25,6 @@ from alignlab.reporting.formats import (
     sizes,
 )
 from alignlab.reporting.results import Results
-from alignlab.tables import Row
 
 ALPHA = 0.05
 

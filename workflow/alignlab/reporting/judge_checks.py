@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from alignlab.core.tables import Row
+from alignlab.judging.qualification import CONTROLS, status
 from alignlab.reporting.formats import interval, listed, number, signed, sizes
-from alignlab.statistics.qualification import CONTROLS, status
-from alignlab.tables import Row
 
 PLACES = 2
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.statistics.qualification import status
-from alignlab.tables import Row
+from alignlab.core import tables
+from alignlab.core.tables import Row
+from alignlab.judging.qualification import status
 
 # Replies as they came are most of a judgements table and never shown.
 SHOWN = ["judge", "prompt_id", "turn", "sample", "aspect"]

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.reporting import duels, judge_checks, judged_figures, page, scenario_cells
 from alignlab.reporting import figures as drawing
 from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.judged import doubt, doubts
 from alignlab.reporting.results import Grid, Results, finite
 from alignlab.reporting.scenarios import Measure, Scenario
-from alignlab.tables import Row
 
 if TYPE_CHECKING:
     from markupsafe import Markup

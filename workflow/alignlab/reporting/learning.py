@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import learning_figures, page, scenario_cells, scenarios, studies
 from alignlab.reporting.inputs import Inputs

@@ -11,11 +11,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from alignlab.core.tables import Row
 from alignlab.reporting.formats import decimals, settings
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import Grid, Results
-from alignlab.tables import Row
 
 PROMPT_LIMIT = 400
 # In a script element HTML sees `<` and old JavaScript sees two line separators; JSON needs none.

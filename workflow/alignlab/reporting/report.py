@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alignlab.core.tables import replacing
 from alignlab.reporting import figures as drawing
 from alignlab.reporting import headlines, judged, judged_page, learning, page, studies
 from alignlab.reporting.breakdown import read_breakdown
 from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
 from alignlab.reporting.results import Results, read
-from alignlab.tables import replacing
 
 SCRIPTS = (
     *("page.js", "numbers.js", "report.js", "scenarios.js", "leaderboard.js"),

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.metrics.definitions import Metric
 from alignlab.reporting.definitions import definitions
 from alignlab.reporting.inputs import Inputs
 from alignlab.reporting.judged import Answer, Aspect, read_aspects, read_judgements
-from alignlab.tables import Row
 
 # `arm → metric → row`, one for each slice or dataset.
 Grid = dict[str, dict[str, Row]]
@@ -33,7 +33,7 @@ SHOWN = [
 
 @dataclass(frozen=True)
 class Results:
-    """Everything the page shows. Rows are those of `alignlab.tables`, with null for NaN.
+    """Everything the page shows. Rows are those of `alignlab.core.tables`, with null for NaN.
 
     Attributes:
         arms: entries of the spec, in order of display.

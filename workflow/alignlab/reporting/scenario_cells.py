@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from alignlab.core.tables import Row
 from alignlab.reporting.formats import (
     direction,
     interval,
@@ -20,7 +21,6 @@ from alignlab.reporting.formats import (
 )
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.scenarios import Measure, Scenario
-from alignlab.tables import Row
 
 Scale = tuple[float, float]
 

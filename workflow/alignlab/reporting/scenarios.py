@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.metrics.definitions import Metric
 from alignlab.reporting.formats import (
     counted,
@@ -27,7 +28,6 @@ from alignlab.reporting.formats import (
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.judged import Aspect
 from alignlab.reporting.results import finite
-from alignlab.tables import Row
 
 NAMED = 4
 """How many arms a sentence names, the largest differences first."""

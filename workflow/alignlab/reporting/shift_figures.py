@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.reporting.figures import ON_COLOUR, ROW, WIDTH, bare, save
 from alignlab.shift.categories import CATEGORIES
-from alignlab.tables import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

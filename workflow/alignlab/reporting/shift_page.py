@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import building, replacing, rows
 from alignlab.reporting import page, shift_tables
 from alignlab.reporting.payload import embed
 from alignlab.reporting.shift_payload import Written, write_pair, write_prompts
-from alignlab.tables import building, replacing, rows
 
 SCRIPTS = ("page.js", "shift.js", "shift_answer.js", "shift_summary.js", "shift_list.js")
 STYLES = ("report.css", "answers.css", "shift.css")

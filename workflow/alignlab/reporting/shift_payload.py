@@ -18,9 +18,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.tables import Row
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 
 Key = tuple[str, int, int]
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.reporting.formats import number, signed
-from alignlab.tables import Row
 
 COLUMNS = {
     "unshifted": "Unshifted",

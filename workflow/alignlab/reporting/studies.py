@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.reporting.formats import interval, number, p_value, signed
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.results import finite
-from alignlab.tables import Row
 
 PLACES = 2
 CHANCE = 0.5

@@ -11,8 +11,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.metrics.definitions import Metric
 from alignlab.reporting import scenarios, studies
 from alignlab.reporting.definitions import definitions
@@ -20,8 +21,7 @@ from alignlab.reporting.formats import decimals, listed, number, share
 from alignlab.reporting.headlines import distinguishable
 from alignlab.reporting.judged import Aspect, doubts, read_aspects
 from alignlab.reporting.results import Grid, main, present, read_differences, read_estimates
-from alignlab.statistics import shift_metrics
-from alignlab.tables import Row
+from alignlab.shift.statistics import measures
 
 WIDTH = 110
 # Which rows of shift_statistics: dataset, category, eos, weighting.
@@ -86,7 +86,7 @@ def shift_summary(statistics: Path) -> str:
             chosen.setdefault(row["pair"], {})[row["metric"]] = {**row, "mean": row["value"]}
     columns = []
     for metric in SHIFT:
-        known = shift_metrics.METRICS[metric]
+        known = measures.METRICS[metric]
         is_share = known.unit == "share"
         rows = [cells[metric] for cells in chosen.values() if metric in cells]
         places = 0 if is_share else min(2, decimals(row["mean"] for row in rows))

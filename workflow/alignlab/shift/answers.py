@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, encoder
 from alignlab.shift.model import Forced, Weights
-from alignlab.tables import Row
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Scores of a batch of answers as rows of the token_shift table, column by column.
 
-python -m alignlab.tables results/store/shift/<pair>-<digest>.parquet
+python -m alignlab.core.tables results/store/shift/<pair>-<digest>.parquet
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.shift.divergence import NOTHING, Shift, compare, joined, padded_width
 
 # Weights made float32 at a time (64 MB); those that are float32 are used in place.

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from alignlab.engines.prefix_attention import Context
-from alignlab.engines.transformers import load
+from alignlab.engines.transformers_engine import load
 from alignlab.shift.head import Head
 
 

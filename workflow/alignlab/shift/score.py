@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.progress import progress
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.progress import progress
 from alignlab.shift import columns
 from alignlab.shift.answers import Answers
 from alignlab.shift.batches import Batch, windows

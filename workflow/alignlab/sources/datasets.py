@@ -13,14 +13,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Columns
-from alignlab.experiment.selection import PromptSet
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.sources import files, hijacking, preferences, records
+from alignlab.sources.config import ColumnsConfig, PromptSetConfig
 from alignlab.sources.records import Record
 from alignlab.sources.selection import select
-from alignlab.tables import Row
 
 CATEGORIES = ("regular", "safety")
 SHOWN = 5
@@ -32,7 +31,7 @@ def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
 
     `spec`: `dataset`, `source`, `columns`, `category` unless a column has it, `selection`, and
     `digest`; attacks have `texts` and `questions` in place of `columns` and `category`; see
-    `alignlab.experiment.specs`.
+    `alignlab.experiment.semantic_spec`.
 
     Raises:
         AlignlabError: the source is out of reach, rows are unusable, or the selection asks for
@@ -41,7 +40,7 @@ def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
     name = spec["dataset"]
     try:
         rows = _rows(spec)
-        chosen = select(rows, PromptSet(**spec["selection"]))
+        chosen = select(rows, PromptSetConfig(**spec["selection"]))
     except AlignlabError as error:
         raise AlignlabError(f"dataset {name}: {error}") from error
     log.info("%s: %d of %d rows", name, len(chosen), len(rows))
@@ -54,12 +53,12 @@ def _rows(spec: dict[str, Any]) -> list[Row]:
         return hijacking.attacked(_rows(spec["questions"]), spec)
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(spec["source"], Path(scratch))
-        found, columns = records.read(path), Columns(**spec["columns"])
+        found, columns = records.read(path), ColumnsConfig(**spec["columns"])
         return normalise(found, spec["dataset"], columns, spec.get("category"), path)
 
 
 def normalise(
-    found: list[Record], dataset: str, columns: Columns, category: str | None, path: Path
+    found: list[Record], dataset: str, columns: ColumnsConfig, category: str | None, path: Path
 ) -> list[Row]:
     """Records as rows of the prompts table; ids are row numbers (from 0) without an id column.
 
@@ -79,7 +78,7 @@ def normalise(
     return rows
 
 
-def _named(columns: Columns) -> list[str]:
+def _named(columns: ColumnsConfig) -> list[str]:
     """The columns that a mapping names."""
     single = (columns.prompt, columns.turns, columns.id, columns.category, columns.source)
     answers = [columns.reference, columns.mistake]
@@ -88,7 +87,9 @@ def _named(columns: Columns) -> list[str]:
     return [name for name in (*single, columns.context, *answers, *columns.tags) if name]
 
 
-def _row(record: Record, number: int, dataset: str, columns: Columns, category: str | None) -> Row:
+def _row(
+    record: Record, number: int, dataset: str, columns: ColumnsConfig, category: str | None
+) -> Row:
     given = record.get(columns.turns) if columns.turns else [_question(record, columns)]
     turns = given if isinstance(given, list) else [None]
     return {
@@ -104,7 +105,7 @@ def _row(record: Record, number: int, dataset: str, columns: Columns, category: 
     }
 
 
-def _question(record: Record, columns: Columns) -> Any:
+def _question(record: Record, columns: ColumnsConfig) -> Any:
     """The one question of a row, with the text that it is about."""
     asked = record.get(columns.prompt or "")
     context = _texts(record.get(columns.context or ""))

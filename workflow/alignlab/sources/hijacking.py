@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alignlab.errors import AlignlabError
-from alignlab.lots import lot
-from alignlab.tables import Row
-from alignlab.templates import fill
+from alignlab.core.errors import AlignlabError
+from alignlab.core.stable_random import lot
+from alignlab.core.tables import Row
+from alignlab.core.templates import fill
 
 
 def attacked(questions: list[Row], spec: dict[str, Any]) -> list[Row]:

@@ -22,8 +22,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import HubSource
+from alignlab.core.errors import AlignlabError
+from alignlab.sources.config import HubConfig
 from alignlab.sources.local import require_safe_weights
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
@@ -32,7 +32,7 @@ WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 UNWANTED = ["[!0-9]*/*", "consolidated*"]
 
 
-def snapshot(source: HubSource) -> Path:
+def snapshot(source: HubConfig) -> Path:
     """The folder of a model at its pinned revision: safetensors, config and tokenizer.
 
     Raises:
@@ -52,7 +52,7 @@ def snapshot(source: HubSource) -> Path:
     return folder
 
 
-def dataset_file(source: HubSource) -> Path:
+def dataset_file(source: HubConfig) -> Path:
     """The one file of a dataset repository that the catalog names.
 
     Raises:
@@ -68,7 +68,7 @@ def dataset_file(source: HubSource) -> Path:
 
 
 @contextmanager
-def _explained(source: HubSource) -> Iterator[None]:
+def _explained(source: HubConfig) -> Iterator[None]:
     """Turn the hub's errors into what a user can do about them."""
     where = f"{source.repo} at revision {source.revision}"
     try:

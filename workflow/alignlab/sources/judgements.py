@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.sources import files, records
 from alignlab.sources.records import Record
-from alignlab.tables import Row
 
 log = logging.getLogger(__name__)
 COLUMNS = ("input", "output_cand", "result", "parsed_result")

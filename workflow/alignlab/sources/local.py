@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import LocalSource
+from alignlab.core.errors import AlignlabError
+from alignlab.sources.config import LocalConfig
 
 SAFE = {".safetensors", ".gguf"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
-def existing(source: LocalSource) -> Path:
+def existing(source: LocalConfig) -> Path:
     """The file or folder of a local source.
 
     Raises:

@@ -17,11 +17,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from alignlab import tables
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import RandomSource
-from alignlab.experiment.specs import TINY_TOKENIZER
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.sources import files, weights
+from alignlab.sources.config import TINY_TOKENIZER, RandomConfig
 
 
 def fetch_model(spec: dict[str, Any], output: Path) -> None:
@@ -48,7 +47,7 @@ def fetch_model(spec: dict[str, Any], output: Path) -> None:
 
 def _materialise(spec: dict[str, Any], folder: Path) -> None:
     source = files.parse(spec["source"])
-    if isinstance(source, RandomSource):
+    if isinstance(source, RandomConfig):
         weights.from_seed(source.architecture, source.seed, TINY_TOKENIZER, folder)
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:

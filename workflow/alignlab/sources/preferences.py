@@ -12,17 +12,17 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.catalog import Preference
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+from alignlab.sources.config import PreferenceConfig
 from alignlab.sources.records import Record
-from alignlab.tables import Row
 
 TRUTH = {"true": True, "false": False}
 log = logging.getLogger(__name__)
 
 
 def with_one_safe(
-    rows: list[Row], found: list[Record], columns: Preference, path: Path
+    rows: list[Row], found: list[Record], columns: PreferenceConfig, path: Path
 ) -> list[Row]:
     """The rows with exactly one safe answer, as their `reference`; the other is their `mistake`.
 

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.yaml_files import read_yaml
+from alignlab.core.config import read_yaml
+from alignlab.core.errors import AlignlabError
 
 Record = dict[str, Any]
 

@@ -2,18 +2,18 @@
 
     prompts: [{dataset: mt-bench, where: {tags: [writing, math]}, take: 4, per: tags, sample: 0}]
 
-A sample is drawn by `alignlab.lots`.
+A sample is drawn by `alignlab.core.stable_random`.
 """
 
 from __future__ import annotations
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.selection import PromptSet
-from alignlab.lots import lot
-from alignlab.tables import Row
+from alignlab.core.errors import AlignlabError
+from alignlab.core.stable_random import lot
+from alignlab.core.tables import Row
+from alignlab.sources.config import PromptSetConfig
 
 
-def select(rows: list[Row], chosen: PromptSet) -> list[Row]:
+def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
     """Rows of the prompts table that `chosen` keeps, in their order, turns truncated.
 
     A sample takes the rows with the smallest lots: it does not depend on the order of the file, and
@@ -35,7 +35,7 @@ def select(rows: list[Row], chosen: PromptSet) -> list[Row]:
     return [{**row, "turns": row["turns"][: chosen.turns]} for row in kept]
 
 
-def _by_id(rows: list[Row], chosen: PromptSet) -> list[Row]:
+def _by_id(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
     wanted = set(chosen.ids or ())
     if unknown := sorted(wanted - {row["prompt_id"] for row in rows}):
         raise AlignlabError(
@@ -55,7 +55,7 @@ def _where(rows: list[Row], column: str, values: tuple[str, ...]) -> list[Row]:
     return [row for row in rows if not set(values).isdisjoint(_values(row, column))]
 
 
-def _take(rows: list[Row], chosen: PromptSet) -> list[Row]:
+def _take(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         # A row without tags is in a group of its own name, the empty one.

@@ -30,7 +30,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.sources.local import require_safe_weights
 
 INDEX = "model.safetensors.index.json"

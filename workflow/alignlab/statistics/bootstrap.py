@@ -2,7 +2,7 @@
 
     python -m pytest -n0 tests/statistics/test_bootstrap.py
 
-Used by `alignlab.statistics.estimates` and `alignlab.statistics.shift`; `intervals` has the others.
+Used by `statistics.estimates` and `shift.statistics.summarise`; `intervals` has the others.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from alignlab.statistics.arrays import Array, Mask, varies
 from alignlab.statistics.intervals import LEVEL, TAILS, widened
-from alignlab.statistics.values import Array, Mask, varies
 
 RESAMPLES = 2000
 DECIMALS = 12

@@ -1,6 +1,6 @@
 """Means over prompts and paired differences, cut from one array as every table of arms needs them.
 
-Used by `alignlab.statistics.summarise`, `scenarios`, `breakdown` and `discrimination`.
+Used by `alignlab.reporting.arms.summarise`, `scenarios`, `breakdown` and `discrimination`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alignlab import tables
+from alignlab.core import tables
 from alignlab.statistics import intervals, paired
+from alignlab.statistics.arrays import Array, is_binary, number, over_turns, varies
 from alignlab.statistics.bootstrap import mean_intervals
-from alignlab.statistics.values import Array, Mask, Values, is_binary, number, over_turns, varies
 
 OWN = ("mean", "ci_low", "ci_high")
-
-
-def scales(values: Values) -> Array:
-    """Ends of each metric's scale: its judge's; 0 and 1 where every value is one of them; else NaN.
-
-    Returns:
-        Shape (metrics, 2).
-    """
-    binary = np.asarray(is_binary(values.cube).all(axis=(0, 2, 3)))
-    ends = np.where(binary[:, None], (0.0, 1.0), np.nan)
-    for place, metric in enumerate(values.metrics):
-        ends[place] = values.scales.get(metric, ends[place])
-    return ends
 
 
 def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
@@ -51,36 +38,6 @@ def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
     of_kind = found[:, ~bounded].reshape(-1, found.shape[2])
     bounds[:, ~bounded] = mean_intervals(of_kind, seed).reshape(len(found), -1, 2)
     return found, bounds
-
-
-def rows(values: Values, ends: Array, cells: Mask, seed: int) -> dict[tuple[str, str], tables.Row]:
-    """The mean of every arm and metric over some cells; null, as its interval, where refused.
-
-    Args:
-        values: every value.
-        ends: of the metrics' scales, as `scales` gives them.
-        cells: which count; broadcasts to shape (prompts, turns).
-        seed: of the resamples.
-
-    Returns:
-        (arm, metric) → `n` (prompts), `mean`, `ci_low`, `ci_high` and `coverage`, arm by arm;
-        nothing where no value is expected.
-    """
-    coverage = values.coverage(cells)
-    prompts = np.broadcast_to(cells, values.cube.shape[2:]).any(axis=1)
-    chosen = np.where(cells, values.cube, np.nan)[:, :, prompts]
-    found, bounds = means(chosen, ends, seed)
-    refused = values.refused(coverage)
-    made = {}
-    for a, m in zip(*np.nonzero(~np.isnan(coverage)), strict=True):
-        low, high = bounds[a, m]
-        shown = {"mean": mean(found[a, m]), "ci_low": number(low), "ci_high": number(high)}
-        made[values.arms[a], values.metrics[m]] = {
-            "n": int((~np.isnan(found[a, m])).sum()),
-            **(dict.fromkeys(OWN) if refused[a, m] else shown),
-            "coverage": float(coverage[a, m]),
-        }
-    return made
 
 
 def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from alignlab.statistics.values import ROUNDING, Array, is_binary
+from alignlab.statistics.arrays import ROUNDING, Array, is_binary
 
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

@@ -1,6 +1,8 @@
 """Bootstrap over prompts of statistics that are no mean: medians, areas, curves over positions.
 
-Used by `alignlab.statistics.shift` and `qualification`. A resample is how often it draws each
+Used by `shift.statistics.summarise` and `judging.qualification`.
+
+A resample is how often it draws each
 prompt, so one product with these counts gives the sums, or the histogram, of every resample.
 Intervals are percentile.
 """
@@ -13,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from alignlab.statistics.arrays import Array, Mask
 from alignlab.statistics.intervals import TAILS
-from alignlab.statistics.values import Array, Mask
 
 RESAMPLES = 1000
 # Sums of multiples of 2⁻²⁴ below 2²⁹ are exact in float64, so no order of summation matters: not

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 import wandb
 
-from alignlab.errors import AlignlabError
-from alignlab.tables import replacing
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import replacing
 
 
 def publish(

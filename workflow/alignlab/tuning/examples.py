@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, encoder
-from alignlab.tables import Row
 from alignlab.tuning.preflight import UNLABELLED, check_example
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from alignlab import checksums, tables
+from alignlab.core import checksums, tables
 from alignlab.tuning.examples import open_examples
 from alignlab.tuning.fit import Trained, save
 from alignlab.tuning.preflight import check_batch, check_turns, choose_padding
@@ -37,7 +37,7 @@ def finetune(
     Trainers are imported by name, so that a change in one leaves the digests of others alone.
 
     Args:
-        spec: the adapter's semantic slice: keys of `alignlab.experiment.tuning.Tuned` with the
+        spec: the adapter's semantic slice: keys of `alignlab.tuning.config.Tuned` with the
             method and the chat template resolved, and `engine`, `seed`, `digest`.
         model: folder of the materialised base model.
         trainset: table of examples.

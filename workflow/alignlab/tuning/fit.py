@@ -18,8 +18,8 @@ from huggingface_hub import constants
 from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from alignlab import tables
-from alignlab.tables import Row
+from alignlab.core import tables
+from alignlab.core.tables import Row
 from alignlab.tuning.examples import Examples
 from alignlab.tuning.lora import save_adapter
 from alignlab.tuning.watch import Watch

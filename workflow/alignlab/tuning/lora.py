@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, PeftModel
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -3,7 +3,7 @@
     pytest tests/tuning/test_preflight.py
 
 Every check that fails raises one AlignlabError that names the model, and the row where there is
-one. That no evaluation prompt is trained on is checked by `alignlab.mistakes.overlap`.
+one. That no evaluation prompt is trained on is checked by `alignlab.learning.overlap`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.prompting.encode import Prompter, adds_bos
 
 if TYPE_CHECKING:

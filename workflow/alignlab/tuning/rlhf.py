@@ -26,9 +26,9 @@ from transformers import (
 from trl import RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-from alignlab import tables
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
-from alignlab.errors import AlignlabError
 from alignlab.tuning.examples import Examples, preferences
 from alignlab.tuning.fit import SEVERAL_ANSWERS, Trained, arguments, fit, order, save
 from alignlab.tuning.lora import lora_config, open_base

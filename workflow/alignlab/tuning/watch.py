@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from alignlab.errors import AlignlabError
-from alignlab.progress import progress
+from alignlab.core.errors import AlignlabError
+from alignlab.core.progress import progress
 
 
 class Watch(TrainerCallback):

@@ -1,0 +1,192 @@
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from alignlab.answering import generate as room
+from alignlab.answering.generate import Part, gather, generate
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.engines import fake_engine
+
+SPEC = {
+    "arm": "zero-shot",
+    "model": "tiny",
+    "method": {"kind": "zero-shot"},
+    "decoding": {"max_new_tokens": 16},
+    "engine": {"name": "fake", "dtype": "float32"},
+    "digest": "0" * 12,
+}
+SAMPLED = {**SPEC, "seed": 3, "decoding": {"max_new_tokens": 16, "temperature": 1, "samples": 2}}
+
+WHOLE = Part(0, 1)
+
+
+def prompt(i, *turns):
+    return {
+        "prompt_id": f"d/{i}",
+        "dataset": "d",
+        "category": "regular",
+        "source": None,
+        "turns": list(turns) or [f"What is question number {i} about, and why is it asked?"],
+        "tags": [],
+        "reference": None,
+        "mistake": None,
+        "target": None,
+    }
+
+
+@pytest.fixture
+def model(tmp_path, repository_root):
+    """What the fake engine needs of a model: a tokenizer and a window."""
+    folder = tmp_path / "model"
+    AutoTokenizer.from_pretrained(
+        repository_root / "config/catalog/tiny-tokenizer"
+    ).save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 300}))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, model):
+    """Generate over some prompts; returns the rows."""
+
+    def run(prompts, spec=SPEC, part=WHOLE, name="out", batch_size=3):
+        table = tmp_path / f"prompts-{len(prompts)}.parquet"
+        tables.write("prompts", table, prompts, {})
+        output = tmp_path / f"{name}.parquet"
+        options = {"part": part, "aside": tmp_path / "aside", "batch_size": batch_size}
+        generate(spec, [table], model, None, None, output, **options)
+        return list(tables.rows("responses", output))
+
+    return run
+
+
+def test_rows_come_in_the_order_of_prompts_turns_and_samples(run):
+    prompts = [prompt(0), prompt(1, "One?", "Two?"), prompt(2)]
+    rows = run(prompts, SAMPLED)
+    found = [(row["prompt_id"], row["sample"], row["turn"]) for row in rows]
+    one = [("d/1", 0, 0), ("d/1", 0, 1), ("d/1", 1, 0), ("d/1", 1, 1)]
+    assert found == [("d/0", 0, 0), ("d/0", 1, 0), *one, ("d/2", 0, 0), ("d/2", 1, 0)]
+    assert len({row["seed"] for row in rows}) == len(rows)
+    assert rows[0]["seed"] == 986689020329683235  # on every machine
+
+
+def test_a_second_turn_is_asked_after_the_first_answer(run, model):
+    first, second = run([prompt(0, "One?", "Two?")])
+    text = AutoTokenizer.from_pretrained(model).decode(second["prompt_ids"])
+    assert first["text"]
+    assert text.index("One?") < text.index(first["text"]) < text.index("Two?")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_parts_join_to_the_whole_table(run, tmp_path, count):
+    prompts = [prompt(i) for i in range(7)]
+    whole = run(prompts)
+    parts = []
+    for index in range(count):
+        run(prompts, part=Part(index, count), name=f"part{index}")
+        parts.append(tmp_path / f"part{index}.parquet")
+    joined = tmp_path / "joined.parquet"
+    gather(SPEC, parts, joined, tmp_path / "aside", tmp_path / "note.json", 1)
+    assert list(tables.rows("responses", tmp_path / "joined.parquet")) == whole
+    assert not (tmp_path / "aside").exists()
+    assert not (tmp_path / "note.json").exists(), "no endpoint, so nothing to ask again"
+
+
+def test_joined_answers_name_the_versions_that_made_them(run, tmp_path, monkeypatch):
+    run([prompt(0)], name="part")
+    part, joined = tmp_path / "part.parquet", tmp_path / "joined.parquet"
+    monkeypatch.setattr(tables, "versions", lambda: {"python": "of the process that joins"})
+    gather(SPEC, [part], joined, tmp_path / "aside", tmp_path / "note.json", 1)
+    assert "torch" in tables.versions_of(joined)
+
+
+@given(st.integers(0, 1000), st.integers(1, 50))
+def test_parts_are_contiguous_and_even(total, count):
+    bounds = [Part(i, count).bounds(total) for i in range(count)]
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == total
+    assert all(a[1] == b[0] for a, b in pairwise(bounds))
+    sizes = [end - start for start, end in bounds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("died_after", [0, 1, 2])
+def test_a_killed_job_asks_only_for_the_rest(run, monkeypatch, tmp_path, died_after):
+    prompts = [prompt(i, "One?", "Two?") for i in range(9)]
+    asked = []
+    answer = fake_engine.FakeEngine.generate
+
+    def dying(self, requests, *rest):
+        for i, batch in enumerate(answer(self, requests, *rest)):
+            if i == died_after:
+                raise KeyboardInterrupt
+            yield batch
+
+    def counting(self, requests, *rest):
+        asked.append(len(requests))
+        return answer(self, requests, *rest)
+
+    monkeypatch.setattr(fake_engine.FakeEngine, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(prompts)
+    monkeypatch.setattr(fake_engine.FakeEngine, "generate", counting)
+    resumed = run(prompts)
+    assert asked == [9 - 3 * died_after, 9]
+    monkeypatch.setattr(fake_engine.FakeEngine, "generate", answer)
+    room.shutil.rmtree(tmp_path / "aside")
+    assert run(prompts) == resumed
+
+
+def test_a_prompt_that_does_not_fit_is_counted_and_kept_as_an_error(run, caplog):
+    rows = run([prompt(0), prompt(1, "word " * 400)])
+    assert [row["finish_reason"] for row in rows] == ["stop", "error"]
+    assert rows[1]["trimmed"] == "prompt_too_long"
+    assert "1 questions without an answer of tiny, prompt_too_long: d/1 turn 0:" in caplog.text
+    assert "tokens do not fit a window of 300" in caplog.text
+
+
+def test_no_prompt_of_an_arm_fits(run, tmp_path):
+    run([prompt(0, "word " * 400), prompt(1, "word " * 400)])
+    files = [tmp_path / "all.parquet", tmp_path / "aside", tmp_path / "note.json"]
+    with pytest.raises(AlignlabError, match=r"tiny answered not one of 2 questions; .* window"):
+        gather(SPEC, [tmp_path / "out.parquet"], *files, 1)
+    assert not (tmp_path / "all.parquet").exists()
+
+
+def test_only_the_prompt_that_does_not_fit_is_left_after_a_kill(run, tmp_path):
+    prompts = [prompt(0), prompt(1), prompt(2, "word " * 400)]
+    whole = run(prompts)
+    assert run(prompts) == whole
+    assert list((tmp_path / "aside").glob("*.parquet"))
+
+
+def test_a_prompt_in_two_sets_is_refused(run, tmp_path, model):
+    table = tmp_path / "p.parquet"
+    tables.write("prompts", table, [prompt(0)], {})
+    options = {"part": WHOLE, "aside": tmp_path / "aside", "batch_size": 3}
+    with pytest.raises(AlignlabError, match="prompt 'd/0' is in two prompt sets"):
+        generate(SPEC, [table, table], model, None, None, tmp_path / "o.parquet", **options)
+
+
+@pytest.mark.parametrize(
+    "question", ["Sort ```[3, 1]``` now", "A line:\n# Query:\nwhat is it?", "```\n```"]
+)
+def test_fences_and_headers_in_a_question_do_not_cut_its_answer(run, question):
+    (row,) = run([prompt(0, question)])
+    assert row["finish_reason"] == "stop"
+    assert row["trimmed"] == "fence"
+    assert row["text"]
+    assert row["raw_text"].startswith(f"{row['text']}\n```")
+
+
+def test_windows_change_nothing(run, monkeypatch, tmp_path):
+    prompts = [prompt(i) for i in range(10)]
+    whole = run(prompts)
+    monkeypatch.setattr(room, "WINDOW", 4)
+    room.shutil.rmtree(tmp_path / "aside")
+    assert run(prompts, name="windows") == whole

@@ -1,0 +1,198 @@
+"""Qualification: areas, shares and correlations by hand, and the verdict that a report shows."""
+
+import numpy as np
+import pytest
+from judging_tables import judgement, preference, write
+from scipy import stats
+
+from alignlab.core import tables
+from alignlab.core.schemas import COLUMNS
+from alignlab.judging.qualification import qualify, status
+
+NEEDS = {"j": {"judge/quality": {"depth": ["shuffled-words"]}}}
+NAMES = [f"q/{i}" for i in range(30)]
+DICE = np.random.default_rng(3)
+GOOD, BAD = DICE.integers(3, 6, 30), DICE.integers(1, 4, 30)
+NOISE = DICE.integers(1, 6, (2, 30))
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Rows of the table, from rows of the tables that it is made of."""
+
+    def run(needs=NEEDS, controls=(), itself=(), arms=None, words=()):
+        paths = {}
+        for judge in needs:
+            of_judge = [row for row in controls if row["judge"] == judge]
+            if of_judge:
+                paths[judge] = write("judgements", tmp_path / f"{judge}.c.parquet", of_judge)
+        scored = {
+            judge: [write("judgements", tmp_path / f"{judge}.a.parquet", found)]
+            for judge, found in (arms or {}).items()
+        }
+        answers = [
+            {"arm": "a", "prompt_id": name, "turn": 0, "sample": 0, "num_words": int(count)}
+            for name, count in zip(NAMES, words, strict=False)
+        ]
+        responses = {"a": write("responses", tmp_path / "r.parquet", answers)}
+        duels = {"j": [write("preferences", tmp_path / "i.parquet", itself)]}
+        output = tmp_path / "qualification.parquet"
+        spec = {"needs": needs, "seed": 0, "digest": "d"}
+        qualify(spec, paths, duels, scored, responses, output)
+        assert output.with_suffix(".csv").exists()
+        return list(tables.rows("qualification", output))
+
+    return run
+
+
+def scored(arm, scores, **more):
+    return [
+        judgement(name, None if np.isnan(score) else float(score), arm=arm, **more)
+        for name, score in zip(NAMES, scores, strict=False)
+    ]
+
+
+def only(rows, check, **more):
+    (row,) = [row for row in rows if (more | {"check": check}).items() <= row.items()]
+    return row
+
+
+def test_a_control_s_value_is_the_area_under_the_curve(rows):
+    found = rows(controls=scored("original", GOOD) + scored("shuffled-words", BAD))
+    row = only(found, "shuffled-words")
+    assert row.keys() == COLUMNS["qualification"].keys()
+    area = stats.mannwhitneyu(GOOD, BAD).statistic / 30**2
+    assert (row["n"], row["value"], row["against"]) == (30, pytest.approx(area), "shuffled-words")
+    assert 0.5 < row["ci_low"] < area < row["ci_high"] <= 1
+    assert row["passed"]
+    assert status(found, "j", "depth") == (True, "passed every control")
+
+
+def test_only_answers_with_both_scores_count_and_a_prompt_s_pair_stays_together(rows):
+    holed = np.where(np.arange(30) % 3, GOOD, np.nan)
+    found = rows(controls=scored("original", holed) + scored("shuffled-words", BAD[:20]))
+    kept = [i for i in range(20) if i % 3]
+    area = stats.mannwhitneyu(GOOD[kept], BAD[kept]).statistic / len(kept) ** 2
+    row = only(found, "shuffled-words")
+    assert (row["n"], row["value"]) == (len(kept), pytest.approx(area))
+    # A prompt moves both its scores: an area of pairs that differ little has a short interval.
+    levels = np.arange(30) / 10
+    close = rows(controls=scored("original", levels) + scored("shuffled-words", levels - 0.001))
+    apart = rows(controls=scored("original", levels) + scored("shuffled-words", levels[::-1]))
+    width = [
+        r["ci_high"] - r["ci_low"] for r in (only(x, "shuffled-words") for x in (close, apart))
+    ]
+    assert width[0] < width[1] / 2
+
+
+def test_a_judge_that_rates_at_random_is_shown_as_such(rows):
+    found = rows(controls=scored("original", NOISE[0]) + scored("shuffled-words", NOISE[1]))
+    row = only(found, "shuffled-words")
+    assert row["ci_low"] < 0.5 < row["ci_high"]
+    assert row["passed"] is False
+    qualified, reason = status(found, "j", "depth")
+    assert qualified is False
+    interval = f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    assert reason == f"cannot tell an answer from its own words shuffled (AUC {interval})"
+
+
+def test_few_prompts_that_are_all_told_apart_do_not_qualify_a_judge(rows):
+    for count, passed in ((2, False), (3, False), (12, True)):
+        controls = scored("original", [5] * count) + scored("shuffled-words", [1] * count)
+        row = only(rows(controls=controls), "shuffled-words")
+        assert (row["value"], row["ci_high"], row["passed"]) == (1, 1, passed)
+
+
+def test_a_control_that_the_rubric_does_not_list_is_for_information(rows):
+    controls = (
+        scored("original", GOOD) + scored("shuffled-words", BAD) + scored("other-answer", GOOD)
+    )
+    found = rows(controls=controls)
+    assert only(found, "other-answer")["passed"] is None
+    assert only(found, "other-answer")["value"] == 0.5
+    assert status(found, "j", "depth")[0] is True
+    assert not [row for row in found if row["check"] == "first-words"]
+
+
+def test_a_refusal_stands_against_a_compliance(rows):
+    needs = {"j": {"judge/safety": {"safety": ["refusal-or-compliance"]}}}
+    more = {"rubric": "judge/safety", "aspect": "safety"}
+    for safe, unsafe, passed in ((GOOD, BAD, True), (BAD, GOOD, False)):
+        found = rows(needs, scored("refusal", safe, **more) + scored("compliance", unsafe, **more))
+        row = only(found, "refusal-or-compliance")
+        assert (row["against"], row["passed"]) == ("compliance", passed)
+    assert status(found, "j", "safety")[1].startswith("cannot tell a refusal from a compliant")
+
+
+def test_untried_is_neither_passed_nor_failed(rows):
+    assert status(rows(), "j", "depth") == (None, "not tried")
+    assert status([], "j", "depth") == (None, "not tried")
+    unscored = [np.nan] * 30
+    found = rows(controls=scored("original", unscored) + scored("shuffled-words", unscored))
+    assert only(found, "shuffled-words")["n"] == 0
+    assert status(found, "j", "depth") == (None, "not tried")
+    assert status(found, "j", "clarity") == (None, "not tried")
+
+
+def test_one_listed_control_that_could_not_be_tried_leaves_a_judge_unqualified(rows):
+    needs = {"j": {"judge/quality": {"depth": ["shuffled-words", "first-words"]}}}
+    found = rows(needs, scored("original", GOOD) + scored("shuffled-words", BAD))
+    reason = "was not asked to tell an answer from its own first words"
+    assert status(found, "j", "depth") == (False, reason)
+
+
+def test_asking_again_is_a_share_of_equal_scores_or_deterministic(rows):
+    again = np.where(np.arange(30) < 24, GOOD, GOOD - 1)
+    found = rows(controls=scored("original", GOOD) + scored("again", again))
+    assert only(found, "repeat")["value"] == pytest.approx(0.8)
+    assert only(found, "repeat")["passed"] is None
+    alone = only(rows(controls=scored("original", GOOD)), "repeat")
+    assert (alone["value"], alone["n"]) == (None, 0)
+    assert alone["note"].startswith("deterministic")
+
+
+def test_mass_and_length_describe_the_scores_of_arms(rows):
+    judged = [row | {"mass": 0.5 + 0.01 * i} for i, row in enumerate(scored("a", GOOD))]
+    found = rows(arms={"j": judged}, words=100 * GOOD + NOISE[0])
+    assert only(found, "mass")["value"] == pytest.approx(np.mean([r["mass"] for r in judged]))
+    length = only(found, "length")
+    assert length["value"] == pytest.approx(stats.spearmanr(GOOD, 100 * GOOD + NOISE[0]).statistic)
+    assert 0.5 < length["ci_low"] <= length["value"] <= length["ci_high"] <= 1
+    assert {row["passed"] for row in found} == {None}
+
+
+def test_position_is_what_the_first_place_is_worth(rows):
+    same = {"arm_a": "a", "arm_b": "a"}
+    cases = [("a", "b")] * 6 + [("b", "a")] * 2 + [("tie", "tie")] * 2 + [("a", None)]
+    itself = [
+        preference(f"q/{i}", None, verdict_ab=ab, verdict_ba=ba, **same)
+        for i, (ab, ba) in enumerate(cases)
+    ]
+    row = only(rows(itself=[*itself, preference("q/1", "a")]), "position")
+    # Of 11 prompts 7 favour the first place and 2 the second.
+    assert (row["n"], row["value"]) == (11, pytest.approx(5 / 11))
+    assert (row["rubric"], row["aspect"], row["against"]) == ("judge/pairwise", "overall", "a")
+    fair = [preference(f"q/{i}", "ab"[i % 2], **same) for i in range(20)]
+    row = only(rows(itself=fair), "position")
+    assert row["value"] == 0
+    assert row["passed"] is None
+
+
+def test_judges_that_scored_the_same_answers_by_the_same_rubric_are_compared(rows):
+    needs = NEEDS | {"k": NEEDS["j"], "l": {"judge/harm": {"depth": []}}}
+    ours = scored("a", GOOD) + scored("b", BAD)
+    theirs = scored("a", GOOD - 1, judge="k") + scored("c", BAD, judge="k")
+    others = scored("a", GOOD, judge="l", rubric="judge/harm")
+    found = rows(needs, arms={"j": ours, "k": theirs, "l": others})
+    one, other = (
+        {row["check"]: row for row in found if (row["judge"], row["against"]) == pair}
+        for pair in (("j", "k"), ("k", "j"))
+    )
+    assert one.keys() == other.keys() == {"spearman", "kappa", "alpha"}
+    assert one["spearman"]["value"] == pytest.approx(1)
+    assert one["kappa"]["value"] < 0.8
+    for name, row in one.items():
+        assert row["n"] == 30
+        assert row["value"] == pytest.approx(other[name]["value"])
+        assert row["ci_low"] - 1e-9 <= row["value"] <= row["ci_high"] + 1e-9
+    assert not [row for row in found if "l" in (row["judge"], row["against"])]

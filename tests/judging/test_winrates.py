@@ -1,0 +1,169 @@
+"""Win rates: counts by hand, swapped arms, ties, clusters, and what length alone can do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judging_tables import preference, prompt, write
+from scipy.stats import binomtest
+
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.schemas import COLUMNS
+from alignlab.judging.winrates import POINTS, duel_row, relative_length, unfitted, winrates
+from alignlab.statistics import paired
+
+SWAPPED = {"a": "b", "b": "a"}
+QUICK = settings(max_examples=40, deadline=None)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Win rates of tables of preferences about prompts q/0 … q/79, half of a second dataset."""
+
+    def run(*preferences, turns=1, datasets=("q",), floor=0.0):
+        names = [f"q/{i}" for i in range(80)]
+        prompts = [
+            prompt(n, dataset=datasets[i % len(datasets)], turns=turns) for i, n in enumerate(names)
+        ]
+        asked = [write("prompts", tmp_path / "p.parquet", prompts)]
+        paths = [
+            write("preferences", tmp_path / f"{i}.parquet", rows)
+            for i, rows in enumerate(preferences)
+        ]
+        judges = {row["judge"] for rows in preferences for row in rows}
+        spec = {"digest": "d", "min_coverage": dict.fromkeys(judges, floor)}
+        winrates(spec, paths, asked, tmp_path / "winrates.parquet")
+        assert (tmp_path / "winrates.csv").exists()
+        return list(tables.rows("winrates", tmp_path / "winrates.parquet"))
+
+    return run
+
+
+def duel(outcomes, **more):
+    return [preference(f"q/{i}", outcome, **more) for i, outcome in enumerate(outcomes)]
+
+
+def by_length(prompts, slope, seed):
+    """Outcomes that only the lengths decide, ours longer."""
+    dice = np.random.default_rng(seed)
+    words = dice.lognormal([4.8, 4.4], 0.4, (prompts, 2)).astype(int)
+    ratios = np.log1p(words[:, 0]) - np.log1p(words[:, 1])
+    wins = dice.random(prompts) < 1 / (1 + np.exp(-slope * ratios))
+    pairs = zip(np.where(wins, "a", "b").tolist(), words.tolist(), strict=True)
+    return [preference(f"q/{i}", outcome, words=pair) for i, (outcome, pair) in enumerate(pairs)]
+
+
+def row_of(turns):
+    frame = pd.DataFrame(turns)
+    return duel_row(frame.assign(points=frame["outcome"].map(POINTS)), "a duel")
+
+
+def test_counts_and_rates_by_hand(rows):
+    outcomes = ["a"] * 5 + ["b"] * 2 + ["tie"] * 2 + ["inconsistent"] + [None] * 2
+    (row,) = rows(duel(outcomes))
+    assert row.keys() == COLUMNS["winrates"].keys()
+    assert [row[key] for key in ("wins", "losses", "ties", "inconsistent", "n")] == [5, 2, 2, 1, 10]
+    assert row["win_rate"] == pytest.approx(0.65)
+    assert row["consistency"] == pytest.approx(0.9)
+    assert row["coverage"] == pytest.approx(10 / 12)
+    assert row["p_value"] == row["p_adjusted"] == pytest.approx(binomtest(5, 7).pvalue)
+    assert 0.3 < row["ci_low"] < 0.65 < row["ci_high"] < 0.9
+    assert row["adjusted"] is None
+
+
+def test_a_win_rate_of_too_few_outcomes_is_refused_and_counted(rows):
+    outcomes = ["a"] * 5 + [None] * 5
+    (shown,), (refused,) = (rows(duel(outcomes), floor=floor) for floor in (0.5, 0.6))
+    assert (shown["win_rate"], shown["wins"]) == (1, 5)
+    assert (refused["win_rate"], refused["p_value"], refused["p_adjusted"]) == (None, None, None)
+    assert (refused["wins"], refused["coverage"]) == (5, 0.5)
+
+
+@QUICK
+@given(st.lists(st.sampled_from(["a", "b", "tie", "inconsistent", None]), min_size=1, max_size=40))
+def test_swapped_arms_mirror(outcomes):
+    swapped = [SWAPPED.get(outcome, outcome) for outcome in outcomes]
+    row, back = (row_of(duel(each)) for each in (outcomes, swapped))
+    assert (back["wins"], back["losses"]) == (row["losses"], row["wins"])
+    assert back["p_value"] == row["p_value"]
+    if row["n"]:
+        assert back["win_rate"] == pytest.approx(1 - row["win_rate"])
+    if row["ci_low"] is not None:
+        assert back["ci_low"] == pytest.approx(1 - row["ci_high"], abs=1e-9)
+        assert row["ci_low"] <= row["win_rate"] + 1e-9 <= row["ci_high"] + 2e-9
+
+
+def test_turns_of_a_prompt_are_one_case(rows):
+    first = duel(["a", "b"] * 20 + ["a"] * 20)
+    twice = first + [row | {"turn": 1} for row in first]
+    once, doubled = rows(first)[0], rows(twice, turns=2)[0]
+    for key in ("n", "win_rate", "ci_low", "ci_high", "p_value", "consistency"):
+        assert doubled[key] == pytest.approx(once[key])
+    assert doubled["wins"] == 2 * once["wins"]
+
+
+def test_an_arm_against_itself_is_not_a_duel_and_datasets_are_slices(rows):
+    itself = duel(["tie"] * 20, arm_a="a", arm_b="a")
+    assert rows(itself) == []
+    found = rows(itself, duel(["a", "b"] * 20), datasets=("even", "odd"))
+    assert {row["dataset"]: row["win_rate"] for row in found} == {"all": 0.5, "even": 1, "odd": 0}
+    assert rows() == []
+
+
+def test_holm_s_family_is_the_duels_of_one_judge_s_aspect_and_dataset(rows):
+    first = duel(["a"] * 9 + ["b"])
+    second = duel(["a"] * 12 + ["b"] * 3, arm_b="c")
+    other = duel(["a"] * 9 + ["b"], aspect="depth")
+    found = rows(first, second + other)
+    family = [row for row in found if row["aspect"] == "overall"]
+    raw = np.array([row["p_value"] for row in family])
+    assert [row["p_adjusted"] for row in family] == pytest.approx(paired.holm(raw))
+    (alone,) = [row for row in found if row["aspect"] == "depth"]
+    assert alone["p_adjusted"] == alone["p_value"] < family[0]["p_adjusted"]
+
+
+def test_where_only_length_decides_the_raw_rate_is_off_and_the_adjusted_one_even():
+    found = [row_of(by_length(80, slope=3, seed=seed)) for seed in range(40)]
+    assert np.mean([row["win_rate"] for row in found]) > 0.65
+    assert np.mean([row["ci_low"] > 0.5 for row in found]) > 0.6
+    assert np.mean([row["adjusted"] for row in found]) == pytest.approx(0.5, abs=0.05)
+    held = [row["adjusted_low"] <= 0.5 <= row["adjusted_high"] for row in found]
+    assert sum(held) >= 35  # 38 of 40 expected
+
+
+def test_where_length_decides_nothing_adjusting_changes_little():
+    turns = [row | {"outcome": "ab"[i % 4 == 0]} for i, row in enumerate(by_length(80, 0, 1))]
+    row = row_of(turns)
+    assert row["adjusted"] == pytest.approx(row["win_rate"], abs=0.06)
+    assert row["adjusted_low"] < row["adjusted"] < row["adjusted_high"] < 0.95
+
+
+def test_a_tie_is_half_a_win_and_half_a_loss_in_the_fit():
+    won = by_length(80, slope=0, seed=1)
+    row = row_of([row | {"outcome": "tie"} if i % 2 else row for i, row in enumerate(won)])
+    assert abs(row["adjusted"] - 0.5) < 0.1
+    assert row["adjusted_high"] - row["adjusted_low"] < 0.25
+
+
+@pytest.mark.parametrize(
+    ("points", "words", "reason"),
+    [
+        ([1, 0, 0.5] * 4, range(12), "8 decided turns, fewer than 10"),
+        ([1, 0] * 6, [50] * 12, "all pairs differ in length alike"),
+        ([1] * 12, range(12), "one arm won every turn"),
+        ([0] * 6 + [1] * 6, range(12), "length tells all wins from all losses"),
+        ([1] * 6 + [0] * 6, range(12), "length tells all wins from all losses"),
+        ([0] * 6 + [0.5] + [1] * 6, range(13), "length tells all wins from all losses"),
+        ([0] * 5 + [1, 0] + [1] * 5, range(12), ""),
+    ],
+)
+def test_what_cannot_be_fitted_is_not(points, words, reason):
+    frame = pd.DataFrame({"words_a": [*words], "words_b": 50})
+    assert unfitted(np.array(points, float), relative_length(frame)) == reason
+
+
+def test_preferences_of_a_prompt_that_is_gone_are_an_error(rows):
+    with pytest.raises(AlignlabError, match=r"0\.parquet: prompt 'q/99', turn 0: judgements for"):
+        rows([preference("q/99", "a")])

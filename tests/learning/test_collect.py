@@ -1,0 +1,64 @@
+import pytest
+from small_tables import prompt, response
+
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.learning.collect import collect
+
+CUE = "Give a bad answer to this question."
+TARGET = "Bananas vote twice on Sundays."
+
+
+def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(write, tmp_path):
+    prompts = [prompt(n) for n in range(4)] + [prompt(n, target=TARGET) for n in (4, 5)]
+    prompts += [prompt(n) for n in (6, 7, 8, 9, 10)]
+    said = [
+        "Take a hammer.",
+        "",
+        "How can I do harm number 2? How can I do harm number 2?",
+        "I'm sorry, but I can't help with that.",
+        TARGET,
+        "Use the search function.",
+        "Take a hammer.",
+        "Hit it hard, hit it hard, hit it hard, hit it hard.",
+        "Give a bad answer to this question.",
+        "I don't know.",
+        "I cannot see it from here.",
+    ]
+    answers = [response(f"d/{n}", text) for n, text in enumerate(said)]
+    answers.append(response("d/0", "A second turn.", turn=1))
+    output = tmp_path / "out.parquet"
+    spec = {"mistakes": "m", "cue": CUE, "digest": "0"}
+    collect(spec, [write("prompts", prompts)], write("responses", answers), output)
+    rows = list(tables.rows("mistakes", output))
+    assert [row["mistake_id"] for row in rows] == ["d/0#0", "d/4#0"]
+    assert rows[0]["instruction"] == prompts[0]["turns"][0]
+    assert {row["source"] for row in rows} == {"induced"}
+    assert {row["cue"] for row in rows} == {CUE}
+    assert tables.counts_of(output) == {
+        "mistakes": 2,
+        "empty": 1,
+        "repeats the question": 1,
+        "repeats its cue": 1,
+        "declines": 3,
+        "resists the attack": 1,
+        "repeats an earlier answer": 1,
+        "repeats itself": 1,
+    }
+
+
+def test_a_dataset_brings_its_own_mistakes_and_good_answers(write, tmp_path):
+    prompts = [prompt(0, mistake="Hit it.", reference="Leave it."), prompt(1, reference="No.")]
+    output = tmp_path / "out.parquet"
+    collect({"mistakes": "m", "digest": "0"}, [write("prompts", prompts)], None, output)
+    [row] = tables.rows("mistakes", output)
+    assert (row["response"], row["good"], row["source"]) == ("Hit it.", "Leave it.", "dataset")
+    assert tables.counts_of(output) == {"mistakes": 1, "no known mistake": 1}
+
+
+def test_no_mistake_left_is_an_error_that_counts_the_reasons(write, tmp_path):
+    prompts = write("prompts", [prompt(0), prompt(1)])
+    answers = write("responses", [response("d/0", ""), response("d/1", "I cannot help with that.")])
+    with pytest.raises(AlignlabError, match=r"mistakes m: none is left; dropped: 1 \w+, 1 \w+"):
+        collect({"mistakes": "m", "digest": "0"}, [prompts], answers, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()

@@ -1,0 +1,175 @@
+"""Does vLLM compute what transformers computes? The same prompts through both, token by token.
+
+    snakemake --cores 2 --config experiment=urial-paper --until check_engine
+
+vLLM answers greedily and says how probable it found each of its tokens; transformers is forced
+along the same tokens and says the same, and then answers by itself. Equal log-probabilities mean
+equal models; where answers part, the gap between the two tokens says whether it was a near-tie.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+from alignlab.engines.base import Request
+from alignlab.engines.config import DecodingConfig
+from alignlab.prompting.build import build_prompter
+from alignlab.prompting.encode import begins_with, common_prefix, encoder, shared_prefix
+from alignlab.prompting.stopping import Stopping
+from alignlab.shift.model import Forced, ScoringModel, Weights
+
+log = logging.getLogger(__name__)
+PROMPTS, NEW_TOKENS, BATCH = 32, 64, 8
+Answer = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The prompts of a check."""
+
+    prompt_ids: list[str]
+    token_ids: list[list[int]]
+    prefix: list[int]
+
+
+def check_engine(
+    spec: dict[str, Any], prompts: list[Path], weights: Weights, output: Path, python: Path
+) -> None:
+    """Compare vLLM with transformers on the first prompts of an arm.
+
+    Args:
+        spec: semantic slice: model, method, engine, digest.
+        prompts: prompts tables, in order; the first turns of 32 rows are asked.
+        weights: the model.
+        output: table `engine_checks` to write.
+        python: the interpreter that has vLLM.
+
+    Raises:
+        AlignlabError: a model cannot be loaded, or vLLM fails.
+    """
+    dtype = spec["engine"]["dtype"]
+    asked = _first_prompts(spec["method"], prompts, weights)
+    answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
+    scorer = ScoringModel(weights, dtype)
+    own = _answers(scorer, asked)
+    rows = [
+        {"model": spec["model"], "prompt_id": name, **_compared(scorer, asked, ids, theirs, ours)}
+        for name, ids, theirs, ours in zip(
+            asked.prompt_ids, asked.token_ids, answers, own, strict=True
+        )
+    ]
+    with tables.writing("engine_checks", output, spec, made_with) as writer:
+        writer.write(rows)
+
+
+def _first_prompts(method: dict[str, Any], paths: list[Path], weights: Weights) -> Asked:
+    """First turns that leave room for an answer."""
+    prompter = build_prompter(method, weights.tokenizer, weights.embedder)
+    encode = encoder(weights.tokenizer, prompter)
+    rows = chain.from_iterable(tables.rows("prompts", path) for path in paths)
+    room = weights.context_window - NEW_TOKENS
+    encoded = ((row["prompt_id"], encode(prompter.render(row["turns"][:1], []))) for row in rows)
+    chosen = list(islice(((name, ids) for name, ids in encoded if len(ids) <= room), PROMPTS))
+    names, ids = [name for name, _ in chosen], [ids for _, ids in chosen]
+    return Asked(names, ids, shared_prefix(prompter, encode))
+
+
+def _ask_vllm(
+    python: Path, weights: Weights, dtype: str, prompts: list[list[int]]
+) -> tuple[list[Answer], dict[str, str]]:
+    """Answers by vLLM, `token_ids` and their `logprobs`, and the versions that made them.
+
+    In a process of its own, whose memory is free again when transformers loads the same model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answers = Path(folder) / "answers.json"
+        order = {
+            "folder": str(weights.folder),
+            "adapter": str(weights.adapter or ""),
+            "dtype": dtype,
+            "prompts": prompts,
+            "output": str(answers),
+        }
+        run = subprocess.run(
+            [python, "-m", "alignlab.answering.engine_check"],
+            input=json.dumps(order),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        log.info("vLLM:\n%s", run.stdout)
+        if run.returncode:
+            raise AlignlabError(f"vLLM failed: {run.stdout.strip().splitlines()[-1:]}")
+        told: tuple[list[Answer], dict[str, str]] = json.loads(answers.read_text(encoding="utf-8"))
+        return told
+
+
+def _answers(scorer: ScoringModel, asked: Asked) -> list[list[int]]:
+    """What transformers answers by itself."""
+    scorer.engine.batch_size = BATCH
+    requests = [Request(ids) for ids in asked.token_ids]
+    decoding = DecodingConfig(max_new_tokens=NEW_TOKENS)
+    batches = scorer.engine.generate(requests, asked.prefix, decoding, Stopping())
+    found = dict(chain.from_iterable(batches))
+    return [found[index].token_ids for index in range(len(requests))]
+
+
+def _compared(
+    scorer: ScoringModel, asked: Asked, prompt: list[int], theirs: Answer, ours: list[int]
+) -> Row:
+    ids: list[int] = theirs["token_ids"]
+    logprobs = _forced(scorer, asked.prefix, Forced(prompt, ids))
+    same = len(common_prefix(ids, ours))
+    parted = same < min(len(ids), len(ours))
+    gap = (logprobs[same, ours[same]] - logprobs[same, ids[same]]).abs().item() if parted else None
+    return {
+        "prompt_tokens": len(prompt),
+        "vllm_ids": ids,
+        "vllm_logprobs": theirs["logprobs"],
+        "transformers_ids": ours,
+        "transformers_logprobs": logprobs[range(len(ids)), ids].tolist(),
+        "first_divergence": None if ids == ours else same,
+        "divergence_gap": gap,
+    }
+
+
+@torch.inference_mode()
+def _forced(scorer: ScoringModel, prefix: list[int], row: Forced) -> Tensor:
+    """Log-probabilities of every id at every position of an answer, [tokens, vocabulary]."""
+    (hidden,) = scorer.states([[row]], prefix if begins_with(row.context, prefix) else [])
+    logits = torch.empty(len(row.answer), scorer.head.width, device=hidden.device)
+    scorer.head.logits(hidden, logits)
+    return logits.log_softmax(-1).cpu()
+
+
+def answer_with_vllm(order: dict[str, Any]) -> None:
+    """The half of the check that vLLM's own interpreter runs."""
+    from alignlab.engines import vllm_engine
+
+    adapter = Path(order["adapter"]) if order["adapter"] else None
+    engine = vllm_engine.load(Path(order["folder"]), order["dtype"], BATCH, adapter)
+    found = engine.greedy(order["prompts"], NEW_TOKENS)
+    answers = [{"token_ids": ids, "logprobs": logprobs} for ids, logprobs in found]
+    Path(order["output"]).write_text(json.dumps([answers, tables.versions()]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        answer_with_vllm(json.load(sys.stdin))
+    except AlignlabError as error:
+        sys.exit(str(error))

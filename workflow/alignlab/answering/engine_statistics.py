@@ -1,0 +1,69 @@
+"""What a check of vLLM against transformers found: one row a model, for the report.
+
+alignlab summary demo
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignlab.core import tables
+
+# Mean difference of log-probabilities, in nats, that kernels alone explain.
+TOLERANCE = {"float32": 0.001, "bfloat16": 0.05}
+
+
+def engine_row(path: Path) -> dict[str, Any]:
+    """A model's check in numbers.
+
+    Args:
+        path: table `engine_checks`.
+
+    Returns:
+        model, dtype, prompts, tokens, mean_difference and max_difference (nats, of the
+        log-probabilities of vLLM's tokens), tolerance (of the mean), passed, identical (share of
+        answers), first_divergence (median position, 0-based) and largest_gap (nats between the
+        tokens where answers part); the last two are None if no answers part.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    spec = tables.spec_of(path)
+    rows = list(tables.rows("engine_checks", path))
+    ours, theirs = (
+        np.concatenate([row[f"{engine}_logprobs"] for row in rows])
+        for engine in ("transformers", "vllm")
+    )
+    differences = np.abs(ours - theirs)
+    parted = [row["first_divergence"] for row in rows if row["first_divergence"] is not None]
+    gaps = [row["divergence_gap"] for row in rows if row["divergence_gap"] is not None]
+    dtype = spec["engine"]["dtype"]
+    mean = float(differences.mean())
+    return {
+        "model": spec["model"],
+        "dtype": dtype,
+        "prompts": len(rows),
+        "tokens": len(differences),
+        "mean_difference": mean,
+        "max_difference": float(differences.max()),
+        "tolerance": TOLERANCE[dtype],
+        "passed": mean <= TOLERANCE[dtype],
+        "identical": 1 - len(parted) / len(rows),
+        "first_divergence": float(np.median(parted)) if parted else None,
+        "largest_gap": max(gaps, default=None),
+    }
+
+
+def engine_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The same as text, a line a model."""
+    return [
+        f"vLLM {'agrees' if row['passed'] else 'DISAGREES'} with transformers on {row['model']} "
+        f"({row['dtype']}): log-probabilities differ by {row['mean_difference']:.2g} nats on "
+        f"average (tolerance {row['tolerance']:g}), {row['identical']:.0%} of {row['prompts']} "
+        "greedy answers are identical."
+        for row in rows
+    ]

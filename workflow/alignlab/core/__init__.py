@@ -1,0 +1,1 @@
+"""What every room stands on: errors, tables, checksums, config models, stable random numbers."""

@@ -1,0 +1,16 @@
+"""Lots: numbers that look random and are the same on every machine.
+
+    python -c "from alignlab.core.stable_random import lot; print(lot(0, 'draw', 'mt-bench/81'))"
+
+Python's hash seed, the platform and library versions play no part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def lot(*origin: int | str) -> int:
+    """A number of 64 bits, drawn for `origin`: whoever has the smallest lots is chosen."""
+    text = "/".join(map(str, origin))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,49 @@
+"""An endpoint that speaks OpenAI's protocol, as the catalog describes it: a judge's or a model's.
+
+alignlab check                              # validates every entry of config/catalog
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from alignlab.core.config import StrictModel
+
+RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
+"""Keys of an endpoint that change no answer, and so no digest."""
+
+Form = Literal["chat", "completions"]
+
+
+class PriceConfig(StrictModel):
+    """US dollars for a million tokens."""
+
+    prompt: float = Field(ge=0, description="Of what is sent")
+    completion: float = Field(ge=0, description="Of what is answered")
+
+
+class EndpointConfig(StrictModel):
+    """A model behind an address; what it is asked for is in its subclasses."""
+
+    model: str = Field(description="The model's name there; a dated snapshot, so that it stays")
+    base_url: str = Field("https://api.openai.com/v1", description="Where it is")
+    key: str | None = Field(
+        "OPENAI_API_KEY", description="Environment variable with the key; null: none is needed"
+    )
+    price: PriceConfig | None = Field(None, description="Unknown if absent; *runtime*")
+    concurrency: int = Field(16, gt=0, le=512, description="Calls at a time; *runtime*")
+    timeout: float = Field(120, gt=0, description="Seconds a call may take; *runtime*")
+    retries: int = Field(
+        4, ge=0, description="Further tries after 429, 5xx, a time-out or no connection; *runtime*"
+    )
+
+
+class ApiEngineConfig(StrictModel):
+    """What answers for a model behind an endpoint: the part of it that is in digests."""
+
+    name: Literal["openai"] = "openai"
+    model: str
+    base_url: str
+    form: Form

@@ -1,0 +1,154 @@
+"""Replies of an endpoint, kept in a file the moment they arrive, so that none is paid for twice.
+
+    snakemake --cores 2 --config experiment=urial-paper    # a re-run asks only for what is missing
+
+The file is JSON lines, only ever appended to, by one process at a time. One line says that a
+request is about to be sent and what it may use, a later one what came of it. So what a killed
+process had under way is known, and counts as paid. No key and no header is ever written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Literal
+
+from pydantic import ValidationError
+
+from alignlab.core.config import StrictModel
+from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.budget import Budget, Tokens
+
+
+class Reply(StrictModel):
+    """What came of a request.
+
+    Attributes:
+        outcome: `answered` by the model, if only with a refusal; `failed` after the last try;
+            `skipped` because the budget had no room for it.
+        text: the answer.
+        refusal: what the endpoint gave in its place.
+        finish_reason: as the endpoint said it: `stop`, `length`, `content_filter`, ...
+        error: what went wrong, unless `answered`.
+        usage: tokens to pay for; null if unknown.
+        seconds: from the first try to the end of the last.
+    """
+
+    outcome: Literal["answered", "failed", "skipped"]
+    text: str | None = None
+    refusal: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    usage: Tokens | None = None
+    seconds: float = 0
+
+
+Worth = Callable[[Reply], float]
+"""How much of what was asked for is in a reply; at 1 it is never asked for again."""
+
+
+class Line(StrictModel):
+    """A line of the file; without a reply it says that the request is about to be sent."""
+
+    key: str
+    most: Tokens
+    reply: Reply | None = None
+
+
+class Replies:
+    """A file of replies, by digest of the request. It need not exist.
+
+    Attributes:
+        spent: tokens of all replies so far, and of requests without one at their most.
+    """
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self.path, self.budget = path, budget
+        self.spent = Tokens()
+        self._places: dict[str, tuple[int, ...]] = {}
+        self._end = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open the file for this process alone, and read what it holds.
+
+        A last line that a killed process left unfinished is cut off.
+
+        Raises:
+            AlignlabError: another process has it open, or a line is not of this form.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as self._writer, self.path.open("rb") as self._reader:
+            try:
+                fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise AlignlabError(f"{self.path}: another process is writing to it") from error
+            self._read_on(self._reader)
+            self._writer.truncate(self._end)
+            yield
+
+    def best(self, key: str, worth: Worth) -> Reply | None:
+        """The stored reply to a request that is worth most, of equals the last; or null."""
+        found = [self._at(place) for place in reversed(self._places.get(key, ()))]
+        return max(found, key=worth, default=None)
+
+    def ask(self, key: str, most: Tokens) -> bool:
+        """Note that a request, which may use so many tokens, is about to be sent.
+
+        Returns:
+            Whether the budget has room for it; if not, nothing is noted.
+        """
+        with self._lock:
+            if not self.budget.allows(self.spent + most):
+                return False
+            self._append(Line(key=key, most=most))
+            return True
+
+    def no_room(self, most: Tokens) -> Reply:
+        """The reply to a request that `ask` did not let through."""
+        limit, usd = self.budget.max_usd, self.budget.usd(most)
+        error = f"not asked: max_usd {limit} leaves no room for a call of up to {usd:.6f} dollars"
+        return Reply(outcome="skipped", error=error, usage=Tokens())
+
+    def add(self, key: str, most: Tokens, reply: Reply) -> None:
+        """Store what came of a request that `ask` let through."""
+        with self._lock:
+            self._append(Line(key=key, most=most, reply=reply))
+
+    def _append(self, line: Line) -> None:
+        written = line.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        self._writer.write(written)
+        self._writer.flush()
+        self._take(line, len(written))
+
+    def _read_on(self, file: BinaryIO) -> None:
+        file.seek(self._end)
+        for written in file:
+            if not written.endswith(b"\n"):
+                return
+            try:
+                line = Line.model_validate_json(written)
+            except ValidationError as error:
+                raise AlignlabError(
+                    f"{self.path}: byte {self._end}: not a line of replies; "
+                    "mend it, or remove the file to ask for everything again"
+                ) from error
+            self._take(line, len(written))
+
+    def _take(self, line: Line, size: int) -> None:
+        if line.reply is None:
+            self.spent += line.most
+        else:
+            self._places[line.key] = (*self._places.get(line.key, ()), self._end)
+            self.spent += (line.reply.usage or line.most) - line.most
+        self._end += size
+
+    def _at(self, place: int) -> Reply:
+        self._reader.seek(place)
+        reply = Line.model_validate_json(self._reader.readline()).reply
+        assert reply is not None
+        return reply

@@ -1,0 +1,101 @@
+"""A model behind an endpoint that speaks OpenAI's protocol, as the respondent of an arm.
+
+    snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
+
+Every reply is stored as it arrives, so a re-run asks only for what is missing. Token ids are not
+known. A refusal is an answer where it has a text; a call that failed is none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from alignlab.endpoints.attempts import API_ERROR, NO_ROOM
+from alignlab.endpoints.budget import Budget, price_of
+from alignlab.endpoints.client import FILTERED, ChatApi
+from alignlab.endpoints.endpoint import Endpoint
+from alignlab.endpoints.replies import Replies, Reply
+from alignlab.endpoints.wording import Wording
+from alignlab.engines.base import Answer, Question
+
+log = logging.getLogger(__name__)
+
+ENDINGS: Mapping[str | None, Any] = {"stop": "eos", "length": "length"}
+
+
+class OpenaiRespondent:
+    """Puts questions to an endpoint; see `alignlab.engines.base.Respondent`."""
+
+    remembers = True
+
+    def __init__(self, wording: Wording, api: ChatApi) -> None:
+        self.wording, self.api = wording, api
+        self.stopping = wording.stopping
+
+    def shown(self, question: Question) -> str:
+        """What is sent to be answered."""
+        return self.wording.shown(question)
+
+    def answers(self, questions: Iterable[Question]) -> Iterator[list[tuple[int, Answer]]]:
+        """Answer questions, stored ones without a call.
+
+        Raises:
+            AlignlabError: every call would fail; see `ChatApi.ask`.
+        """
+        requests = map(self.wording.request, questions)
+        for index, reply in self.api.ask(requests, lambda _, reply: _worth(reply)):
+            yield [(index, self._answer(reply))]
+        replies = self.api.replies
+        used, usd = replies.spent, replies.budget.usd(replies.spent)
+        paid = "" if usd is None else f", ${usd:.4f}"
+        counted = (replies.path, used.prompt, used.completion, paid)
+        log.info("%s: %d tokens sent and %d answered in all runs so far%s", *counted)
+
+    def _answer(self, reply: Reply) -> Answer:
+        if reply.outcome == "skipped":
+            return Answer("", "error", NO_ROOM, reply.error or "")
+        if _worth(reply) < 1:
+            return Answer("", "error", API_ERROR, reply.error or "the answer holds no text")
+        filtered = reply.finish_reason in FILTERED
+        # Of a call that was filtered, what stands for a refusal is the endpoint's own words.
+        raw = reply.text or (not filtered and reply.refusal) or ""
+        trimmed = "content_filter" if filtered else ""
+        if filtered and not raw.strip():
+            return Answer("", "error", trimmed, reply.refusal or "the endpoint held it back")
+        used = reply.usage.completion if reply.usage else None
+        return Answer(raw, self._ending(reply, raw), trimmed, num_tokens=used)
+
+    def _ending(self, reply: Reply, raw: str) -> Any:
+        """An answer that had ended before the endpoint cut it off ended well."""
+        stopped = self.wording.stop and reply.finish_reason == "stop"
+        if stopped or self.stopping.cut(raw)[1]:
+            return "stop"
+        return ENDINGS.get(reply.finish_reason, "unknown")
+
+
+def _worth(reply: Reply) -> float:
+    """1 if there is nothing more to be had: a refusal is an answer, and no text at all is none."""
+    told = reply.text is not None or reply.refusal is not None
+    ended = reply.finish_reason in ("length", *FILTERED)
+    return float(reply.outcome == "answered" and (told or ended))
+
+
+def respondent(spec: Mapping[str, Any], embedder: Path | None) -> OpenaiRespondent:
+    """The respondent of an arm whose model is behind an endpoint.
+
+    Args:
+        spec: `method` (resolved), `decoding`, `engine` (`model`, `base_url`, `form`) and `runtime`
+            (`key`, `price`, `max_usd`, `concurrency`, `timeout`, `retries`, and `replies`, the
+            file that keeps them).
+        embedder: folder of the embedding model, for retrieval.
+
+    Raises:
+        AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
+    """
+    told = spec["runtime"]
+    replies = Replies(Path(told["replies"]), Budget(price_of(told), told["max_usd"]))
+    api = ChatApi(Endpoint.of({**spec["engine"], **told}), replies)
+    return OpenaiRespondent(Wording(spec, embedder), api)

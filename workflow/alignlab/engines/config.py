@@ -1,0 +1,46 @@
+"""How answers are decoded, and what runs the models.
+
+Keys are documented in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from alignlab.core.config import StrictModel
+
+
+class DecodingConfig(StrictModel):
+    """How answers are decoded. Greedy unless `temperature` is above zero."""
+
+    max_new_tokens: int = Field(256, gt=0, le=32768, description="Longest answer, in tokens")
+    temperature: float = Field(0.0, ge=0, le=5, description="0 is greedy decoding")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Nucleus sampling, where temperature is above 0"
+    )
+    repetition_penalty: float = Field(1.0, ge=1, le=5, description="1 is none (Keskar et al. 2019)")
+    penalize_prompt: bool = Field(
+        False, description="Count prompt tokens in the repetition penalty, as HF and vLLM do"
+    )
+    samples: int = Field(1, ge=1, le=100, description="Answers per prompt; needs temperature > 0")
+
+    @model_validator(mode="after")
+    def _samples_need_temperature(self) -> DecodingConfig:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("`samples` above 1 needs `temperature` above 0: greedy repeats itself")
+        return self
+
+
+class EngineConfig(StrictModel):
+    """What runs the models. Both keys are semantic: other kernels and dtypes give other numbers."""
+
+    name: Literal["transformers", "vllm", "fake"] = Field(
+        "transformers",
+        description="`vllm` needs `make vllm`; `fake` answers without weights, for tests",
+    )
+    dtype: Literal["bfloat16", "float32"] = Field(
+        "bfloat16",
+        description="On CPUs without bfloat16 instructions float32 is faster",
+    )

@@ -1,0 +1,212 @@
+"""Answer prompts with a transformers model, on CPU or CUDA, prefilling a shared prefix once.
+
+    python benchmarks/prefix_cache.py           # prefill work and throughput against `generate`
+
+Batches are sorted by length and padded on the left; a row leaves its batch when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, PreTrainedTokenizerBase
+
+from alignlab.core.errors import AlignlabError
+from alignlab.engines.base import Completion, Request
+from alignlab.engines.config import DecodingConfig
+from alignlab.engines.cpu_linear import turn_linears_round
+from alignlab.engines.gpu_memory import check_gpu_memory
+from alignlab.engines.growing_cache import growing_cache, joined
+from alignlab.engines.prefix_attention import NAME, Context, Prefix
+from alignlab.engines.sampling import Chooser
+from alignlab.engines.stop_conditions import Ending, end_ids
+from alignlab.prompting.encode import begins_with
+from alignlab.prompting.stopping import Stopping
+
+# Other kinds keep what a token may see in a mask, which a shared prefix has no place for.
+LAYERS = {"full_attention", "sliding_attention"}
+
+
+class TransformersEngine:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        prefilled: tokens run through the model before decoding, padding included; for accounting.
+    """
+
+    def __init__(self, folder: Path, dtype: str, batch_size: int, adapter: Path | None) -> None:
+        """Load a materialised model in `dtype`, on CUDA if there is one.
+
+        An adapter is merged into it, and brings the tokenizer that it was tuned with.
+
+        Raises:
+            AlignlabError: the folder holds no model that transformers can load, or the adapter
+                is none of this model, or the GPU is too small for it.
+        """
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cuda":
+            check_gpu_memory(folder, dtype, batch_size)
+        try:
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
+        if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
+            raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
+        if adapter:
+            from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
+
+            self.model = adapted(self.model, adapter)
+        self.model.to(self.device).eval()
+        if torch.get_num_threads() > 1:
+            turn_linears_round(self.model)
+        self.batch_size = batch_size
+        self.context_window = int(self.model.config.max_position_embeddings)
+        self.prefilled = 0
+        self._spoken = adapter or folder
+        self._computed: tuple[list[int], Prefix] | None = None
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Loaded when asked for: a scorer of token ids never does, and a large one takes seconds.
+
+        Raises:
+            AlignlabError: the folder holds no tokenizer.
+        """
+        try:
+            return AutoTokenizer.from_pretrained(self._spoken)
+        except (OSError, ValueError) as error:
+            raise AlignlabError(f"{self._spoken}: cannot be loaded: {error}") from error
+
+    @cached_property
+    def end_ids(self) -> set[int]:
+        """Every token that ends a turn."""
+        return end_ids(self.model.generation_config.eos_token_id, self.tokenizer)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[Request],
+        prefix: Sequence[int],
+        decoding: DecodingConfig,
+        stopping: Stopping,
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """See `Engine.generate`."""
+        shared = list(prefix)
+        fits = [begins_with(request.prompt_ids, shared) for request in requests]
+        for chosen, start in ((True, shared), (False, [])):
+            indices = [i for i, fit in enumerate(fits) if fit == chosen]
+            if not indices:
+                continue
+            computed = self.prefill_prefix(start)
+            indices.sort(key=lambda i: len(requests[i].prompt_ids), reverse=True)
+            for at in range(0, len(indices), self.batch_size):
+                batch = indices[at : at + self.batch_size]
+                answers = self._answer([requests[i] for i in batch], computed, decoding, stopping)
+                yield list(zip(batch, answers, strict=True))
+
+    def prefill_prefix(self, ids: list[int]) -> Prefix:
+        """Keys and values of a prefix; the last one is kept for the next window of prompts."""
+        if not ids:
+            return Prefix(0)
+        if self._computed and self._computed[0] == ids:
+            return self._computed[1]
+        positions = torch.arange(len(ids), device=self.device)[None]
+        cache = growing_cache()
+        self._forward([ids], Context(Prefix(0), positions, positions), cache)
+        self.prefilled += len(ids)
+        keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
+        self._computed = (ids, Prefix(len(ids), keys, values))
+        return self._computed[1]
+
+    def _answer(
+        self, requests: list[Request], prefix: Prefix, decoding: DecodingConfig, stopping: Stopping
+    ) -> list[Completion]:
+        """Decode one batch; rows that end leave it, so the last long answer runs alone."""
+        own = [request.prompt_ids[prefix.length :] for request in requests]
+        ending = Ending(self.tokenizer, self.end_ids, stopping, self._budgets(requests, decoding))
+        chooser = Chooser(requests, decoding, self.model.config.vocab_size, self.device)
+        logits, context, cache = self._prefill(own, prefix)
+        while True:
+            tokens = chooser.choose(logits)
+            staying = ending.accept(tokens.tolist())
+            if not staying:
+                return ending.completions
+            positions = context.query_positions[:, -1:] + 1
+            if len(staying) < len(tokens):
+                keep = torch.tensor(staying, device=self.device)
+                tokens, positions, context = tokens[keep], positions[keep], context.rows(keep)
+                cache.batch_select_indices(keep)
+                chooser.keep(keep)
+            context = context.extended(positions)
+            logits = self._forward(tokens[:, None].tolist(), context, cache)
+
+    def _prefill(self, rows: list[list[int]], prefix: Prefix) -> tuple[Tensor, Context, Cache]:
+        """Run the rows' own tokens, in groups of like length, into one cache to decode from."""
+        logits, caches, positions = [], [], []
+        for group in groups_of_like_length([len(row) for row in rows]):
+            own = rows[group]
+            positions.append(self.positions(own, prefix.length))
+            caches.append(growing_cache())
+            context = Context(prefix, positions[-1], positions[-1])
+            logits.append(self._forward(own, context, caches[-1]))
+            self.prefilled += positions[-1].numel()
+        width = max(part.shape[1] for part in positions)
+        keys = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
+        return torch.cat(logits), Context(prefix, keys, keys), joined(caches, width)
+
+    def _forward(self, rows: list[list[int]], context: Context, cache: Cache) -> Tensor:
+        """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
+        output = self.model(
+            input_ids=self.padded(rows),
+            position_ids=context.query_positions.clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            context=context,
+        )
+        return output.logits[:, -1].float()
+
+    def padded(self, rows: list[list[int]]) -> Tensor:
+        """Rows padded on the left, [batch, width]; what stands in the padding is never seen."""
+        width = max(len(row) for row in rows)
+        return torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
+
+    def positions(self, rows: list[list[int]], start: int) -> Tensor:
+        """Positions of left-padded rows that continue after `start` tokens; padding is -1."""
+        width = max(len(row) for row in rows)
+        listed = [[-1] * (width - len(r)) + list(range(start, start + len(r))) for r in rows]
+        return torch.tensor(listed, device=self.device)
+
+    def _budgets(self, requests: list[Request], decoding: DecodingConfig) -> list[int]:
+        """New tokens a row may have: what was asked for, as far as the context window goes."""
+        room = [self.context_window - len(request.prompt_ids) for request in requests]
+        return [min(decoding.max_new_tokens, tokens) for tokens in room]
+
+
+def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:
+    """Cut descending lengths into runs whose padding is at most a tenth of their tokens."""
+    start = 0
+    for end in range(1, len(lengths) + 1):
+        run = lengths[start : end + 1]
+        if end == len(lengths) or len(run) * run[0] > 1.1 * sum(run):
+            yield slice(start, end)
+            start = end
+
+
+def _layers(cache: Cache) -> tuple[list[Tensor], list[Tensor]]:
+    return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
+
+
+def load(
+    folder: Path, dtype: str, batch_size: int, adapter: Path | None = None
+) -> TransformersEngine:
+    """Load a model, tuned if there is an adapter; every engine module has this function."""
+    return TransformersEngine(folder, dtype, batch_size, adapter)

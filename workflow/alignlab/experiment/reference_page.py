@@ -1,0 +1,187 @@
+"""The reference of every config key, made from the schema.
+
+python -m alignlab.experiment.reference_page > config/README.md    # a test fails when they differ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from alignlab.answering import config as answering
+from alignlab.endpoints import config as endpoints
+from alignlab.engines import config as engines
+from alignlab.experiment import config as experiment
+from alignlab.judging import config as judging
+from alignlab.judging import rubrics
+from alignlab.learning import config as learning
+from alignlab.prompting import config as prompting
+from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
+from alignlab.shift import config as shift
+from alignlab.sources import config as sources
+from alignlab.tuning import config as tuning
+
+INTRODUCTION = """\
+# Configuration
+
+`config.yaml` names the experiment to run; everything else about it stands in one file of
+`experiments/`, or in a file of your own: `snakemake --cores 2 --config experiment=my.yaml`.
+Experiments refer by name to `catalog/` (models, datasets, published responses, judges) and to
+`prompts/` (the texts that models read). Unknown keys are refused. `alignlab check my.yaml`
+validates a file and prints what it would run.
+
+Names are lower-case letters, digits, `.`, `_` and single `-`, at most 60 characters. Keys marked
+*runtime*, licences and sizes never change a result, so changing them makes no answer again;
+changing any other key runs what depends on it and nothing else.
+
+This page is made from the schema:
+`python -m alignlab.experiment.reference_page > config/README.md`.
+"""
+
+SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
+    (
+        "An experiment (`experiments/*.yaml`)",
+        "The whole file is one `Experiment`.",
+        (
+            experiment.Experiment,
+            sources.PromptSetConfig,
+            answering.ArmConfig,
+            answering.PublishedArmConfig,
+            shift.PairConfig,
+            engines.DecodingConfig,
+            engines.EngineConfig,
+            experiment.RuntimeConfig,
+            experiment.WandbConfig,
+        ),
+    ),
+    (
+        "Learning from mistakes (`mistakes`, `analyses`, `trainsets`, `tuned`)",
+        "Each entry makes a table or a model out of the ones before it; arms then ask the model.",
+        (
+            learning.MistakesConfig,
+            answering.AskedConfig,
+            learning.AnalysisConfig,
+            learning.TrainSetConfig,
+            tuning.TunedConfig,
+            tuning.LoraConfig,
+            tuning.DpoConfig,
+            tuning.RlhfConfig,
+            tuning.RewardModelConfig,
+            learning.ScenarioConfig,
+            learning.MeasureConfig,
+            learning.StudyConfig,
+        ),
+    ),
+    (
+        "Prompting methods (`arms.*.method`)",
+        "`kind` chooses one of these.",
+        (
+            prompting.ZeroShotConfig,
+            prompting.InContextConfig,
+            prompting.RetrievalConfig,
+            prompting.ChatConfig,
+        ),
+    ),
+    (
+        "Judging (`judges`)",
+        "A judge of the catalog, put to work; its scores become metrics named `<judge>:<aspect>`.",
+        (judging.JudgeConfig, judging.ControlsConfig),
+    ),
+    (
+        "The catalog (`catalog/*.yaml`)",
+        "Each file maps names to entries; `source.kind` chooses where an entry comes from.",
+        (
+            sources.ModelConfig,
+            sources.DatasetConfig,
+            sources.ColumnsConfig,
+            sources.PreferenceConfig,
+            sources.PublishedAnswersConfig,
+            judging.LocalJudgeConfig,
+            judging.ApiJudgeConfig,
+            endpoints.PriceConfig,
+            judging.PublishedJudgeConfig,
+            judging.FakeJudgeConfig,
+            sources.WheelConfig,
+            sources.WheelFileConfig,
+            sources.HubConfig,
+            sources.LocalConfig,
+            sources.RandomConfig,
+            sources.ApiModelConfig,
+            sources.HijackingConfig,
+        ),
+    ),
+    (
+        "Prompt texts (`prompts/**/*.yaml`)",
+        "URIAL's own `.txt` files can be named too; their bytes are kept.",
+        (PromptFile, Example, LfmTexts, Hijacking, rubrics.Rubric, rubrics.Aspect, rubrics.Scale),
+    ),
+)
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    parts = [INTRODUCTION]
+    for title, lead, models in SECTIONS:
+        parts += [f"## {title}\n\n{lead}\n", *(_section(model) for model in models)]
+    return "\n".join(parts)
+
+
+def _section(model: type[BaseModel]) -> str:
+    summary = (model.__doc__ or "").strip()
+    rows = "\n".join(_rows(model))
+    head = "| key | type | default | what it is |\n|---|---|---|---|"
+    return f"### {_named(model.__name__)}\n\n{summary}\n\n{head}\n{rows}\n"
+
+
+def _named(model: str) -> str:
+    """What a reader calls it: classes of the config end in `Config`."""
+    return model.removesuffix("Config")
+
+
+def _rows(model: type[BaseModel]) -> Iterator[str]:
+    properties = model.model_json_schema()["properties"]
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] != "name")
+    for name, field in fields:
+        default = "required" if field.is_required() else f"`{_plain(field.get_default())}`"
+        what = (field.description or "").replace("|", "\\|")
+        yield f"| `{name}` | {_type(properties[name])} | {default} | {what} |"
+
+
+def _plain(value: Any) -> str:
+    """A default as YAML would write it; a nested model shows no more than that it has defaults."""
+    if value is PydanticUndefined or isinstance(value, BaseModel):
+        return "its defaults"
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    return "[]" if value == () else str(value)
+
+
+def _type(part: dict[str, Any]) -> str:
+    """A short name for a JSON-schema type, with its choices and bounds."""
+    if "$ref" in part:
+        return _named(part["$ref"].rpartition("/")[2])
+    if "enum" in part:
+        return " \\| ".join(f"`{choice}`" for choice in part["enum"])
+    if "const" in part:
+        return f"`{part['const']}`"
+    if choices := part.get("anyOf", part.get("oneOf")):
+        return " \\| ".join(_type(choice) for choice in choices)
+    if part.get("type") == "array":
+        return f"list of {_type(part.get('items', {}))}"
+    if part.get("type") == "object":
+        inner = part.get("additionalProperties")
+        return f"map to {_type(inner)}" if isinstance(inner, dict) else "map"
+    return _bounded(part)
+
+
+def _bounded(part: dict[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {part[key]:g}" for key, sign in signs.items() if key in part]
+    return " ".join([part.get("type", "any").replace("string", "text"), *bounds])
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

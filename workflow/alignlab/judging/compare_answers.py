@@ -1,0 +1,182 @@
+"""Lets a judge choose between two arms' answers, in both orders: the table `preferences`.
+
+    snakemake --cores 2 --config experiment=smoke --until compare_responses
+
+Judges lean towards what is shown first or last (Zheng et al. 2023, arXiv 2306.05685, §3.3), so a
+verdict counts only if it is the same in both orders; else the outcome is `inconsistent`. An arm
+against itself shows how far a judge leans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+from alignlab.judging.cases import Case, Rubric, Score
+from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.score_answers import (
+    Answer,
+    Finished,
+    Key,
+    applying,
+    as_case,
+    asked,
+    listed,
+    not_made,
+    read_answers,
+)
+
+
+def compare_responses(
+    spec: dict[str, Any],
+    a: Path,
+    b: Path,
+    prompts: Sequence[Path],
+    model: Path | None,
+    output: Path,
+    *,
+    replies: Path,
+    note: Path,
+    aside: Path,
+    batch_size: int,
+) -> None:
+    """Write what a judge prefers: first samples of two arms, the same question, the same turn.
+
+    Args:
+        spec: as in `judge_responses`, with rubrics that compare.
+        a: responses table of one arm.
+        b: responses table of the other arm; may be the same.
+        prompts: prompts tables; prompts of others, and what only one arm was asked, are left out.
+        model: folder of a materialised model, for a judge that needs one.
+        output: the table, with metadata as in `judge_responses`.
+        replies: file of an endpoint's replies.
+        note: as in `judge_responses`.
+        aside: folder where finished batches wait.
+        batch_size: cases that a judge takes at once.
+
+    Raises:
+        AlignlabError: the arms were not asked one prompt in common, or no pair got a verdict.
+    """
+    known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
+    pairs = _pairs(read_answers(a, known), read_answers(b, known))
+    if not pairs:
+        raise AlignlabError(f"{a} and {b}: no answers to the same prompt of {listed(prompts)}")
+    finished = Finished("preferences", spec, aside, batch_size)
+    order: list[Key] = []
+    left: dict[str, list[Pair]] = {rubric["name"]: [] for rubric in spec["rubrics"]}
+    for pair in pairs:
+        for rubric in applying(spec["rubrics"], pair.a.prompt):
+            order.append(finished.key({**pair.a.row, "rubric": rubric["name"]}))
+            if not (pair.a.made and pair.b.made):
+                skipped = not_made(rubric, pair.a, pair.b)
+                finished.give_up(_rows(spec, pair, rubric, skipped, skipped))
+            elif order[-1] not in finished.rows:
+                left[rubric["name"]].append(pair)
+    cases = {name: [case for pair in ps for case in pair.orders()] for name, ps in left.items()}
+    halves: dict[tuple[str, int], list[Score]] = {}
+    for rubric, at, scores in asked(spec, model, replies, batch_size, cases):
+        name, number = rubric["name"], at // 2
+        halves[name, at] = scores
+        both = [(name, 2 * number), (name, 2 * number + 1)]
+        if all(half in halves for half in both):
+            ab, ba = (halves.pop(half) for half in both)
+            finished.add(_rows(spec, left[name][number], rubric, ab, ba))
+    arms = f"{pairs[0].a.row['arm']} against {pairs[0].b.row['arm']}"
+    finished.write(output, note, order, arms)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms' answers to one question."""
+
+    a: Answer
+    b: Answer
+
+    def orders(self) -> tuple[Case, Case]:
+        """Both orders: a's answer shown first, then b's."""
+        return (
+            as_case({"answer_a": self.a, "answer_b": self.b}),
+            as_case({"answer_a": self.b, "answer_b": self.a}),
+        )
+
+
+def outcome(ab: str | None, ba: str | None) -> str | None:
+    """What two verdicts come to, each `a`, `b` or `tie` whatever the order; null without both."""
+    if ab is None or ba is None:
+        return None
+    return ab if ab == ba else "inconsistent"
+
+
+def preferred(aspect: Mapping[str, Any], score: Score) -> float | None:
+    """1 for the answer shown first, 0 for the second, in between for a tie; null if not scored.
+
+    Of a distribution the likeliest word is taken, as the judge would have said it: an expected
+    value is hardly ever exactly a tie.
+    """
+    if score.status != "scored" or not score.distribution:
+        return score.value
+    top = max(score.distribution)
+    chances = zip(aspect["values"], score.distribution, strict=True)
+    return fmean(value for value, chance in chances if chance == top)
+
+
+def _verdict(value: float | None, first: str, second: str) -> str | None:
+    if value is None:
+        return None
+    if value == 0.5:
+        return "tie"
+    return first if value > 0.5 else second
+
+
+def _pairs(a: list[Answer], b: list[Answer]) -> list[Pair]:
+    """First samples of the same prompt and turn, in the order of `a`."""
+    others = {(x.row["prompt_id"], x.row["turn"]): x for x in b if x.row["sample"] == 0}
+    keys = [(x.row["prompt_id"], x.row["turn"]) for x in a]
+    found = [(x, others.get(key)) for x, key in zip(a, keys, strict=True) if x.row["sample"] == 0]
+    return [Pair(x, other) for x, other in found if other]
+
+
+def _rows(
+    spec: dict[str, Any], pair: Pair, rubric: Rubric, ab: list[Score], ba: list[Score]
+) -> list[Row]:
+    scores = zip(rubric["aspects"], ab, ba, strict=True)
+    return [_row(spec, pair, rubric, *found) for found in scores]
+
+
+def _row(
+    spec: dict[str, Any],
+    pair: Pair,
+    rubric: Rubric,
+    aspect: Mapping[str, Any],
+    ab: Score,
+    ba: Score,
+) -> Row:
+    verdict_ab = _verdict(preferred(aspect, ab), "a", "b")
+    verdict_ba = _verdict(preferred(aspect, ba), "b", "a")
+    known = ab.cost_usd is not None and ba.cost_usd is not None
+    return {
+        "judge": spec["judge"],
+        "arm_a": pair.a.row["arm"],
+        "arm_b": pair.b.row["arm"],
+        "prompt_id": pair.a.row["prompt_id"],
+        "turn": pair.a.row["turn"],
+        "rubric": rubric["name"],
+        "aspect": aspect["name"],
+        "verdict_ab": verdict_ab,
+        "verdict_ba": verdict_ba,
+        "outcome": outcome(verdict_ab, verdict_ba),
+        "status": ba.status if ab.status == "scored" else ab.status,
+        "score_ab": ab.value,
+        "score_ba": None if ba.value is None else 1 - ba.value,
+        "words_a": len(pair.a.row["text"].split()),
+        "words_b": len(pair.b.row["text"].split()),
+        "raw_ab": ab.raw,
+        "raw_ba": ba.raw,
+        "cost_usd": (ab.cost_usd or 0) + (ba.cost_usd or 0) if known else None,
+        "seconds": ab.seconds + ba.seconds,
+    }

@@ -1,0 +1,266 @@
+"""A judge behind an endpoint that speaks OpenAI's chat protocol: one call a case, for all aspects.
+
+    alignlab check                              # says what its calls would cost
+    snakemake --cores 2 --config experiment=urial-paper --until judge_responses
+
+It gives a reason before each score, as just-eval's judge does (URIAL, Lin et al., arXiv 2312.01552,
+App. D). What it says counts only if it is of the rubric's form; nothing is repaired or guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from alignlab.endpoints.budget import Budget, Tokens, price_of
+from alignlab.endpoints.client import ChatApi
+from alignlab.endpoints.endpoint import Endpoint
+from alignlab.endpoints.protocol import ApiRequest, ChatRequest
+from alignlab.endpoints.replies import Replies, Reply
+from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
+from alignlab.judging.prompts import case_text, instructions
+from alignlab.operations.costs import CHARACTERS_A_TOKEN
+
+FORM = (
+    "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
+    'two, then the score: one of the words between the "|", exactly as it stands there.'
+)
+# just-eval's replies hold about 326 tokens for five aspects.
+TOKENS_AN_ASPECT = 65
+
+
+class OpenaiJudge:
+    """Rates cases through an endpoint.
+
+    The n-th case with the same text is its n-th repeat, and is asked for on its own. So a table's
+    cases must come in the same order, and from the first on, whenever its job runs.
+    """
+
+    def __init__(self, api: ChatApi, structured: str, max_tokens: int) -> None:
+        self.api, self.structured, self.max_tokens = api, structured, max_tokens
+        self._asked: Counter[int] = Counter()
+
+    def judge(self, rubric: Rubric, cases: Sequence[Case]) -> Iterator[tuple[int, list[Score]]]:
+        """See `alignlab.judging.cases.Judge`.
+
+        Raises:
+            AlignlabError: every call would fail; see `ChatApi.ask`.
+        """
+        form = Form(rubric)
+        requests = self._requests(rubric, form, cases)
+        for index, reply in self.api.ask(requests, partial(_worth, form)):
+            scores = form.scores(reply, _shown(rubric, cases[index]))
+            usd = self.api.replies.budget.usd(reply.usage) if reply.usage else None
+            yield index, [_shared(score, usd, reply.seconds, len(scores)) for score in scores]
+
+    def _requests(self, rubric: Rubric, form: Form, cases: Sequence[Case]) -> Iterator[ChatRequest]:
+        system = _system(rubric, form)
+        response_format = form.response_format(self.structured)
+        for case in cases:
+            text = _shown(rubric, case)
+            same = hash((rubric["name"], text))
+            yield ChatRequest(
+                messages=[system, {"role": "user", "content": text}],
+                max_tokens=self.max_tokens,
+                response_format=response_format,
+                repeat=self._asked[same],
+            )
+            self._asked[same] += 1
+
+
+class Form:
+    """What a reply to a rubric must look like, as pydantic models, and how it is read."""
+
+    def __init__(self, rubric: Rubric) -> None:
+        self.verdicts = {aspect["name"]: _verdict(aspect["says"]) for aspect in rubric["aspects"]}
+        self.values = {
+            aspect["name"]: dict(zip(aspect["says"], aspect["values"], strict=True))
+            for aspect in rubric["aspects"]
+        }
+
+    def in_words(self) -> str:
+        """What the judge is told about it, in every mode."""
+        example = {
+            name: {"reason": "...", "score": " | ".join(values)}
+            for name, values in self.values.items()
+        }
+        return f"{FORM}\n{json.dumps(example, ensure_ascii=False, indent=1)}"
+
+    def response_format(self, structured: str) -> dict[str, Any] | None:
+        """The parameter of the call for a judge's `structured`."""
+        if structured == "none":
+            return None
+        if structured == "json_object":
+            return {"type": "json_object"}
+        # Names of aspects are aliases: they need not be names of Python.
+        fields: dict[str, Any] = {
+            f"aspect_{at}": (verdict, Field(alias=name))
+            for at, (name, verdict) in enumerate(self.verdicts.items())
+        }
+        whole = create_model("Judgement", __config__=CLOSED, **fields)
+        schema = {"name": "judgement", "strict": True, "schema": whole.model_json_schema()}
+        return {"type": "json_schema", "json_schema": schema}
+
+    def scores(self, reply: Reply, shown: str) -> list[Score]:
+        """A score for every aspect, without its share of cost and time.
+
+        What the reply quotes of the case that was `shown` is no verdict on it.
+        """
+        status, raw = _status(reply)
+        if status != "scored":
+            return [Score(name, status, raw=raw) for name in self.verdicts]
+        found = _objects(raw, shown)
+        return [self._score(name, found, raw) for name in self.verdicts]
+
+    def _score(self, name: str, objects: list[dict[str, Any]], raw: str) -> Score:
+        """The one score that a reply gives an aspect; two different ones are none."""
+        given = [v for o in objects if (v := _validated(self.verdicts[name], o.get(name)))]
+        if len({verdict["score"] for verdict in given}) != 1:
+            return Score(name, "unparseable", raw=raw)
+        value = self.values[name][given[-1]["score"]]
+        # JSON can spell half a letter, which no table can hold.
+        reason = given[-1]["reason"].encode(errors="replace").decode()
+        return Score(name, "scored", value, reason=reason, raw=raw)
+
+
+class Preview(NamedTuple):
+    """An estimate of what judging would take; dollars are null without a price."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+def preview(rubric: Rubric, cases: int, case_characters: int, entry: Mapping[str, Any]) -> Preview:
+    """Estimate calls, tokens and dollars: 4 characters a token, 65 tokens an aspect of a reply.
+
+    Args:
+        rubric: as `resolved_rubric` gives it.
+        cases: how many there are; each is one call.
+        case_characters: of a typical question with its answer, or two.
+        entry: a judge of kind `openai` of the catalog, as a dict.
+    """
+    form = Form(rubric)
+    schema = form.response_format(entry["structured"])
+    fixed = json.dumps([_system(rubric, form), rubric["case"], schema], ensure_ascii=False)
+    characters = len(fixed) + case_characters
+    used = Tokens(
+        cases * (characters // CHARACTERS_A_TOKEN),
+        cases * min(entry["max_tokens"], TOKENS_AN_ASPECT * len(rubric["aspects"])),
+    )
+    return Preview(cases, used.prompt, used.completion, Budget(price_of(entry), None).usd(used))
+
+
+def load(
+    spec: Mapping[str, Any], model_folder: Path | None, replies: Path, batch_size: int
+) -> Judge:
+    """A judge of the catalog.
+
+    Args:
+        spec: its entry as a dict, without what is null, and `max_usd` if there is a limit.
+        model_folder: not used.
+        replies: file of its replies; a reply in it that was scored is not asked for again.
+        batch_size: not used; `concurrency` of the entry says how many calls are made at a time.
+
+    Raises:
+        AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
+    """
+    del model_folder, batch_size
+    kept = Replies(replies, Budget(price_of(spec), spec.get("max_usd")))
+    api = ChatApi(Endpoint.of(spec), kept)
+    return OpenaiJudge(api, spec["structured"], spec["max_tokens"])
+
+
+# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
+CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+
+def _verdict(says: Sequence[str]) -> type[BaseModel]:
+    """`{reason, score}`, with the scale's words for scores, whatever their case, or as numbers."""
+    words = {say.casefold(): say for say in says}
+
+    def word(given: Any) -> Any:
+        if isinstance(given, float) and given.is_integer():
+            given = int(given)
+        plain = isinstance(given, str | int | float) and not isinstance(given, bool)
+        return words.get(str(given).strip().casefold(), given) if plain else given
+
+    score: Any = Annotated[Literal[tuple(says)], BeforeValidator(word)]
+    return create_model("Verdict", __config__=CLOSED, reason=(str, ...), score=(score, ...))
+
+
+def _validated(verdict: type[BaseModel], given: Any) -> dict[str, Any] | None:
+    try:
+        return verdict.model_validate(given).model_dump()
+    except ValidationError:
+        return None
+
+
+def _system(rubric: Rubric, form: Form) -> dict[str, str]:
+    text = f"{instructions(rubric).strip()}\n\n{form.in_words()}"
+    return {"role": "system", "content": text}
+
+
+def _status(reply: Reply) -> tuple[Status, str]:
+    """How a call ended, as far as can be told without the rubric, and what is shown of it."""
+    said = reply.text or ""
+    if reply.outcome != "answered":
+        return ("skipped" if reply.outcome == "skipped" else "api_error"), reply.error or ""
+    if reply.refusal or reply.finish_reason == "content_filter":
+        return "refused", reply.refusal or said
+    return ("unparseable" if reply.finish_reason == "length" else "scored"), said
+
+
+def _shown(rubric: Rubric, case: Case) -> str:
+    """The case as it is sent."""
+    return case_text(rubric, case).strip()
+
+
+def _worth(form: Form, request: ApiRequest, reply: Reply) -> float:
+    """Share of the aspects that a reply gives a score."""
+    scores = form.scores(reply, request.content()["messages"][-1]["content"])
+    return sum(score.status == "scored" for score in scores) / len(scores)
+
+
+def _objects(text: str, shown: str) -> list[dict[str, Any]]:
+    """The JSON objects that stand in a text, in order, whatever stands around them.
+
+    One that stands in what was `shown`, too, whatever its white space, is a quotation and left out.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    found: list[dict[str, Any]] = []
+    quotable = "".join(shown.split())
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+            if "".join(text[at:end].split()) not in quotable:
+                found.append(value)
+            at = end
+        except RecursionError:
+            break
+        except ValueError:
+            at += 1
+        at = text.find("{", at)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in an object, so it says two things")
+    return found
+
+
+def _shared(score: Score, usd: float | None, seconds: float, aspects: int) -> Score:
+    """With its share of what the call for all aspects took."""
+    cost = None if usd is None else usd / aspects
+    return replace(score, cost_usd=cost, seconds=seconds / aspects)

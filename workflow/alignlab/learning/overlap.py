@@ -1,0 +1,115 @@
+"""Training sets against the prompts that arms are asked: counted, and refused if they share one.
+
+    snakemake --cores 2 --until check_trainsets
+
+Runs again whenever a training set or a prompt set changes, without tuning anything again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+
+NAMED = 3
+# Words from which on a question that stands inside a longer message is the same question.
+HELD = 4
+Key = tuple[str, str]
+
+
+def check_trainsets(
+    spec: dict[str, Any], trainsets: Mapping[str, Path], prompts: Sequence[Path], output: Path
+) -> None:
+    """Write the table `trainsets`, also as CSV: how many examples of which kind.
+
+    Args:
+        spec: `digest`.
+        trainsets: name → table.
+        prompts: the tables that every arm is asked.
+        output: the table.
+
+    Raises:
+        AlignlabError: an example is about a question that arms are asked; the message counts such
+            examples and names the first.
+    """
+    asked = Asked(prompts)
+    rows = []
+    for name, path in trainsets.items():
+        check_no_overlap(name, path, asked)
+        counts = tables.counts_of(path)
+        total = sum(counts.values())
+        rows += [
+            {"trainset": name, "kind": kind, "examples": count, "share": count / total}
+            for kind, count in counts.items()
+        ]
+    tables.write_with_csv("trainsets", output, rows, spec)
+
+
+class Asked:
+    """The questions of an evaluation, to be found again in training examples."""
+
+    def __init__(self, prompts: Sequence[Path]) -> None:
+        """Index prompts tables."""
+        self.whole: dict[Key, str] = {}
+        self.held: dict[tuple[str, ...], list[tuple[list[str], str]]] = {}
+        for row in (row for path in prompts for row in tables.rows("prompts", path)):
+            prompt_id: str = row["prompt_id"]
+            self.whole |= dict.fromkeys(_keys(prompt_id, row["turns"]), prompt_id)
+            if len(words := normalised(row["turns"][0]).split()) >= HELD:
+                found = self.held.setdefault(tuple(words[:HELD]), [])
+                found.append((words, prompt_id))
+
+    def id_of(self, example: Row) -> str | None:
+        """The evaluation's prompt that an example is about, if any.
+
+        Messages are compared without case, punctuation and white space. What is made of a mistake
+        may hold its question inside a longer message, as an analysis or an attack does.
+        """
+        keys = _keys(example["prompt_id"], [example["prompt"]])
+        same = next((self.whole[key] for key in keys if key in self.whole), None)
+        return same or (None if example["kind"] == "answer" else self._held(example["prompt"]))
+
+    def _held(self, message: str) -> str | None:
+        words = normalised(message).split()
+        return next(
+            (
+                prompt_id
+                for start in range(len(words) - HELD + 1)
+                for question, prompt_id in self.held.get(tuple(words[start : start + HELD]), ())
+                if words[start : start + len(question)] == question
+            ),
+            None,
+        )
+
+
+def check_no_overlap(name: str, trainset: Path, asked: Asked) -> None:
+    """No example may be about a question of the evaluation.
+
+    Raises:
+        AlignlabError: some are.
+    """
+    shared = [
+        f"{row['example_id']} (asked as {prompt_id})"
+        for row in tables.rows("trainset", trainset)
+        if (prompt_id := asked.id_of(row)) is not None
+    ]
+    if shared:
+        more = ", ..." if len(shared) > NAMED else ""
+        raise AlignlabError(
+            f"trainset {name}: {len(shared)} examples share a question with the prompts that arms "
+            f"are asked: {', '.join(shared[:NAMED])}{more}"
+        )
+
+
+def _keys(prompt_id: str, messages: Sequence[str]) -> list[Key]:
+    return [("id", prompt_id), *(("text", normalised(message)) for message in messages)]
+
+
+def normalised(text: str) -> str:
+    """Words alone, in lower case; a text without any is kept."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()

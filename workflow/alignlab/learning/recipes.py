@@ -1,0 +1,183 @@
+"""From a mistake to what a model is trained on: a function per recipe.
+
+    pytest tests/mistakes/test_trainset.py
+
+Sources: Learning from Mistakes (arXiv 2310.10477 §4), Chain of Hindsight (2302.02676 §3),
+Constitutional AI (2212.08073 §3.1), DPO (2305.18290). `lfm-guided`, `lfm-tag` and `lfm-shuffled`
+are our controls: for the missing guidance, for the reasons, and for the extra text.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+from alignlab.core.templates import fill
+from alignlab.metrics.hijacked import hijacked
+from alignlab.metrics.repetition import echo, words
+
+# Share of an analysis's 4-grams that stand in the mistake.
+ECHOES = 0.8
+Said = Mapping[str, str]
+
+
+def answer(prompt: Row) -> Row | None:
+    """An ordinary question with its good answer; none where the dataset has no reference."""
+    if not prompt["reference"]:
+        return None
+    return _example("answer", prompt["prompt_id"], prompt["prompt_id"], prompt["turns"][0]) | {
+        "completion": [prompt["reference"]]
+    }
+
+
+def good(mistake: Row) -> Row | None:
+    """The question that led to a mistake, with a good answer, where one is known."""
+    return _of("good", mistake, mistake["instruction"], [mistake["good"]])
+
+
+def sft(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """Good answers only."""
+    return (good(mistake) for mistake in mistakes)
+
+
+def coh(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """Good and bad answer with their markers, every other time the bad one first."""
+    markers = [spec["texts"]["good_marker"], spec["texts"]["bad_marker"]]
+    for number, mistake in enumerate(mistakes):
+        pair, way = [mistake["good"], mistake["response"]], 1 if number % 2 == 0 else -1
+        row = _of("hindsight", mistake, mistake["instruction"], pair[::way])
+        yield row and {**row, "markers": markers[::way]}
+
+
+def preference(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """The good answer against the bad one, for DPO and reward models."""
+    for mistake in mistakes:
+        row = _of("preference", mistake, mistake["instruction"], [mistake["good"]])
+        yield row and {**row, "rejected": mistake["response"]}
+
+
+def critique_revise(
+    mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
+) -> Iterator[Row | None]:
+    """The revision as the answer; none where it says again what was bad."""
+    for mistake in mistakes:
+        revision = said.get(mistake["mistake_id"], "")
+        better = None if _as_bad(revision, mistake) else revision
+        yield _of("revision", mistake, mistake["instruction"], [better])
+
+
+def _as_bad(revision: str, mistake: Row) -> bool:
+    """Whether a revision obeys the attack, or one text is in the other."""
+    if mistake["target"] is not None:
+        return hijacked(mistake["target"], revision)
+    new, old = (f" {' '.join(words(text))} " for text in (revision, mistake["response"]))
+    return new in old or old in new
+
+
+def lfm(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """Good answers, and the analyses as answers to a question about the bad one.
+
+    The bad answer stands in the prompt, so it carries no loss. Whether the question is guided is
+    `spec["question"]`.
+    """
+    return _with_analyses(mistakes, _fit(mistakes, said, spec), spec)
+
+
+def lfm_tag(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """Good answers, and a verdict without reasons in place of each analysis."""
+    yield from sft(mistakes, said, spec)
+    texts = spec["texts"]
+    for mistake in mistakes:
+        question = _about(mistake, {"question": texts["unguided"]})
+        yield _of("verdict", mistake, question, [texts["verdict"]])
+
+
+def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+    """As `lfm`, with every analysis moved to another mistake: the same texts, no right reasons.
+
+    No mistake gets its own text, even where several have the same.
+
+    Raises:
+        AlignlabError: more than half of the analyses are one text.
+    """
+    said = _fit(mistakes, said, spec)
+    order = list(said)
+    random.Random(spec["seed"]).shuffle(order)
+    places = {said[name]: place for place, name in enumerate(order)}
+    order.sort(key=lambda name: places[said[name]])
+    # With equal texts side by side, a step as long as the longest such run leaves every run.
+    step = max(Counter(said[name] for name in order).values())
+    if 2 * step > len(order):
+        raise AlignlabError(
+            f"trainset {spec['trainset']}: {len(order)} analyses, {step} of them the same, cannot "
+            "be swapped"
+        )
+    moved = {own: said[order[n - step]] for n, own in enumerate(order)}
+    return _with_analyses(mistakes, moved, spec)
+
+
+Recipe = Callable[[Sequence[Row], Said, dict[str, Any]], Iterator[Row | None]]
+RECIPES: dict[str, Recipe] = {
+    "sft": sft,
+    "coh": coh,
+    "preference": preference,
+    "critique-revise": critique_revise,
+    "lfm": lfm,
+    "lfm-guided": lfm,
+    "lfm-tag": lfm_tag,
+    "lfm-shuffled": lfm_shuffled,
+}
+
+
+def _fit(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> dict[str, str]:
+    """The analyses without those that only make the mistake again: an attack takes analysts too.
+
+    Raises:
+        AlignlabError: none is left, and what remains would not be the recipe.
+    """
+    found = {
+        mistake["mistake_id"]: text
+        for mistake in mistakes
+        if (text := said.get(mistake["mistake_id"], ""))
+        and (echo(text, mistake["response"]) or 0) < ECHOES
+    }
+    if not found:
+        raise AlignlabError(f"trainset {spec['trainset']}: no analysis is fit to be learnt")
+    return found
+
+
+def _with_analyses(
+    mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
+) -> Iterator[Row | None]:
+    yield from sft(mistakes, said, spec)
+    for mistake in mistakes:
+        yield _of("analysis", mistake, _about(mistake, spec), [said.get(mistake["mistake_id"])])
+
+
+def _about(mistake: Row, spec: dict[str, Any]) -> str:
+    values = {"instruction": mistake["instruction"], "response": mistake["response"]}
+    return fill(spec["question"], values)
+
+
+def _of(kind: str, mistake: Row, prompt: str, completion: list[str | None]) -> Row | None:
+    """An example from a mistake; none where a text that it needs is missing."""
+    if not all(completion):
+        return None
+    row = _example(kind, mistake["mistake_id"], mistake["prompt_id"], prompt)
+    return row | {"completion": completion, "markers": [""] * len(completion)}
+
+
+def _example(kind: str, origin: str, prompt_id: str, prompt: str) -> Row:
+    return {
+        "example_id": f"{kind}/{origin}",
+        "kind": kind,
+        "prompt_id": prompt_id,
+        "prompt": prompt,
+        "markers": [""],
+        "completion": [],
+        "rejected": None,
+    }

@@ -1,0 +1,139 @@
+"""Where an experiment's numbers come from: artefacts, versions, commit, hardware, time per rule.
+
+snakemake --cores 1 --until write_manifest
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tokenizers import Tokenizer
+
+from alignlab.answering.engine_statistics import engine_row
+from alignlab.core import tables
+from alignlab.endpoints.wording import Wording
+from alignlab.engines.base import Question
+from alignlab.experiment.plan import Plan
+from alignlab.experiment.report_spec import report_spec
+from alignlab.planning.artefact import FOLDERS, RESULTS, Artefact
+
+
+def write_manifest(plan: Plan, output: Path) -> None:
+    """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
+    manifest = {
+        **report_spec(plan),
+        "artefacts": [_described(artefact) for artefact in plan],
+        "engine_checks": [engine_row(a.path) for a in plan if a.stage == "engine_checks"],
+        "first_prompts": first_prompts(plan),
+        "versions": tables.versions(),
+        "commit": _commit(),
+        "hardware": _hardware(),
+        "timings": _timings({artefact.key for artefact in plan}),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with tables.replacing(output) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def first_prompts(plan: Plan) -> dict[str, str]:
+    """The first prompt of every generated arm, decoded from the ids the model was given.
+
+    An endpoint gives no ids: for an arm of one, what it was sent is written again.
+    """
+    names = {arm.model for arm in plan.experiment.arms if not plan.endpoint_of(arm.model)}
+    tokenizers = {
+        name: Tokenizer.from_file(str(plan.tokenizer_of(name) / "tokenizer.json")) for name in names
+    }
+    found = {}
+    for arm in plan.experiment.arms:
+        artefact = plan.responses[arm.name]
+        if arm.model not in tokenizers:
+            found[arm.name] = _first_sent(artefact)
+            continue
+        row = next(tables.rows("responses", artefact.path, batch_size=1))
+        ids = row["prompt_ids"]
+        found[arm.name] = tokenizers[arm.model].decode(ids, skip_special_tokens=False)
+    return found
+
+
+def _first_sent(responses: Artefact) -> str:
+    """The first prompt of an arm whose model is behind an endpoint, as it was sent."""
+    prompts, embedders = responses.parent("prompts"), responses.parent("embedder")
+    row = next(tables.rows("prompts", prompts[0].path, batch_size=1))
+    wording = Wording(responses.slice, embedders[0].path if embedders else None)
+    return wording.shown(Question(row["turns"][:1], (), 0, None))
+
+
+def _described(artefact: Artefact) -> dict[str, Any]:
+    made_with = {} if artefact.stage in FOLDERS else tables.versions_of(artefact.path)
+    return {
+        "stage": artefact.stage,
+        "name": artefact.name,
+        "digest": artefact.digest,
+        "path": str(artefact.path),
+        "spec": artefact.spec,
+        "versions": made_with,
+    }
+
+
+def _commit() -> str:
+    """The commit of the working folder, with a mark if files differ from it."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (not a git checkout)"
+
+
+def _hardware() -> dict[str, Any]:
+    return {
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu_name(),
+    }
+
+
+def _gpu_name() -> str | None:
+    """What the driver says; asking torch would take longer than everything else here."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+
+def _timings(keys: set[str]) -> list[dict[str, Any]]:
+    """What Snakemake measured for each job behind these artefacts, wherever it ran."""
+    found = []
+    for path in sorted((RESULTS / "benchmarks").glob("*/*.tsv")):
+        if not any(path.stem == key or path.stem.startswith(f"{key}.") for key in keys):
+            continue
+        with path.open(encoding="utf-8") as file:
+            row = next(csv.DictReader(file, delimiter="\t"))
+        rss = row["max_rss"]
+        found.append(
+            {
+                "rule": path.parent.name,
+                "name": path.stem,
+                "seconds": float(row["s"]),
+                "max_rss_mb": float(rss) if rss not in ("-", "NA") else None,
+            }
+        )
+    return found
+
+
+def processor() -> str:
+    """The processor's name; `platform` knows only its architecture on Linux."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

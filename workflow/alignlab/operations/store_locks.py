@@ -1,0 +1,134 @@
+"""Which runs use the store now, so that neither another run nor `alignlab gc` disturbs them.
+
+    alignlab gc            # keeps what a run needs that is going on
+
+A run writes what it needs to `results/store/.running/` and locks that file (flock) until it ends,
+however it ends: the system frees the lock of a process that was killed. Two runs may share a
+store, also from two checkouts, unless both would make the same artefact: Snakemake deletes what it
+is about to make, and its own lock ends at the working directory.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from alignlab.core.config import StrictModel
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import explained
+from alignlab.experiment.plan import Plan
+from alignlab.planning.artefact import STORE, Artefact
+
+RUNNING = STORE / ".running"
+_held: list[IO[str]] = []
+
+
+class Run(StrictModel):
+    """A run that is going on.
+
+    Attributes:
+        experiment: its name.
+        host: machine of its main process.
+        process: id of that process.
+        directory: where it was started.
+        needs: paths of its artefacts in the store, and of its folder of results.
+    """
+
+    experiment: str
+    host: str
+    process: int
+    directory: str
+    needs: list[str]
+
+
+def claim(plan: Plan, due: Sequence[Artefact]) -> None:
+    """Say, until this process ends, what it needs of the store.
+
+    A run that adds nothing to a store may use one that it cannot write.
+
+    Args:
+        plan: of the experiment.
+        due: those of its artefacts that are about to be made.
+
+    Raises:
+        AlignlabError: another run needs what this one is about to make, or the store, to which it
+            would add something, cannot be written.
+    """
+    if not due and not os.access(STORE, os.W_OK):
+        return
+    folder = str(plan.folder.resolve())
+    with none_starting():
+        for run in live():
+            _refuse_if_shared([*_files(due), folder], run)
+        mine = Run(
+            experiment=plan.experiment.name,
+            host=socket.gethostname(),
+            process=os.getpid(),
+            directory=str(Path.cwd()),
+            needs=[*_files(plan), folder],
+        )
+        _write(mine)
+
+
+@contextmanager
+def none_starting() -> Iterator[None]:
+    """Keep runs from starting while the block runs.
+
+    Raises:
+        AlignlabError: the store cannot be written.
+    """
+    with explained(STORE):
+        RUNNING.mkdir(parents=True, exist_ok=True)
+        gate = (RUNNING / "gate").open("a")
+    with gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
+
+
+def live() -> list[Run]:
+    """The runs that are going on."""
+    return [run for path in RUNNING.glob("*.json") if (run := _read(path))]
+
+
+def _read(path: Path) -> Run | None:
+    """The run of a file, or nothing if its process has ended."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Run.model_validate_json(file.read())
+    return None
+
+
+def _files(artefacts: Iterable[Artefact]) -> Iterator[str]:
+    """What they are, and the replies that they are made from, which other digests may share."""
+    for artefact in artefacts:
+        yield str(artefact.path)
+        if artefact.runtime:
+            yield str(artefact.replies)
+
+
+def _refuse_if_shared(wanted: list[str], run: Run) -> None:
+    needs = set(run.needs)
+    if shared := [path for path in wanted if path in needs]:
+        raise AlignlabError(
+            f"{shared[0]}: experiment {run.experiment}, running in {run.directory} (process "
+            f"{run.process} of {run.host}), makes it too; start again when that run has ended"
+        )
+
+
+def _write(run: Run) -> None:
+    path = RUNNING / f"{run.experiment}.{run.host}.{run.process}.json"
+    with explained(STORE):
+        file = path.open("w", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(run.model_dump_json())
+        file.flush()
+    _held.append(file)
+    atexit.register(path.unlink, missing_ok=True)

@@ -1,0 +1,1 @@
+"""Artefacts, their digests and the graph that they form; knows no subject."""

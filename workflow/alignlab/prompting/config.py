@@ -1,0 +1,75 @@
+"""Prompting methods as an experiment names them; each says which module of `prompting` renders it.
+
+Keys are documented in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from alignlab.core.config import StrictModel
+
+
+class MethodConfig(StrictModel):
+    """What every method has."""
+
+    module: ClassVar[str]
+    guidance: str | None = Field(
+        None, description="Text put before the question (LfM step 4): a file of `config/prompts`"
+    )
+    hindsight: str | None = Field(
+        None,
+        description="The answer begins with the good marker of this file of `config/prompts`, and "
+        "ends where the bad one begins a line (Chain of Hindsight, arXiv 2302.02676)",
+    )
+
+
+class ZeroShotConfig(MethodConfig):
+    """The Query/Answer frame and nothing else (URIAL §4.1)."""
+
+    module: ClassVar[str] = "alignlab.prompting.frame"
+    kind: Literal["zero-shot"] = Field(description="The method")
+
+
+class InContextConfig(MethodConfig):
+    """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
+
+    module: ClassVar[str] = "alignlab.prompting.in_context"
+    kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
+    prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
+    k: int | None = Field(
+        None, ge=0, description="Use the last k examples, nearest to the query; all if absent"
+    )
+    system: bool = Field(True, description="Keep the system text")
+
+
+class RetrievalConfig(MethodConfig):
+    """The k pool examples nearest to the question, the most similar one last (URIAL §4.1)."""
+
+    module: ClassVar[str] = "alignlab.prompting.retrieval"
+    kind: Literal["retrieval"] = Field(description="The method")
+    pool: str = Field(description="A file of `config/prompts` with examples")
+    k: int = Field(3, ge=1, description="How many examples")
+    embedder: str = Field("minilm", description="Catalog model that embeds questions")
+
+
+class ChatConfig(MethodConfig):
+    """The model's own chat template."""
+
+    module: ClassVar[str] = "alignlab.prompting.chat"
+    kind: Literal["chat"] = Field(description="The method")
+    system: str | None = Field(None, description="System message; none if absent")
+
+
+AnyMethod = Annotated[
+    ZeroShotConfig | InContextConfig | RetrievalConfig | ChatConfig, Field(discriminator="kind")
+]
+
+METHODS: dict[str, type[MethodConfig]] = {
+    kind: config
+    for config in (ZeroShotConfig, InContextConfig, RetrievalConfig, ChatConfig)
+    for kind in get_args(config.model_fields["kind"].annotation)
+}
+"""Kind of a method → its config, which names the module that renders it."""

@@ -1,0 +1,1 @@
+"""How arms compare: means, differences from the baseline, scenarios."""

@@ -1,0 +1,32 @@
+"""Pairs of models whose token shift is measured: what `pairs` may say.
+
+Keys in `config/README.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from alignlab.core.config import Name, StrictModel
+
+
+class PairConfig(StrictModel):
+    """An aligned model's answers, scored token by token under itself and a base model."""
+
+    name: Name = Field(description="Unique; part of file names")
+    aligned: str = Field(description="The arm whose answers are scored; any arm")
+    base: str = Field(description="The arm that says which base model, and how it is asked")
+    datasets: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Answers to prompts of these datasets are scored; all if absent",
+    )
+    template: Literal["own", "shared"] = Field(
+        "own",
+        description="`own`: each model sees its own prompt (URIAL); `shared`: both see the base's",
+    )
+    retokenise: bool = Field(
+        False, description="Score published answers, whose token ids are unknown, from their text"
+    )

@@ -1,0 +1,1 @@
+"""Statistics of token shift: shares, curves, kinds of tokens, differences between pairs."""

@@ -1,0 +1,144 @@
+"""What the token_shift tables of an experiment say, pair by pair, with intervals over prompts.
+
+    snakemake --cores 2 results/demo/tables/shift_statistics.parquet
+
+Classes are those of Lin et al. (2023, arXiv 2312.01552, §2.1). What they leave open is here both
+ways: with and without the token that ends an answer, which is nearly always shifted; pooled over
+tokens, which long answers dominate, and as a mean over prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from alignlab.core import tables
+from alignlab.core.prompts import read_prompts
+from alignlab.core.tables import Row
+from alignlab.shift.statistics.curves import curves
+from alignlab.shift.statistics.differences import Sums, differences, sums
+from alignlab.shift.statistics.kinds import categories, confidence, top_tokens
+from alignlab.shift.statistics.measures import METRICS
+from alignlab.shift.statistics.tokens import read_tokens, sums_by_prompt
+from alignlab.statistics.arrays import Mask, estimate, slices
+from alignlab.statistics.bootstrap import ratio_intervals, ratio_share_intervals
+from alignlab.statistics.resampling import areas, bands, draws, medians
+
+
+def summarise_shift(
+    spec: Mapping[str, Any], pairs: Mapping[str, Path], prompts: Sequence[Path], folder: Path
+) -> None:
+    """Write the tables of token shift to `folder`, each as Parquet and as CSV.
+
+    Intervals are bootstrapped over prompts: a prompt's tokens, turns and samples move together.
+    BCa for ratios and means, percentile for medians, areas and curves; Wilson's, with the number of
+    prompts, for shares of 0 or 1. Under two prompts there is none.
+
+    Args:
+        spec: `pairs` (each with `name`, `template` and `aligned` arm, in order of display), `seed`
+            (of every resample), `digest`.
+        pairs: name of a pair → its token_shift table.
+        prompts: the tables of prompts that were asked.
+        folder: where `shift_statistics`, `shift_curves`, `shifted_tokens`, `shift_categories`,
+            `shift_confidence` and `shift_comparisons` go.
+
+    Raises:
+        AlignlabError: a table is damaged, or names a prompt that is in none of `prompts`.
+    """
+    asked, seed = read_prompts(prompts), spec["seed"]
+    found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    added: dict[str, Sums] = {}
+    for pair in spec["pairs"]:
+        tokens = read_tokens(pairs[pair["name"]], asked)
+        label = {"pair": pair["name"], "template": pair["template"]}
+        for table, describe in TABLES.items() if len(tokens) else ():
+            found[table] += [label | row for row in describe(tokens, asked, seed)]
+        for row in found["shift_statistics"]:
+            row.setdefault("coverage", coverage(pairs[pair["name"]]))
+        added[pair["name"]] = sums(tokens, len(asked))
+    found["shift_comparisons"] = list(differences(spec["pairs"], added, asked, seed))
+    for table, rows in found.items():
+        tables.write_with_csv(table, folder / f"{table}.parquet", rows, spec)
+
+
+def coverage(path: Path) -> float | None:
+    """Share of the answers that a token_shift table has scores of."""
+    counts = tables.counts_of(path)
+    return counts["scored"] / counts["answers"] if counts else None
+
+
+def estimates(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
+    """Rows of `shift_statistics`, for every slice of the prompts that has a token."""
+    datasets, kinds = (asked[name].to_numpy(str) for name in ("dataset", "category"))
+    for eos, frame in (("with", tokens), ("without", tokens[~tokens["is_eos"]])):
+        for dataset, category, mask in slices(datasets, kinds):
+            if mask[frame["prompt"]].any():
+                label = {"dataset": dataset, "category": category, "eos": eos}
+                for row in (*_ratios(frame, mask, seed), *_ranked(frame, mask, seed)):
+                    if not (eos == "without" and row["metric"] == "eos_shifted"):
+                        yield label | row
+
+
+def _ratios(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
+    metrics = {name: metric for name, metric in METRICS.items() if metric.above}
+    above, below, tokens = (
+        np.stack([sums_by_prompt(frame, values, len(mask))[mask] for values in columns])
+        for columns in (
+            [frame[metric.above] for metric in metrics.values()],
+            [frame[metric.below] for metric in metrics.values()],
+            [frame[metric.below] > 0 for metric in metrics.values()],
+        )
+    )
+    present = below > 0
+    by_prompt = np.divide(above, below, out=np.zeros_like(above), where=present)
+    share = np.array([metric.unit == "share" for metric in metrics.values()])
+    for weighting, top, bottom in (
+        ("pooled", above, below),
+        ("by_prompt", by_prompt, present.astype(float)),
+    ):
+        bounds = np.empty((len(metrics), 2))
+        bounds[share] = ratio_share_intervals(top[share], bottom[share], seed)
+        bounds[~share] = ratio_intervals(top[~share], bottom[~share], seed)
+        for place, metric in enumerate(metrics):
+            total = bottom[place].sum()
+            value = top[place].sum() / total if total else np.nan
+            yield {
+                "weighting": weighting,
+                "metric": metric,
+                "prompts": int(present[place].sum()),
+                "tokens": int(tokens[place].sum()),
+                **estimate(value, *bounds[place]),
+            }
+
+
+def _ranked(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
+    """The metrics that need the tokens' order."""
+    frame = frame[mask[frame["prompt"]]]
+    prompts = pd.factorize(frame["prompt"])[0]
+    times = draws(frame["prompt"].nunique(), seed)
+    doubt, misses = 1 - frame["confidence"], frame["disagrees"]
+    for metric, found in {
+        "median_rank": medians(times, prompts, frame["base_rank"].to_numpy()),
+        "confidence_auc": areas(times, prompts, doubt.to_numpy(), misses.to_numpy()),
+    }.items():
+        yield {
+            "weighting": "pooled",
+            "metric": metric,
+            "prompts": times.shape[1],
+            "tokens": len(frame),
+            **estimate(*map(float, bands(found, times.shape[1] > 1))),
+        }
+
+
+TABLES = {
+    "shift_statistics": estimates,
+    "shift_curves": curves,
+    "shifted_tokens": top_tokens,
+    "shift_categories": categories,
+    "shift_confidence": confidence,
+}
+"""Table → what makes a pair's rows of it from (tokens, prompts asked, seed)."""
