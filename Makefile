@@ -1,6 +1,7 @@
 # make run     create .venv if needed, run the demo experiment, print its summary
 # make test    create .venv if needed, run every check and test
 # make lint    only the checks
+# make hooks   have git run them before every commit
 # make vllm    create .venv-vllm, for models that vLLM runs
 # make conda   write envs/*.yaml again, from the locks
 .DELETE_ON_ERROR:
@@ -14,7 +15,7 @@ BIN := .venv/bin
 GPU := $(if $(shell command -v nvidia-smi),gpu=1)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $(GPU)
 
-.PHONY: run test lint vllm conda clean
+.PHONY: run test lint hooks vllm conda clean
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
@@ -30,9 +31,15 @@ lint: .venv/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint --config experiment=smoke
 	@$(BIN)/alignlab check > /dev/null
+	@$(BIN)/oxlint workflow/alignlab/reporting
+	@$(BIN)/codespell
+
+hooks: .venv/.installed
+	@$(BIN)/pre-commit install
 
 # torch first and alone: where a CPU build is at hand, nothing else may pull a CUDA build in.
 .venv/.installed: envs/requirements.lock pyproject.toml

@@ -1,20 +1,23 @@
-"""The reference of every config key, made from the schema.
+"""The reference of every config key, and JSON schemas for editors, made from the models.
 
-python -m alignlab.experiment.reference_page > config/README.md    # a test fails when they differ
+python -m alignlab.experiment.reference_page        # writes them; a test fails when they differ
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from alignlab.answering import config as answering
+from alignlab.core.config import CONFIG
 from alignlab.endpoints import config as endpoints
 from alignlab.engines import config as engines
 from alignlab.experiment import config as experiment
+from alignlab.experiment.catalog import Catalog
 from alignlab.judging import config as judging
 from alignlab.judging import rubrics
 from alignlab.learning import config as learning
@@ -37,8 +40,11 @@ Names are lower-case letters, digits, `.`, `_` and single `-`, at most 60 charac
 *runtime*, licences and sizes never change a result, so changing them makes no answer again;
 changing any other key runs what depends on it and nothing else.
 
-This page is made from the schema:
-`python -m alignlab.experiment.reference_page > config/README.md`.
+An editor that runs the YAML language server completes and checks keys: it reads the schema that a
+file's first line names. A file of your own, beside the Snakefile, begins with
+`# yaml-language-server: $schema=config/experiment.schema.json`.
+
+This page and the schemas are made from the models: `python -m alignlab.experiment.reference_page`.
 """
 
 SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
@@ -121,6 +127,21 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
 )
 
 
+def made() -> dict[str, str]:
+    """Every file of `config` that is made here, and its text."""
+    schemas = {"experiment": experiment.Experiment.model_json_schema()}
+    for kind, field in Catalog.model_fields.items():
+        entries = TypeAdapter(field.rebuild_annotation()).json_schema()
+        schemas[f"catalog/{kind}"] = {**entries, "additionalProperties": False}
+    files = {f"{name}.schema.json": _json(found) for name, found in schemas.items()}
+    return {"README.md": reference(), **files}
+
+
+def _json(found: dict[str, Any]) -> str:
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**dialect, **found}, indent=2, ensure_ascii=False) + "\n"
+
+
 def reference() -> str:
     """The whole page as Markdown."""
     parts = [INTRODUCTION]
@@ -184,4 +205,5 @@ def _bounded(part: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    for name, text in made().items():
+        (CONFIG / name).write_text(text, encoding="utf-8")

@@ -7,8 +7,8 @@ function drawGroupCell(metric, arm, values) {
   if (mean === null) return el("td", { class: "none" }, el("span", { class: "share" }, `coverage ${percent(coverage)}`));
   const places = metric.decimals;
   const covered = coverage < 1 ? `, ${percent(coverage)} covered` : "";
-  const tip = `${arm.name}: 95% interval ${figure(low, places)} to ${figure(high, places)}, ${n} prompts${covered}`;
-  return el("td", { class: doubtOf(metric) ? "untrusted" : null, "data-tip": tip }, el("span", { class: "value" }, figure(mean, places)));
+  const about = `${arm.name}: 95% interval ${figure(low, places)} to ${figure(high, places)}, ${n} prompts${covered}`;
+  return el("td", { class: doubtOf(metric) ? "untrusted" : null, "data-tip": about }, el("span", { class: "value" }, figure(mean, places)));
 }
 
 function drawGroups(metric, groups) {

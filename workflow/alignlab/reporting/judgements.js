@@ -17,8 +17,8 @@ function drawJudgements(answer, arm) {
 
 function drawJudgement(metric, said, arm) {
   const doubt = doubtOf(metric);
-  const tip = [said.status ? STATUS[said.status] : sure(said.shares), doubt && `? ${doubt}`, ownJudge(arm, metric)];
-  return el("div", { class: doubt ? "untrusted" : null, "data-tip": tip.filter(Boolean).join("\n") || null },
+  const about = [said.status ? STATUS[said.status] : sure(said.shares), doubt && `? ${doubt}`, ownJudge(arm, metric)];
+  return el("div", { class: doubt ? "untrusted" : null, "data-tip": about.filter(Boolean).join("\n") || null },
     el("dt", {}, doubt ? `${metric.aspect.label} ?` : metric.aspect.label),
     el("dd", {}, said.status
       ? el("span", { class: "badge error" }, said.status.replace("_", " "))

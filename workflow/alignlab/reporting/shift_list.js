@@ -63,7 +63,7 @@ function drawItem(answer) {
   return el("a", { href: address(answer) },
     el("span", {}, modelText(prompt.turns[answer.turn])),
     el("i", { class: "strip", "aria-hidden": "true" },
-      ...parts.map((count, place) => el("i", { class: CLASSES[place], "--count": count }))),
+      ...parts.map((tokens, place) => el("i", { class: CLASSES[place], "--count": tokens }))),
     el("small", {}, `${percent(shareOf(answer))} shifted · KL ${nats(answer.kl, 2)}`),
     el("small", { class: "about" }, about));
 }
