@@ -63,7 +63,7 @@ def real_model():
         with contextlib.chdir(REPOSITORY):
             artefact = Plan(load_experiment("demo")).model(name)
             if not artefact.path.exists():
-                fetch_model(artefact.job_spec, artefact.path)
+                fetch_model({**artefact.signed_spec, **artefact.place}, artefact.path)
         return REPOSITORY / artefact.path
 
     return folder

@@ -8,11 +8,11 @@ import yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
 from alignlab.endpoints.endpoint import check_keys
+from alignlab.experiment import cards
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.checks import check_references
 from alignlab.experiment.load import Loaded, load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.report_spec_judging import judge_cards, judged_cards
 
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -136,7 +136,7 @@ def test_a_judge_that_only_compares_is_known_to_compare_itself(planned):
     compares = {"name": "j", "judge": "mine", "rubrics": ["judge/pairwise"]}
     duels = {"judges": [{**compares, "duels": [["gpt", "local"]]}]}
     plan = planned(duels, judges={"mine": judge})
-    assert judged_cards(plan) == []
-    assert judge_cards(plan) == {"j": {"model": "gpt-x", "judged_self": ["gpt"]}}
+    assert cards.judged(plan) == []
+    assert cards.judges(plan) == {"j": {"model": "gpt-x", "judged_self": ["gpt"]}}
     other = planned(duels, judges={"mine": {**judge, "model": "gpt-y"}})
-    assert judge_cards(other)["j"]["judged_self"] == []
+    assert cards.judges(other)["j"]["judged_self"] == []

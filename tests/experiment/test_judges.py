@@ -7,9 +7,9 @@ import yaml
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.templates import PLACE
+from alignlab.experiment import cards
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.report_spec_judging import judged_cards
 from alignlab.judging.rubrics import resolved_rubric
 from alignlab.judging.stages import RUNTIME
 
@@ -125,7 +125,7 @@ def test_chosen_aspects_are_all_that_is_asked(plan):
     made = plan(aspects=["depth"])
     asked = [a.slice["rubrics"][0]["aspects"] for a in made.judged["j"]]
     assert {tuple(aspect["name"] for aspect in aspects) for aspects in asked} == {("depth",)}
-    assert [card["metric"] for card in judged_cards(made)] == ["j:depth"]
+    assert [card["metric"] for card in cards.judged(made)] == ["j:depth"]
 
 
 def test_prices_and_patience_change_no_digest(plan, monkeypatch):
@@ -148,9 +148,9 @@ def test_a_judge_is_known_to_judge_itself(plan, monkeypatch):
     made = plan(judge="smollm2-135m")
     itself = made.catalog.judges["smollm2-135m"].model_copy(update={"model": "tiny-aligned"})
     changed = made.catalog.model_copy(update={"judges": {"smollm2-135m": itself}})
-    assert {tuple(card["judged_self"]) for card in judged_cards(made)} == {()}
+    assert {tuple(card["judged_self"]) for card in cards.judged(made)} == {()}
     monkeypatch.setattr(made, "catalog", changed)
-    assert {tuple(card["judged_self"]) for card in judged_cards(made)} == {("b",)}
+    assert {tuple(card["judged_self"]) for card in cards.judged(made)} == {("b",)}
 
 
 def test_scenarios_may_measure_what_a_judge_says(tmp_path):

@@ -7,7 +7,7 @@ import yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.report_spec import report_spec
+from alignlab.experiment.results import Results
 from alignlab.operations.store_cleanup import unnamed
 from alignlab.planning.artefact import STORE, aside_of, lineage
 from alignlab.prompting import prompt_files
@@ -206,7 +206,7 @@ def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatc
     entry = entry.model_copy(update={"source": source.model_copy(update={"path": str(moved)})})
     after.catalog.datasets["smoke-questions"] = entry
     assert not changed(before, after)
-    assert after.prompts[0].job_spec["source"]["path"] == str(moved)
+    assert after.prompts[0].place["source"]["path"] == str(moved)
     moved.write_bytes(moved.read_bytes() + b"\n")
     edited = plan()
     edited.catalog.datasets["smoke-questions"] = entry
@@ -214,7 +214,7 @@ def test_a_local_file_is_its_content_wherever_it_lies(plan, tmp_path, monkeypatc
 
 
 def test_the_report_shows_methods_as_the_file_says_them(plan):
-    cards = {card["name"]: card for card in report_spec(plan())["arms"]}
+    cards = {card["name"]: card for card in Results(plan()).report.slice["arms"]}
     assert cards["urial-k3-guided"]["method"]["prompt"] == "urial/constant"
     assert "examples" not in cards["urial-k3-guided"]["method"]
 

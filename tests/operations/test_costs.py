@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from alignlab.answering.stages import RESPONSES
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.operations.cost_table import check_disk, costs_of, table
-from alignlab.operations.costs import Cost, Costing, answers, constant_tokens
-from alignlab.operations.questions import QUESTION, questions, uncounted
-from alignlab.operations.throughput import Rate, Task, guess, note, rates
+from alignlab.operations.cost_table import check_disk, costs_of, table, uncounted
+from alignlab.operations.throughput import note, rates
+from alignlab.planning.forecast import QUESTION, Cost, ModelSize, Rate, Speeds, Task
+from alignlab.prompting.prompt_files import constant_tokens
+from alignlab.sources.stages import answers_of
 
 SMOKE = Path("config/experiments/smoke.yaml")
 pytestmark = pytest.mark.usefixtures("repository")
@@ -61,19 +63,19 @@ def prompts(plan, rows):
 
 def test_a_fetched_table_is_counted_and_another_is_taken_from_the_selection(plan):
     found = plan()
-    assert [len(questions(found, table)) for table in found.prompts] == [4, 2]
-    assert {q.turns for q in questions(found, found.prompts[1])} == {(QUESTION,)}
+    assert [len(table.questions()) for table in found.prompts] == [4, 2]
+    assert {q.turns for q in found.prompts[1].questions()} == {(QUESTION,)}
     prompts(found, [(40,), (80, 8)])
-    assert [q.turns for q in questions(found, found.prompts[0])] == [(40,), (80, 8)]
+    assert [q.turns for q in found.prompts[0].questions()] == [(40,), (80, 8)]
 
 
 def test_the_catalogs_rows_keep_their_categories(plan):
     found = plan(lambda experiment: experiment.update(prompts=[{"dataset": "just-eval-instruct"}]))
-    kinds = [question.category for question in questions(found, found.prompts[0])]
+    kinds = [question.category for question in found.prompts[0].questions()]
     assert (kinds.count("regular"), kinds.count("safety")) == (800, 200)
     some = [{"dataset": "just-eval-instruct", "take": 100}]
     found = plan(lambda experiment: experiment.update(prompts=some))
-    kinds = [question.category for question in questions(found, found.prompts[0])]
+    kinds = [question.category for question in found.prompts[0].questions()]
     assert (kinds.count("regular"), kinds.count("safety")) == (80, 20)
 
 
@@ -94,9 +96,9 @@ def test_tokens_of_an_arm_are_those_of_its_text_its_questions_and_their_answers(
     assert constant_tokens(arm.slice["method"]) == constant
     # Two forbidden questions of 100 tokens are not fetched; the last turn repeats the first one.
     sent = (10 + 20 + (20 + limit + 2)) + 2 * (QUESTION // 4) + 5 * constant
-    cost = Costing(found, {}).cost(arm)
+    cost = arm.cost(Speeds(32))
     assert (cost.read, cost.written) == (sent, 5 * limit)
-    sampled = Costing(found, {}).cost(found.responses["chat-sampled"])
+    sampled = found.responses["chat-sampled"].cost(Speeds(32))
     assert sampled.written == 2 * 5 * 12
 
 
@@ -111,7 +113,7 @@ def test_a_model_behind_an_endpoint_costs_dollars_and_no_gpu(plan):
         models["tiny-aligned"] = {"source": api, "role": "aligned", "license": "none"}
 
     found = plan(lambda e: e["arms"][4]["decoding"].pop("repetition_penalty"), remote)
-    cost = Costing(found, {}).cost(found.responses["chat-sampled"])
+    cost = found.responses["chat-sampled"].cost(Speeds(32))
     assert cost.usd == pytest.approx((cost.read * 2 + cost.written * 8) / 1e6)
     assert not cost.gpu_seconds
 
@@ -120,26 +122,27 @@ def test_past_jobs_say_how_fast_the_next_is(plan):
     found = plan()
     arm = found.responses["zero-shot"]
     task = Task("responses", "tiny-gemma", "transformers", "float32")
-    cost = Costing(found, {task: Rate(8.0, "a GPU")}).cost(arm)
+    cost = arm.cost(Speeds(32, {task: Rate(8.0, "a GPU")}))
     assert cost.gpu_seconds == pytest.approx(cost.written / 8)
     assert cost.basis == "a GPU"
-    assert Costing(found, {}).cost(arm).basis == "guess"
+    assert arm.cost(Speeds(32)).basis == "guess"
 
 
 def test_gpu_seconds_count_every_gpu_that_a_model_is_spread_over(plan):
     found = plan(catalog=lambda models: models["tiny-gemma"].update(gpus=4))
     task = Task("responses", "tiny-gemma", "transformers", "float32")
-    cost = Costing(found, {task: Rate(8.0, "a GPU")}).cost(found.responses["zero-shot"])
+    cost = found.responses["zero-shot"].cost(Speeds(32, {task: Rate(8.0, "a GPU")}))
     assert cost.gpu_seconds == pytest.approx(4 * cost.written / 8)
 
 
 def test_the_guess_is_the_roofline_of_a_7b_model():
     """7e9 weights in bfloat16: 14 ms a step at 1e12 bytes/s, shared by a batch of 10."""
-    given = {"parameters": 7 * 10**9, "size": 2, "kv_values": 0, "context": 0, "batch": 10}
-    assert guess(**given, read=0, written=1000) == pytest.approx(1000 * 0.014 / 10)
-    assert guess(**given, read=1000, written=0) == pytest.approx(1.4e13 / 1.56e14)
-    cached = {**given, "kv_values": 250_000, "context": 1000}
-    assert guess(**cached, read=0, written=1000) == pytest.approx(1.4 + 1000 * 0.0005)
+    size, speeds = ModelSize(7 * 10**9, 0), Speeds(batch_size=10)
+    assert speeds.roofline(size, "bfloat16", read=0, written=1000) == pytest.approx(14 / 10)
+    assert speeds.roofline(size, "bfloat16", read=1000) == pytest.approx(1.4e13 / 1.56e14)
+    cached = ModelSize(7 * 10**9, 250_000)
+    guessed = speeds.roofline(cached, "bfloat16", read=0, written=1000, context=1000)
+    assert guessed == pytest.approx(1.4 + 1000 * 0.0005)
 
 
 def test_what_a_job_notes_is_what_the_next_preview_reads(plan, tmp_path):
@@ -154,13 +157,13 @@ def test_what_a_job_notes_is_what_the_next_preview_reads(plan, tmp_path):
     tables.write("responses", arm.path, [row, row], arm.signed_spec)
     noted = tmp_path / "throughput.jsonl"
     for seconds in (3.0, 4.0, 60.0):
-        note(arm.path, seconds, noted)
+        note(RESPONSES, arm.path, seconds, noted)
     with noted.open("a") as lines:
         lines.write('{"table": "responses", "mod')  # a crash in the middle of a line
     ((task, rate),) = rates(noted).items()
     assert task == Task("responses", "tiny-gemma", "transformers", "float32")
     assert rate.units == 3.0
-    assert answers(found, arm) == (2, 12)
+    assert answers_of(arm) == (2, 12)
 
 
 def test_only_the_device_of_the_last_job_counts(tmp_path):
@@ -198,7 +201,7 @@ def test_the_paper_asks_23_arms_its_1000_questions(tmp_path, repository, monkeyp
     costs = costs_of(paper)
     written = [cost.written for cost in costs if cost.stage == "responses" and cost.written]
     assert written == [1000 * 1024] * 23
-    weights = Costing(paper, {}).cost(paper.model("llama-2-70b")).disk
+    weights = paper.model("llama-2-70b").cost(Speeds(32)).disk
     assert weights == 2 * 68_976_648_192
     shifts = [cost for cost in costs if cost.stage == "shift"]
     assert len(shifts) == 6

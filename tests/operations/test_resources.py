@@ -7,7 +7,7 @@ import yaml
 
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.operations.resources import CUDA_MB, PROCESS_MB, PROMPT_TOKENS, Need, need, needs
+from alignlab.planning.forecast import CUDA_MB, PROCESS_MB, PROMPT_TOKENS, Need, need
 
 SMOKE = Path("config/experiments/smoke.yaml")
 LLAMA = {"parameters": 6_738_415_616, "kv_values": 2 * 32 * 32 * 128}
@@ -37,7 +37,7 @@ def artefact(plan, stage, name):
 
 
 def size(plan, stage, name, attempt=1):
-    return needs(plan, artefact(plan, stage, name), attempt)
+    return artefact(plan, stage, name).needs(plan.experiment.runtime, attempt)
 
 
 def test_host_memory_is_two_copies_and_a_process_and_gpu_memory_has_the_cache():
@@ -134,7 +134,7 @@ def test_a_local_judge_is_a_model():
     demo = Plan(load_experiment("demo"))
     judged = next(a for a in demo if a.stage == "judgements" and "model" in a.parents)
     weights = 4 * demo.catalog.models["qwen2.5-coder-1.5b-instruct"].parameters / 1e6
-    found = needs(demo, judged)
+    found = judged.needs(demo.experiment.runtime)
     assert found.gpu == 1
     assert found.mem_mb == round(PROCESS_MB + 2 * weights)
 

@@ -59,19 +59,28 @@ def scored(experiment, repository_root, real_model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository_root)
         prompts = folder / "prompts.parquet"
-        fetch_prompts(experiment.prompts[0].job_spec, prompts)
+        fetch_prompts({**experiment.prompts[0].signed_spec, **experiment.prompts[0].place}, prompts)
         trainset = experiment.trainsets["pool"]
         examples, answers = folder / "trainset.parquet", folder / "pool.parquet"
-        fetch_prompts(trainset.parent("answers")[0].job_spec, answers)
-        build_trainset(trainset.job_spec, [answers], None, None, examples)
+        fetch_prompts(
+            {**trainset.parent("answers")[0].signed_spec, **trainset.parent("answers")[0].place},
+            answers,
+        )
+        build_trainset({**trainset.signed_spec, **trainset.place}, [answers], None, None, examples)
     adapter, responses = folder / "adapter", folder / "responses.parquet"
-    finetune(experiment.adapters["lora"].job_spec, model, examples, adapter, folder / "aside")
-    spec = experiment.responses["tuned"].job_spec
+    finetune(
+        {**experiment.adapters["lora"].signed_spec, **experiment.adapters["lora"].place},
+        model,
+        examples,
+        adapter,
+        folder / "aside",
+    )
+    spec = {**experiment.responses["tuned"].signed_spec, **experiment.responses["tuned"].place}
     settings = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
     generate(spec, [prompts], model, adapter, None, responses, **settings)
     output = folder / "shift.parquet"
     weights = Weights(model), Weights(model, adapter)
-    spec = experiment.shifts["pair"].job_spec
+    spec = {**experiment.shifts["pair"].signed_spec, **experiment.shifts["pair"].place}
     score_shift(spec, responses, [prompts], *weights, output, together=True)
     return model, adapter, responses, tables.read("token_shift", output).to_pylist()
 

@@ -15,9 +15,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from alignlab.core.errors import AlignlabError
+
+if TYPE_CHECKING:
+    from alignlab.planning.artefact import Artefact
 
 # Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
 
@@ -70,8 +73,7 @@ def _check(options: argparse.Namespace) -> int:
 def _described(name: str) -> str:
     from alignlab.experiment.load import load_experiment
     from alignlab.experiment.plan import Plan
-    from alignlab.operations.cost_table import costs_of, table
-    from alignlab.operations.judge_costs import previews
+    from alignlab.operations.cost_table import costs_of, previews, table
 
     plan = Plan(load_experiment(name))
     lines = [f"{plan.experiment.name}: {plan.experiment.title} ({plan.path})"]
@@ -111,28 +113,26 @@ def _gc(options: argparse.Namespace) -> int:
 
 def _summary(options: argparse.Namespace) -> int:
     from alignlab.answering.engine_statistics import engine_lines, engine_row
+    from alignlab.experiment import cards
     from alignlab.experiment.load import load_experiment
     from alignlab.experiment.plan import Plan
-    from alignlab.experiment.report_spec import shift_spec, study_spec, summary_spec
-    from alignlab.experiment.report_spec_judging import judged_cards, judges_spec
+    from alignlab.experiment.results import Results
     from alignlab.reporting import summary
 
     plan = Plan(load_experiment(options.experiment))
-    folder = plan.folder / "tables"
-    means = _todays(folder / "statistics.parquet", summary_spec(plan))
-    cards, tried = judged_cards(plan), None
-    if plan.experiment.judges:
-        tried = _todays(folder / "qualification.parquet", judges_spec(plan))
-    against = folder / "comparisons.parquet"
-    print(summary.summary(means, against, plan.experiment.baseline, cards, tried))
+    made = Results(plan)
+    for table in made.made():
+        _check_todays(table)
+    folder, judged = made.tables, cards.judged(plan)
+    tried = folder / "qualification.parquet" if made.qualification else None
+    means, against = folder / "statistics.parquet", folder / "comparisons.parquet"
+    print(summary.summary(means, against, plan.experiment.baseline, judged, tried))
     if plan.experiment.scenarios:
-        print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet', cards, tried)}")
-    if plan.experiment.studies:
-        found = _todays(folder / "discrimination.parquet", study_spec(plan))
-        print(f"\n{summary.study_summary(found)}")
-    if plan.experiment.pairs:
-        found = _todays(folder / "shift_statistics.parquet", shift_spec(plan))
-        print(f"\n{summary.shift_summary(found)}")
+        print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet', judged, tried)}")
+    if made.studies:
+        print(f"\n{summary.study_summary(made.studies.path)}")
+    if made.shift_statistics:
+        print(f"\n{summary.shift_summary(made.shift_statistics.path)}")
     checks = [engine_row(a.path) for a in plan if a.stage == "engine_checks"]
     if checks:
         print("\n" + "\n".join(engine_lines(checks)))
@@ -140,13 +140,12 @@ def _summary(options: argparse.Namespace) -> int:
     return 0
 
 
-def _todays(table: Path, spec: dict[str, Any]) -> Path:
-    """A table, if it was made from the experiment as it is now."""
+def _check_todays(table: Artefact) -> None:
+    """Refuse a table that was not made from the experiment as it is now."""
     from alignlab.core import tables
 
-    if tables.spec_of(table)["digest"] != spec["digest"]:
-        raise AlignlabError(f"{table}: made before the experiment's last change; run it again")
-    return table
+    if tables.spec_of(table.path)["digest"] != table.digest:
+        raise AlignlabError(f"{table.path}: made before the experiment's last change; run it again")
 
 
 if __name__ == "__main__":

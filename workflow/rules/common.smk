@@ -9,16 +9,18 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints import attempts
 from alignlab.endpoints.endpoint import check_keys
-from alignlab.experiment import report_spec, report_spec_judging
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.operations import environments, resources, store_locks
-from alignlab.operations.slurm import check_cluster
+from alignlab.experiment.results import Results
+from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
+from alignlab.operations import environments, store_locks
+from alignlab.operations.slurm import check_cluster, check_sizes
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 
 try:
     PLAN = Plan(load_experiment(config["experiment"]))
     ARTEFACTS = list(PLAN)
+    MADE = Results(PLAN)
 except AlignlabError as error:
     raise WorkflowError(str(error)) from None
 
@@ -33,13 +35,6 @@ SHIFT_TABLES = [
     "shift_confidence",
     "shift_comparisons",
 ]
-STUDIES = report_spec.study_spec(PLAN)["studies"]
-STUDIED = [study["arm"] for study in STUDIES]
-STUDY_ANALYSES = [
-    PLAN.analyses[analysis["name"]]
-    for study in STUDIES
-    for analysis in study["analyses"]
-]
 
 
 def if_any(entries, path):
@@ -48,7 +43,7 @@ def if_any(entries, path):
 
 
 SCENARIO_TABLE = if_any(PLAN.experiment.scenarios, TABLES / "scenarios.parquet")
-STUDY_TABLE = if_any(STUDIES, TABLES / "discrimination.parquet")
+STUDY_TABLE = if_any(PLAN.experiment.studies, TABLES / "discrimination.parquet")
 TRAINSET_TABLE = if_any(PLAN.trainsets, TABLES / "trainsets.parquet")
 QUALIFICATION_TABLE = if_any(PLAN.experiment.judges, TABLES / "qualification.parquet")
 WINRATES_TABLE = if_any(PLAN.experiment.judges, TABLES / "winrates.parquet")
@@ -109,6 +104,35 @@ def spec_of(stage):
     return signed_spec
 
 
+# Snakemake takes params whose functions have an argument `output` for derived from the files, and
+# makes nothing again where they changed: so a job can be told where things lie and how to run.
+def job_of(stage):
+    """Params of a rule: what the job is given that makes the artefact that its key names."""
+
+    def given(wildcards, input, output, resources):
+        artefact = PLAN.find(stage, wildcards.key)
+        run = {"batch_size": resources.get("batch_size")}
+        if artefact.runtime:
+            run["attempt"] = ATTEMPTS.get(artefact.key, 1)
+        if "part" in wildcards.keys():
+            run["part"] = [int(wildcards.part), int(wildcards.parts)]
+            run["output"] = str(output[0])
+        if "parts" in input.keys():
+            run["parts"] = list(input.parts)
+        return artefact.job(**{name: value for name, value in run.items() if value})
+
+    return given
+
+
+def job_of_result(artefact, **more):
+    """The same of a table or a page of the experiment."""
+
+    def given(wildcards, input, output, resources):
+        return artefact.job(**more)
+
+    return given
+
+
 def stored(artefact):
     """An artefact as an input whose age says nothing: its name says whether it is right.
 
@@ -139,11 +163,11 @@ def prompt_tables(wildcards):
 
 
 def needed(stage, resource):
-    """A resource of a job that runs models: `alignlab.operations.resources` counts it."""
+    """A resource of a job that runs models: its stage counts it."""
 
     def amount(wildcards, attempt):
         artefact = PLAN.find(stage, wildcards.key)
-        return getattr(resources.needs(PLAN, artefact, attempt), resource)
+        return getattr(artefact.needs(RUNTIME, attempt), resource)
 
     return amount
 
@@ -178,7 +202,7 @@ def attempt_due(wildcards):
 def published_judgements():
     """Regex of the keys of judgements that are read from files; empty if there are none."""
     found = [artefact for artefact in ARTEFACTS if artefact.stage == "judgements"]
-    return "|".join(a.key for a in found if "entry" not in a.slice)
+    return "|".join(a.key for a in found if a.kind is PUBLISHED_JUDGEMENTS)
 
 
 def jobs_due():
@@ -210,7 +234,7 @@ def check_run():
         check_space()
         if workflow.executor_plugin.name == "slurm":
             check_cluster(workflow.executor_settings.partition_config, accounts_due())
-            resources.check_sizes(PLAN, due)
+            check_sizes(due)
         store_locks.claim(PLAN, due)
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None

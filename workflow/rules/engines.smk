@@ -27,6 +27,7 @@ rule check_engine:
         runtime=growing(60),
     params:
         spec=spec_of("engine_checks"),
+        job=job_of("engine_checks"),
     message:
         "Comparing vLLM with transformers on {wildcards.key}"
     script:

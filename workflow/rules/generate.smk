@@ -34,6 +34,7 @@ rule generate_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("responses"),
+        job=job_of("responses"),
         attempt=attempt_due,
     message:
         "Answering part {wildcards.part} of {wildcards.parts} of arm {wildcards.key}"
@@ -59,6 +60,7 @@ rule gather_responses:
         runtime=30,
     params:
         spec=spec_of("responses"),
+        job=job_of("responses"),
         attempt=attempt_due,
     message:
         "Gathering the answers of arm {wildcards.key}"

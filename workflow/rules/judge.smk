@@ -27,6 +27,7 @@ rule make_controls:
         runtime=30,
     params:
         spec=spec_of("controls"),
+        job=job_of("controls"),
     message:
         "Spoiling answers of {wildcards.key} to try the judges"
     script:
@@ -55,6 +56,7 @@ rule judge_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("judgements"),
+        job=job_of("judgements"),
         attempt=attempt_due,
     message:
         "Judging {wildcards.key}"
@@ -85,6 +87,7 @@ rule compare_responses:
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("preferences"),
+        job=job_of("preferences"),
         attempt=attempt_due,
     message:
         "Comparing answers: {wildcards.key}"
@@ -113,6 +116,7 @@ if published_judgements():
             runtime=30,
         params:
             spec=spec_of("judgements"),
+            job=job_of("judgements"),
         message:
             "Fetching published judgements {wildcards.key}"
         script:
@@ -148,10 +152,8 @@ if PLAN.experiment.judges:
             mem_mb=growing(4000),
             runtime=growing(60),
         params:
-            spec=renewed(
-                report_spec_judging.judges_spec(PLAN),
-                *(a for found in PLAN.judged.values() for a in found),
-            ),
+            spec=renewed(MADE.qualification.signed_spec, MADE.qualification),
+            job=job_of_result(MADE.qualification),
         message:
             "Trying the judges, and counting whom they prefer"
         script:

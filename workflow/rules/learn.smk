@@ -28,6 +28,7 @@ rule collect_mistakes:
         runtime=30,
     params:
         spec=spec_of("mistakes"),
+        job=job_of("mistakes"),
     message:
         "Collecting mistakes {wildcards.key}"
     script:
@@ -52,6 +53,7 @@ rule ask_analyst:
         runtime=30,
     params:
         spec=spec_of("questions"),
+        job=job_of("questions"),
     message:
         "Writing the questions of analysis {wildcards.key}"
     script:
@@ -76,35 +78,39 @@ rule build_trainset:
         runtime=30,
     params:
         spec=spec_of("trainsets"),
+        job=job_of("trainsets"),
     message:
         "Building training set {wildcards.key}"
     script:
         "../scripts/build_trainset.py"
 
 
-rule check_trainsets:
-    input:
-        trainsets=[stored(trainset) for trainset in PLAN.trainsets.values()],
-        prompts=prompt_tables,
-    output:
-        table=TABLES / "trainsets.parquet",
-        csv=TABLES / "trainsets.csv",
-    log:
-        LOGS / "check_trainsets" / f"{PLAN.experiment.name}.log",
-    priority: 20  # before tunings: to refuse needs no GPU
-    localrule: True
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        spec=renewed(report_spec.trainsets_spec(PLAN), *PLAN.trainsets.values()),
-    message:
-        "Checking that no evaluation prompt is trained on"
-    script:
-        "../scripts/check_trainsets.py"
+if MADE.trainsets:
+
+    rule check_trainsets:
+        input:
+            trainsets=[stored(trainset) for trainset in PLAN.trainsets.values()],
+            prompts=prompt_tables,
+        output:
+            table=TABLES / "trainsets.parquet",
+            csv=TABLES / "trainsets.csv",
+        log:
+            LOGS / "check_trainsets" / f"{PLAN.experiment.name}.log",
+        priority: 20  # before tunings: to refuse needs no GPU
+        localrule: True
+        conda:
+            "../../envs/cpu.yaml"
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        params:
+            spec=renewed(MADE.trainsets.signed_spec, MADE.trainsets),
+            job=job_of_result(MADE.trainsets),
+        message:
+            "Checking that no evaluation prompt is trained on"
+        script:
+            "../scripts/check_trainsets.py"
 
 
 if PLAN.experiment.studies:
@@ -112,8 +118,8 @@ if PLAN.experiment.studies:
     rule summarise_studies:
         input:
             prompts=prompt_tables,
-            metrics=[stored(PLAN.metrics[arm]) for arm in STUDIED],
-            analyses=[stored(analysis) for analysis in STUDY_ANALYSES],
+            metrics=[stored(made) for made in MADE.studies.parent("metrics")],
+            analyses=[stored(made) for made in MADE.studies.parent("analyses")],
         output:
             table=TABLES / "discrimination.parquet",
             csv=TABLES / "discrimination.csv",
@@ -128,11 +134,8 @@ if PLAN.experiment.studies:
             mem_mb=growing(4000),
             runtime=growing(60),
         params:
-            spec=renewed(
-                report_spec.study_spec(PLAN),
-                *(PLAN.metrics[arm] for arm in STUDIED),
-                *STUDY_ANALYSES,
-            ),
+            spec=renewed(MADE.studies.signed_spec, MADE.studies),
+            job=job_of_result(MADE.studies),
         message:
             "Comparing what models say of answers with what they answer"
         script:

@@ -25,6 +25,7 @@ rule measure_responses:
         runtime=growing(60),
     params:
         spec=spec_of("metrics"),
+        job=job_of("metrics"),
     message:
         "Measuring arm {wildcards.key}"
     script:
@@ -56,7 +57,8 @@ rule summarise_metrics:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        spec=renewed(report_spec.summary_spec(PLAN), *PLAN.metrics.values(), *JUDGED),
+        spec=renewed(MADE.statistics.signed_spec, MADE.statistics),
+        job=job_of_result(MADE.statistics),
     message:
         "Comparing the arms of the experiment"
     script:

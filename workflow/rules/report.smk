@@ -24,7 +24,7 @@ rule write_manifest:
         mem_mb=2000,
         runtime=30,
     params:
-        digest=report_spec.report_spec(PLAN)["digest"],
+        digest=MADE.report.digest,
     message:
         "Writing down what was made, from what and where"
     script:
@@ -67,7 +67,8 @@ rule build_report:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=renewed(report_spec.report_spec(PLAN), *ARTEFACTS),
+        spec=renewed(MADE.report.signed_spec, *ARTEFACTS),
+        job=job_of_result(MADE.report),
     message:
         "Building the report of the experiment"
     script:
@@ -101,7 +102,7 @@ rule publish_wandb:
         mem_mb=2000,
         runtime=30,
     params:
-        digest=report_spec.report_spec(PLAN)["digest"],
+        digest=MADE.report.digest,
         settings=PLAN.experiment.wandb.model_dump(),
     message:
         "Publishing the experiment to Weights & Biases"

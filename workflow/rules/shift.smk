@@ -37,6 +37,7 @@ if PLAN.experiment.pairs:
             models_together=int(RUNTIME.models_together),
         params:
             spec=spec_of("shift"),
+            job=job_of("shift"),
         message:
             "Scoring pair {wildcards.key}"
         script:
@@ -63,8 +64,8 @@ if PLAN.experiment.pairs:
             mem_mb=growing(8000),
             runtime=growing(60),
         params:
-            spec=renewed(report_spec.shift_spec(PLAN), *PLAN.shifts.values()),
-            folder=TABLES,
+            spec=renewed(MADE.shift_statistics.signed_spec, MADE.shift_statistics),
+            job=job_of_result(MADE.shift_statistics),
         message:
             "Summing up token shift"
         script:
@@ -96,8 +97,8 @@ if PLAN.experiment.pairs:
             mem_mb=2000,
             runtime=30,
         params:
-            spec=renewed(report_spec.shift_page_spec(PLAN), *PLAN.shifts.values()),
-            tables=TABLES,
+            spec=renewed(MADE.shift_page.signed_spec, MADE.shift_page),
+            job=job_of_result(MADE.shift_page),
         message:
             "Building the token-shift page of the experiment"
         script:

@@ -23,6 +23,7 @@ rule fetch_model:
         runtime=120,
     params:
         spec=spec_of("models"),
+        job=job_of("models"),
     message:
         "Fetching model {wildcards.key}"
     script:
@@ -47,6 +48,7 @@ rule fetch_prompts:
         runtime=30,
     params:
         spec=spec_of("prompts"),
+        job=job_of("prompts"),
     message:
         "Fetching prompts {wildcards.key}"
     script:
@@ -75,6 +77,7 @@ if PLAN.experiment.published:
             runtime=30,
         params:
             spec=spec_of("responses"),
+            job=job_of("responses"),
         message:
             "Fetching published responses {wildcards.key}"
         script:

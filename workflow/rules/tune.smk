@@ -28,6 +28,7 @@ rule tune_model:
         runtime=growing(240),
     params:
         spec=spec_of("adapters"),
+        job=job_of("adapters"),
     message:
         "Tuning {wildcards.key}"
     script:

@@ -13,27 +13,24 @@ ONE_OR_NONE = (
 )
 
 with job(snakemake):
-    spec, given = json.loads(snakemake.params.spec), snakemake.input
-    names = [arm["name"] for arm in spec["arms"]]
-    judged = iter(map(Path, given.judgements))
+    given, found = json.loads(snakemake.params.job), snakemake.input
     inputs = Inputs(
-        statistics=Path(given.statistics),
-        comparisons=Path(given.comparisons),
-        breakdown=Path(given.breakdown),
-        responses=dict(zip(names, map(Path, given.responses), strict=True)),
-        metrics=dict(zip(names, map(Path, given.metrics), strict=True)),
-        judgements={arm: [next(judged) for _ in spec["judgements"][arm]] for arm in names},
-        prompts=[Path(path) for path in given.prompts],
+        statistics=Path(found.statistics),
+        comparisons=Path(found.comparisons),
+        breakdown=Path(found.breakdown),
+        responses={arm: Path(path) for arm, path in given["responses"].items()},
+        metrics={arm: Path(path) for arm, path in given["metrics"].items()},
+        judgements={arm: list(map(Path, paths)) for arm, paths in given["judgements"].items()},
+        prompts=list(map(Path, given["prompts"])),
         training={
-            entry["name"]: Path(folder) / "training.parquet"
-            for entry, folder in zip(spec["tuned"], given.adapters, strict=True)
+            name: Path(folder) / "training.parquet" for name, folder in given["adapters"].items()
         },
-        **{name: Path(given[name][0]) if given[name] else None for name in ONE_OR_NONE},
+        **{name: Path(found[name][0]) if found[name] else None for name in ONE_OR_NONE},
     )
     build_report(
-        spec,
+        given["spec"],
         inputs,
-        json.loads(Path(given.manifest).read_text(encoding="utf-8")),
+        json.loads(Path(found.manifest).read_text(encoding="utf-8")),
         Path(snakemake.output.report),
         Path(snakemake.output.figures),
     )

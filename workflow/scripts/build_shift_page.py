@@ -8,15 +8,13 @@ from alignlab.reporting.shift_figures import draw_shift
 from alignlab.reporting.shift_page import build_shift_page
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
-    pairs = [pair["name"] for pair in spec["pairs"]]
-    arms = dict.fromkeys(pair["aligned"] for pair in spec["pairs"])
-    tables = Path(snakemake.params.tables)
+    given = json.loads(snakemake.params.job)
+    spec, tables = given["spec"], Path(given["statistics"]).parent
     build_shift_page(
         spec,
-        dict(zip(pairs, map(Path, snakemake.input.shifts), strict=True)),
-        [Path(path) for path in snakemake.input.prompts],
-        dict(zip(arms, map(Path, snakemake.input.responses), strict=True)),
+        {pair: Path(path) for pair, path in given["shifts"].items()},
+        list(map(Path, given["prompts"])),
+        {arm: Path(path) for arm, path in given["responses"].items()},
         draw_shift(tables, spec["pairs"], Path(snakemake.output.figures)),
         tables,
         Path(snakemake.output.page),

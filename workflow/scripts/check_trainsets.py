@@ -7,10 +7,10 @@ from alignlab.learning.overlap import check_trainsets
 from alignlab.operations.job import job
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
+    given = json.loads(snakemake.params.job)
     check_trainsets(
-        spec,
-        dict(zip(spec["trainsets"], map(Path, snakemake.input.trainsets), strict=True)),
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.table),
+        given["spec"],
+        {name: Path(path) for name, path in given["trainsets"].items()},
+        list(map(Path, given["prompts"])),
+        Path(given["output"]) / "trainsets.parquet",
     )

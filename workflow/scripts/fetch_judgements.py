@@ -1,17 +1,16 @@
 """Rule fetch_judgements: judgements that somebody else made, of a published arm."""
 
+import json
 from pathlib import Path
 
-from alignlab.experiment.load import load_experiment
-from alignlab.experiment.plan import Plan
 from alignlab.operations.job import job
 from alignlab.sources.judgements import fetch_judgements
 
 with job(snakemake):
-    plan = Plan(load_experiment(snakemake.config["experiment"]))
+    given = json.loads(snakemake.params.job)
     fetch_judgements(
-        plan.find("judgements", snakemake.wildcards.key).job_spec,
-        Path(snakemake.input.responses),
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.judgements),
+        {**given["spec"], **given["place"]},
+        Path(given["responses"]),
+        list(map(Path, given["prompts"])),
+        Path(given["output"]),
     )

@@ -1,12 +1,11 @@
 """Rule fetch_model: one model, verified and materialised."""
 
+import json
 from pathlib import Path
 
-from alignlab.experiment.load import load_experiment
-from alignlab.experiment.plan import Plan
 from alignlab.operations.job import job
 from alignlab.sources.models import fetch_model
 
 with job(snakemake):
-    plan = Plan(load_experiment(snakemake.config["experiment"]))
-    fetch_model(plan.find("models", snakemake.wildcards.key).job_spec, Path(snakemake.output.model))
+    given = json.loads(snakemake.params.job)
+    fetch_model({**given["spec"], **given["place"]}, Path(given["output"]))

@@ -1,16 +1,15 @@
 """Rule fetch_published: answers that somebody else generated, for the experiment's prompts."""
 
+import json
 from pathlib import Path
 
-from alignlab.experiment.load import load_experiment
-from alignlab.experiment.plan import Plan
 from alignlab.operations.job import job
 from alignlab.sources.published import fetch_published
 
 with job(snakemake):
-    plan = Plan(load_experiment(snakemake.config["experiment"]))
+    given = json.loads(snakemake.params.job)
     fetch_published(
-        plan.find("responses", snakemake.wildcards.key).job_spec,
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.responses),
+        {**given["spec"], **given["place"]},
+        list(map(Path, given["prompts"])),
+        Path(given["output"]),
     )

@@ -1,24 +1,24 @@
 """Rule judge_responses: a judge scores an arm's answers, or controls."""
 
+import json
 from pathlib import Path
 
-from alignlab.experiment.load import load_experiment
-from alignlab.experiment.plan import Plan
 from alignlab.judging.score_answers import judge_responses
+from alignlab.judging.stages import JUDGEMENTS
 from alignlab.operations.job import job, optional
-from alignlab.planning.artefact import aside_of
+from alignlab.planning.artefact import aside_of, note_of, replies_of
 
-with job(snakemake, timed=True):
-    plan = Plan(load_experiment(snakemake.config["experiment"]))
-    artefact = plan.find("judgements", snakemake.wildcards.key)
+with job(snakemake, timed=JUDGEMENTS):
+    given = json.loads(snakemake.params.job)
+    key = given["key"]
     judge_responses(
-        {**artefact.job_spec, "attempt": snakemake.params.attempt},
-        Path(snakemake.input.responses),
-        [Path(path) for path in snakemake.input.prompts],
-        optional(snakemake.input.model),
-        Path(snakemake.output.judgements),
-        replies=artefact.replies,
-        note=artefact.note,
-        aside=aside_of(artefact.key),
-        batch_size=snakemake.resources.batch_size,
+        {**given["spec"], **given["place"], "attempt": given.get("attempt", 1)},
+        Path(given["responses"]),
+        list(map(Path, given["prompts"])),
+        optional(given.get("model")),
+        Path(given["output"]),
+        replies=replies_of(JUDGEMENTS.name, key.rpartition("-")[0]),
+        note=note_of(key),
+        aside=aside_of(key),
+        batch_size=given["batch_size"],
     )

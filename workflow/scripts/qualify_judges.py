@@ -8,23 +8,23 @@ from alignlab.judging.winrates import winrates
 from alignlab.operations.job import job
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
-    judged = [Path(path) for path in snakemake.input.judged]
+    given = json.loads(snakemake.params.job)
+    tables = Path(given["output"])
     of = {
-        kind: {judge: [judged[at] for at in places] for judge, places in found.items()}
-        for kind, found in spec["tables"].items()
+        kind: {judge: list(map(Path, paths)) for judge, paths in given[kind].items()}
+        for kind in ("controls", "judgements", "preferences")
     }
     qualify(
-        spec,
-        {judge: paths[0] for judge, paths in of["controls"].items() if paths},
+        given["spec"],
+        {judge: paths[0] for judge, paths in of["controls"].items()},
         of["preferences"],
         of["judgements"],
-        dict(zip(spec["arms"], map(Path, snakemake.input.responses), strict=True)),
-        Path(snakemake.output.qualification),
+        {arm: Path(path) for arm, path in given["responses"].items()},
+        tables / "qualification.parquet",
     )
     winrates(
-        spec,
+        given["spec"],
         [path for paths in of["preferences"].values() for path in paths],
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.winrates),
+        list(map(Path, given["prompts"])),
+        tables / "winrates.parquet",
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 from alignlab.operations.job import job, optional
 from alignlab.shift.model import Weights
 from alignlab.shift.score import score_shift
+from alignlab.shift.stages import SHIFT
 
-with job(snakemake, timed=True):
+with job(snakemake, timed=SHIFT):
     found = snakemake.input
     score_shift(
         json.loads(snakemake.params.spec),

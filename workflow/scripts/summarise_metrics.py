@@ -7,18 +7,15 @@ from alignlab.operations.job import job
 from alignlab.reporting.arms.summarise import summarise
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
-    scenarios = snakemake.output.get("scenarios")
-    # In the order of the arms, of each as many as it has digests.
-    judged = iter(map(Path, snakemake.input.judgements))
-    digests = spec["parents"]["judgements"]
+    given = json.loads(snakemake.params.job)
+    tables = Path(given["output"])
     summarise(
-        spec,
-        dict(zip(spec["arms"], map(Path, snakemake.input.metrics), strict=True)),
-        {arm: [next(judged) for _ in digests[arm]] for arm in spec["arms"]},
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.output.statistics),
-        Path(snakemake.output.comparisons),
-        Path(snakemake.output.breakdown),
-        Path(scenarios[0]) if scenarios else None,
+        given["spec"],
+        {arm: Path(path) for arm, path in given["metrics"].items()},
+        {arm: list(map(Path, paths)) for arm, paths in given["judgements"].items()},
+        list(map(Path, given["prompts"])),
+        tables / "statistics.parquet",
+        tables / "comparisons.parquet",
+        tables / "breakdown.parquet",
+        tables / "scenarios.parquet" if given["spec"]["scenarios"] else None,
     )

@@ -7,11 +7,10 @@ from alignlab.operations.job import job
 from alignlab.shift.statistics.summarise import summarise_shift
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
-    names = [pair["name"] for pair in spec["pairs"]]
+    given = json.loads(snakemake.params.job)
     summarise_shift(
-        spec,
-        dict(zip(names, map(Path, snakemake.input.shifts), strict=True)),
-        [Path(path) for path in snakemake.input.prompts],
-        Path(snakemake.params.folder),
+        given["spec"],
+        {pair: Path(path) for pair, path in given["shifts"].items()},
+        list(map(Path, given["prompts"])),
+        Path(given["output"]),
     )

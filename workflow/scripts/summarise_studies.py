@@ -7,13 +7,11 @@ from alignlab.learning.discrimination import summarise_studies
 from alignlab.operations.job import job
 
 with job(snakemake):
-    spec = json.loads(snakemake.params.spec)
-    arms = [study["arm"] for study in spec["studies"]]
-    analyses = [entry["name"] for study in spec["studies"] for entry in study["analyses"]]
+    given = json.loads(snakemake.params.job)
     summarise_studies(
-        spec,
-        prompts=[Path(path) for path in snakemake.input.prompts],
-        metrics=dict(zip(arms, map(Path, snakemake.input.metrics), strict=True)),
-        analyses=dict(zip(analyses, map(Path, snakemake.input.analyses), strict=True)),
-        output=Path(snakemake.output.table),
+        given["spec"],
+        prompts=list(map(Path, given["prompts"])),
+        metrics={arm: Path(path) for arm, path in given["metrics"].items()},
+        analyses={name: Path(path) for name, path in given["analyses"].items()},
+        output=Path(given["output"]) / "discrimination.parquet",
     )

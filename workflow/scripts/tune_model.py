@@ -7,8 +7,9 @@ from alignlab.learning.overlap import Asked, check_no_overlap
 from alignlab.operations.job import job
 from alignlab.planning.artefact import aside_of
 from alignlab.tuning.finetune import finetune
+from alignlab.tuning.stages import ADAPTERS
 
-with job(snakemake, timed=True):
+with job(snakemake, timed=ADAPTERS):
     spec = json.loads(snakemake.params.spec)
     check_no_overlap(
         spec["trainset"],

@@ -31,7 +31,7 @@ from alignlab.core.tables import Row
 from alignlab.endpoints import attempts
 from alignlab.endpoints.respondent import respondent as endpoint_respondent
 from alignlab.engines.base import Answer, Question, Respondent
-from alignlab.engines.config import DecodingConfig
+from alignlab.engines.config import DecodingConfig, engine_unit
 from alignlab.prompting.build import build_prompter
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def _respondent(
 ) -> Respondent:
     if model is None:
         return endpoint_respondent(spec, embedder)
-    module = import_module(f"alignlab.engines.{spec['engine']['name']}_engine")
+    module = import_module(engine_unit(spec["engine"]["name"]).module)
     engine = module.load(model, spec["engine"]["dtype"], batch_size, adapter)
     prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
     return LocalRespondent(engine, prompter, DecodingConfig.model_validate(spec["decoding"]))

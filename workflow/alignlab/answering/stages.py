@@ -1,105 +1,104 @@
-"""How each entry of an experiment becomes an artefact: its semantic slice and its parents.
+"""Answers, what is measured of them, and checks of the engine that gave them.
 
-    alignlab check demo                         # print the artefacts that these functions give
-
-A function per stage; `Plan` calls it once per entry. What learning from mistakes adds is in
-`making_lessons`.
+alignlab check demo                         # print the artefacts that these functions give
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from alignlab.answering.config import AskedConfig, PublishedArmConfig
+from alignlab.answering.config import AskedConfig
 from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
-from alignlab.engines.config import DecodingConfig
-from alignlab.planning.artefact import Artefact, replies_of
-from alignlab.planning.digest import coded
-from alignlab.prompting.config import METHODS, AnyMethod, RetrievalConfig
-from alignlab.prompting.prompt_files import resolved_method
-from alignlab.shift.config import PairConfig
-from alignlab.sources.config import PromptSetConfig
-from alignlab.sources.stages import content, place
+from alignlab.engines.config import DecodingConfig, engine_unit
+from alignlab.planning.artefact import Artefact, Progress, Stage, replies_of
+from alignlab.planning.config import RuntimeConfig
+from alignlab.planning.digest import Unit
+from alignlab.planning.forecast import (
+    CHARACTERS_A_TOKEN,
+    PROMPT_TOKENS,
+    RESPONSE_TOKEN,
+    ROW,
+    Cost,
+    ModelSize,
+    Need,
+    Speeds,
+    Task,
+    need,
+    need_of_calls,
+)
+from alignlab.prompting.config import METHODS
+from alignlab.prompting.prompt_files import constant_tokens, resolved_method
+from alignlab.sources.stages import UsedModel, answers_of
 
-if TYPE_CHECKING:
-    from alignlab.experiment.plan import Plan
-
-SIDES = ("base", "aligned")
-Parents = dict[str, Artefact | Sequence[Artefact]]
-
-
-def model(plan: Plan, name: str) -> Artefact:
-    """Weights and tokenizer of a catalog model."""
-    entry = plan.catalog.models[name]
-    described = dump(entry, {"role", "chat_template"})
-    spec = {"id": name, **described, **content(entry.source, plan.catalog.datasets)}
-    signed = coded(spec, "alignlab.sources.models")
-    return Artefact("models", name, signed, place=place(entry.source, plan.catalog.datasets))
-
-
-def prompts(plan: Plan, chosen: PromptSetConfig) -> Artefact:
-    """The chosen rows of a dataset."""
-    entry = plan.catalog.datasets[chosen.dataset]
-    spec = {
-        "dataset": chosen.dataset,
-        **dump(entry, {"columns", "category"}),
-        **content(entry.source, plan.catalog.datasets),
-        "selection": dump(chosen),
-    }
-    signed = coded(spec, "alignlab.sources.datasets")
-    return Artefact(
-        "prompts", chosen.dataset, signed, place=place(entry.source, plan.catalog.datasets)
-    )
+EXAMPLE_TOKENS = 512
+"""Tokens of an example that retrieval puts before a question."""
 
 
-def responses(plan: Plan, name: str, asked: AskedConfig, asks: Sequence[Artefact]) -> Artefact:
-    """A model's answers to prompts tables."""
-    decoding = asked.decoding or plan.experiment.decoding
-    engine = plan.engine_of(asked.model)
-    _check_penalty(plan, name, decoding, engine.name)
+def responses(
+    name: str,
+    asked: AskedConfig,
+    model: UsedModel,
+    prompts: Sequence[Artefact],
+    *,
+    decoding: DecodingConfig,
+    seed: int,
+    embedder: Artefact | None,
+) -> Artefact:
+    """A model's answers to prompts tables.
+
+    Args:
+        name: of the arm, or of the step of LfM that asks.
+        asked: its model, method and decoding.
+        model: the same model, as the catalog knows it.
+        prompts: what is asked, in order.
+        decoding: of those who do not say.
+        seed: of sampled answers.
+        embedder: of retrieval; None for other methods.
+
+    Raises:
+        AlignlabError: the engine decodes otherwise than it is told to.
+    """
+    decoding = asked.decoding or decoding
+    _check_penalty(name, decoding, model.engine.name)
     spec: dict[str, Any] = {
         "arm": name,
         "model": asked.model,
         "method": resolved_method(asked.method),
         "decoding": dump(decoding),
-        "engine": dump(engine),
+        "engine": dump(model.engine),
     }
     if decoding.temperature:
-        spec["seed"] = plan.experiment.seed
-    modules = (
-        "alignlab.answering.generate",
-        asked.method.module,
-        f"alignlab.engines.{engine.name}",
+        spec["seed"] = seed
+    parents = {**model.artefacts, **({"embedder": embedder} if embedder else {})}
+    units = (METHODS[asked.method.kind].unit, engine_unit(model.engine.name))
+    place = _runtime(name, asked, model)
+    return Artefact(
+        RESPONSES, name, spec, {**parents, "prompts": prompts}, place, units, facts=model.size
     )
-    parents: Parents = {**weights(plan, asked.model), **embedder(plan, asked.method)}
-    signed = coded(spec, *modules)
-    besides = runtime(plan, name, asked)
-    return Artefact("responses", name, signed, {**parents, "prompts": asks}, besides)
 
 
-def runtime(plan: Plan, name: str, asked: AskedConfig) -> dict[str, Any]:
+def _runtime(name: str, asked: AskedConfig, model: UsedModel) -> dict[str, Any]:
     """What asking an endpoint needs that changes no answer; nothing for other models."""
-    endpoint = plan.endpoint_of(asked.model)
-    if endpoint is None:
+    if model.endpoint is None:
         return {}
-    replies = str(replies_of("responses", name))
-    told = endpoint.model_dump(mode="json", include=RUNTIME)
+    replies = str(replies_of(RESPONSES.name, name))
+    told = model.endpoint.model_dump(mode="json", include=RUNTIME)
     return {"runtime": {**told, "max_usd": asked.max_usd, "replies": replies}}
 
 
-def _check_penalty(plan: Plan, arm: str, decoding: DecodingConfig, engine: str) -> None:
+def _check_penalty(arm: str, decoding: DecodingConfig, engine: str) -> None:
     spares = decoding.repetition_penalty != 1 and not decoding.penalize_prompt
     if engine == "vllm" and spares:
         raise AlignlabError(
-            f"{plan.path}: {arm}: decoding.penalize_prompt: vLLM's repetition penalty counts "
-            "prompt tokens; set it to true, or let transformers run the model"
+            f"{arm}: decoding.penalize_prompt: vLLM's repetition penalty counts prompt tokens; "
+            "set it to true, or let transformers run the model"
         )
 
 
-def engine_checks(plan: Plan, made: Sequence[Artefact]) -> list[Artefact]:
+def engine_checks(made: Iterable[Artefact]) -> list[Artefact]:
     """Checks of vLLM against transformers: one a model that it runs, on the model's first arm.
 
     Models that are spread over several GPUs are left out: transformers would need one that holds
@@ -107,80 +106,109 @@ def engine_checks(plan: Plan, made: Sequence[Artefact]) -> list[Artefact]:
     """
     first: dict[str, Artefact] = {}
     for answers in made:
-        engine = answers.slice.get("engine", {}).get("name")
-        if answers.stage != "responses" or engine != "vllm":
-            continue
-        if plan.catalog.models[plan.base_of(answers.slice["model"])].gpus == 1:
+        by_vllm = answers.kind is RESPONSES and answers.slice["engine"]["name"] == "vllm"
+        if by_vllm and answers.facts.gpus == 1:
             first.setdefault(answers.slice["model"], answers)
-    checks = []
-    for model, answers in first.items():
-        spec = {key: answers.slice[key] for key in ("model", "method", "engine")}
-        modules = (
-            "alignlab.answering.engine_check",
-            "alignlab.engines.vllm_engine",
-            METHODS[spec["method"]["kind"]].module,
-        )
-        checks.append(Artefact("engine_checks", model, coded(spec, *modules), answers.parents))
-    return checks
+    return [_engine_check(model, answers) for model, answers in first.items()]
 
 
-def published(plan: Plan, entry: PublishedArmConfig) -> Artefact:
-    """Answers that somebody else generated."""
-    source = plan.catalog.published[entry.responses]
-    spec = {
-        "arm": entry.name,
-        **dump(source, {"model"}),
-        **content(source.source, plan.catalog.datasets),
-    }
-    signed = coded(spec, "alignlab.sources.published")
-    parents: Parents = {"prompts": plan.prompts}
-    return Artefact(
-        "responses", entry.name, signed, parents, place(source.source, plan.catalog.datasets)
-    )
+def _engine_check(model: str, answers: Artefact) -> Artefact:
+    spec = {key: answers.slice[key] for key in ("model", "method", "engine")}
+    units = (METHODS[spec["method"]["kind"]].unit,)
+    return Artefact(ENGINE_CHECKS, model, spec, answers.parents, units=units, facts=answers.facts)
 
 
-def metrics(plan: Plan, arm: str) -> Artefact:
+def metrics(
+    arm: str, responses: Artefact, prompts: Sequence[Artefact], embedder: Artefact | None
+) -> Artefact:
     """Measures of an arm's answers that need no judge."""
-    parents: Parents = {"responses": plan.arm(arm), "prompts": plan.prompts}
-    if plan.experiment.embedder:
-        parents["embedder"] = plan.model(plan.experiment.embedder)
-    return Artefact("metrics", arm, coded({"arm": arm}, "alignlab.metrics.measure"), parents)
+    parents: dict[str, Any] = {"responses": responses, "prompts": prompts}
+    if embedder:
+        parents["embedder"] = embedder
+    return Artefact(METRICS, arm, {"arm": arm}, parents)
 
 
-def shift(plan: Plan, pair: PairConfig) -> Artefact:
-    """A pair's token shift."""
-    is_published = pair.aligned in {arm.name for arm in plan.experiment.published}
-    asked = [p for p in plan.prompts if pair.datasets is None or p.name in pair.datasets]
-    parents: Parents = {"responses": plan.arm(pair.aligned), "prompts": asked}
-    spec: dict[str, Any] = {"pair": pair.name, "template": pair.template}
-    modules = ["alignlab.shift.score"]
-    for side in SIDES:
-        name, method = plan.asked(getattr(pair, side))
-        spec[side] = {"model": name}
-        loaded = weights(plan, name)
-        # Answers that were generated here come with their prompts.
-        if method and (side == "base" or is_published):
-            spec[side]["method"] = resolved_method(method)
-            modules.append(method.module)
-            loaded |= embedder(plan, method)
-        parents |= {f"{side}_{role}": parent for role, parent in loaded.items()}
-    spec["aligned"]["arm"] = pair.aligned
-    spec["engine"] = dump(plan.experiment.engine, {"dtype"})
-    return Artefact("shift", pair.name, coded(spec, *modules), parents)
+def prompt_tokens(responses: Artefact) -> int:
+    """Tokens that an arm sends: its constant text, the question, and what came before it."""
+    decoding, method = responses.slice["decoding"], responses.slice["method"]
+    constant, longest = constant_tokens(method), decoding["max_new_tokens"]
+    sent = 0
+    for parent in responses.parent("prompts"):
+        for question in parent.questions():
+            before = 0
+            for characters in question.turns:
+                before += characters // CHARACTERS_A_TOKEN
+                sent += constant + before
+                before += longest
+    return decoding["samples"] * sent
 
 
-def weights(plan: Plan, name: str) -> dict[str, Artefact]:
-    """What a job loads to run a model: its folder, and the adapter of a tuned one.
+def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
+    """The fake engine and models behind an endpoint need no GPU."""
+    spec, size = artefact.slice, artefact.facts
+    engine, method = spec["engine"], spec["method"]
+    if engine["name"] in ("openai", "fake"):
+        return need_of_calls(attempt)
+    examples = EXAMPLE_TOKENS * method["k"] if method["kind"] == "retrieval" else 0
+    tokens = PROMPT_TOKENS + examples + spec["decoding"]["max_new_tokens"]
+    held = size.cache(engine["dtype"], runtime.batch_size * tokens)
+    gpus = size.gpus if engine["name"] == "vllm" else 1
+    return need([size.weights(engine["dtype"])], held, gpus, attempt)
 
-    Nothing for a model behind an endpoint.
-    """
-    if plan.endpoint_of(name):
-        return {}
-    tuned = {entry.name for entry in plan.experiment.tuned}
-    adapter = {"adapter": plan.entry("tuned", name)} if name in tuned else {}
-    return {"model": plan.model(plan.base_of(name)), **adapter}
+
+def _needs_of_check(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
+    """One engine after the other holds the model, on one GPU."""
+    size, dtype = artefact.facts, artefact.slice["engine"]["dtype"]
+    held = size.cache(dtype, runtime.batch_size * PROMPT_TOKENS)
+    return need([size.weights(dtype)], held, attempt=attempt)
 
 
-def embedder(plan: Plan, method: AnyMethod) -> dict[str, Artefact]:
-    """The embedding model behind retrieval; nothing for other methods."""
-    return {"embedder": plan.model(method.embedder)} if isinstance(method, RetrievalConfig) else {}
+def _cost(artefact: Artefact, speeds: Speeds) -> Cost:
+    number, written = answers_of(artefact)
+    spec, read = artefact.slice, prompt_tokens(artefact)
+    # Beside the answers lie, until the arm is gathered, its parts and its finished batches.
+    disk = 3 * (written * RESPONSE_TOKEN + number * ROW)
+    if artefact.runtime:
+        usd = _dollars(artefact.runtime["price"], read, written)
+        return Cost(artefact.stage, read, written, usd=usd, disk=disk)
+    size: ModelSize = artefact.facts
+    context = (read + written // 2) // max(number, 1)
+    guessed = speeds.roofline(
+        size, spec["engine"]["dtype"], read=read, written=written, context=context
+    )
+    if spec["engine"]["name"] == "fake":
+        guessed = 0.0
+    seconds = speeds.seconds(_task(spec), written, size.gpus, guessed)
+    return Cost(artefact.stage, read, written, *seconds, disk=disk)
+
+
+def _dollars(price: dict[str, float] | None, read: int, written: int) -> float | None:
+    return (read * price["prompt"] + written * price["completion"]) / 10**6 if price else None
+
+
+def _task(spec: dict[str, Any]) -> Task | None:
+    engine = spec.get("engine", {})
+    if "dtype" not in engine:
+        return None
+    return Task("responses", spec["model"], engine["name"], engine["dtype"])
+
+
+RESPONSES = Stage(
+    name="responses",
+    table="responses",
+    units=(Unit("responses", "alignlab.answering.generate"),),
+    needs=_needs,
+    cost=_cost,
+    progress=Progress(_task, column="num_tokens"),
+)
+ENGINE_CHECKS = Stage(
+    name="engine_checks",
+    table="engine_checks",
+    units=(Unit("engine check", "alignlab.answering.engine_check"), engine_unit("vllm")),
+    needs=_needs_of_check,
+)
+METRICS = Stage(
+    name="metrics",
+    table="metrics",
+    units=(Unit("metrics", "alignlab.metrics.measure"),),
+)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from alignlab.core.config import StrictModel
+from alignlab.planning.digest import Unit
 
 
 class DecodingConfig(StrictModel):
@@ -44,3 +45,10 @@ class EngineConfig(StrictModel):
         "bfloat16",
         description="On CPUs without bfloat16 instructions float32 is faster",
     )
+
+
+def engine_unit(name: str) -> Unit:
+    """The code of an engine: a module with a function `load`, or the client of an endpoint."""
+    if name == "openai":
+        return Unit("engine openai", "alignlab.endpoints.respondent")
+    return Unit(f"engine {name}", f"alignlab.engines.{name}_engine")

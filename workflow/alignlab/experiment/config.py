@@ -20,21 +20,10 @@ from alignlab.learning.config import (
     StudyConfig,
     TrainSetConfig,
 )
+from alignlab.planning.config import RuntimeConfig
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import PromptSetConfig
 from alignlab.tuning.config import TunedConfig
-
-
-class RuntimeConfig(StrictModel):
-    """How jobs are cut and sized; never part of a digest."""
-
-    batch_size: int = Field(
-        32, gt=0, description="Prompts per forward pass; in bfloat16 near-ties may fall otherwise"
-    )
-    models_together: bool = Field(
-        True, description="Hold both models of a pair in memory; else one after the other"
-    )
-    jobs_per_arm: int = Field(1, gt=0, le=1000, description="Batches of prompts, one job each")
 
 
 class WandbConfig(StrictModel):

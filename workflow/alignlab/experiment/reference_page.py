@@ -21,6 +21,7 @@ from alignlab.experiment.catalog import Catalog
 from alignlab.judging import config as judging
 from alignlab.judging import rubrics
 from alignlab.learning import config as learning
+from alignlab.planning import config as planning
 from alignlab.prompting import config as prompting
 from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
 from alignlab.shift import config as shift
@@ -59,7 +60,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             shift.PairConfig,
             engines.DecodingConfig,
             engines.EngineConfig,
-            experiment.RuntimeConfig,
+            planning.RuntimeConfig,
             experiment.WandbConfig,
         ),
     ),

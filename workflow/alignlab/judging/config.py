@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from alignlab.core.config import Name, StrictModel
 from alignlab.endpoints.config import EndpointConfig
+from alignlab.planning.digest import Unit
 from alignlab.sources.config import FileSource
 
 
@@ -112,3 +113,8 @@ AnyJudge = Annotated[
     LocalJudgeConfig | ApiJudgeConfig | PublishedJudgeConfig | FakeJudgeConfig,
     Field(discriminator="kind"),
 ]
+
+
+def judge_unit(kind: str) -> Unit:
+    """The code of a kind of judge: a module with a function `load`."""
+    return Unit(f"judge {kind}", f"alignlab.judging.{kind}_judge")

@@ -15,25 +15,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.endpoints.budget import Budget, Tokens, price_of
+from alignlab.endpoints.budget import Budget, price_of
 from alignlab.endpoints.client import ChatApi
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest
 from alignlab.endpoints.replies import Replies, Reply
 from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
 from alignlab.judging.prompts import case_text, instructions
-from alignlab.operations.costs import CHARACTERS_A_TOKEN
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
-# just-eval's replies hold about 326 tokens for five aspects.
-TOKENS_AN_ASPECT = 65
 
 
 class OpenaiJudge:
@@ -130,33 +127,16 @@ class Form:
         return Score(name, "scored", value, reason=reason, raw=raw)
 
 
-class Preview(NamedTuple):
-    """An estimate of what judging would take; dollars are null without a price."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    usd: float | None
-
-
-def preview(rubric: Rubric, cases: int, case_characters: int, entry: Mapping[str, Any]) -> Preview:
-    """Estimate calls, tokens and dollars: 4 characters a token, 65 tokens an aspect of a reply.
+def fixed_text(rubric: Rubric, structured: str) -> str:
+    """What every call of a rubric sends besides its case.
 
     Args:
         rubric: as `resolved_rubric` gives it.
-        cases: how many there are; each is one call.
-        case_characters: of a typical question with its answer, or two.
-        entry: a judge of kind `openai` of the catalog, as a dict.
+        structured: as an entry of the catalog says it.
     """
     form = Form(rubric)
-    schema = form.response_format(entry["structured"])
-    fixed = json.dumps([_system(rubric, form), rubric["case"], schema], ensure_ascii=False)
-    characters = len(fixed) + case_characters
-    used = Tokens(
-        cases * (characters // CHARACTERS_A_TOKEN),
-        cases * min(entry["max_tokens"], TOKENS_AN_ASPECT * len(rubric["aspects"])),
-    )
-    return Preview(cases, used.prompt, used.completion, Budget(price_of(entry), None).usd(used))
+    sent = [_system(rubric, form), rubric["case"], form.response_format(structured)]
+    return json.dumps(sent, ensure_ascii=False)
 
 
 def load(

@@ -24,6 +24,7 @@ from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.endpoints import attempts
 from alignlab.judging.cases import Case, Judge, Rubric, Score
+from alignlab.judging.config import judge_unit
 from alignlab.judging.draw import drawn_prompts
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def asked(
     if not total:
         return
     told = {**spec["entry"], **spec.get("runtime", {}), "engine": spec.get("engine")}
-    module = import_module(f"alignlab.judging.{spec['entry']['kind']}_judge")
+    module = import_module(judge_unit(spec["entry"]["kind"]).module)
     judge: Judge = module.load(told, model, replies, batch_size)
     with progress(total, "case") as bar:
         for rubric in spec["rubrics"]:

@@ -1,14 +1,15 @@
-"""How judges at work become artefacts: controls, judgements, preferences.
+"""Judges at work as artefacts: controls, judgements, preferences, and what judges are worth.
 
 alignlab check demo                         # print the artefacts that these functions give
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from alignlab.answering.stages import Parents
 from alignlab.core.config import dump
 from alignlab.endpoints.config import RUNTIME
 from alignlab.judging.config import (
@@ -16,108 +17,145 @@ from alignlab.judging.config import (
     ApiJudgeConfig,
     JudgeConfig,
     LocalJudgeConfig,
-    PublishedJudgeConfig,
+    judge_unit,
 )
+from alignlab.judging.costs import judge_cost, judge_task
 from alignlab.judging.rubrics import resolved_rubric, rubrics_of
-from alignlab.planning.artefact import Artefact
-from alignlab.planning.digest import coded
-from alignlab.sources.stages import content, place
-
-if TYPE_CHECKING:
-    from alignlab.experiment.plan import Plan
-
-
-def judged_arms(plan: Plan, judge: JudgeConfig) -> tuple[str, ...]:
-    """The arms whose answers a judge scores: of all, those with answers that it is to see."""
-    every = (arm for arm in plan.experiment.arm_names if datasets_of(plan, judge, arm))
-    return judge.arms or tuple(every)
+from alignlab.planning.artefact import Artefact, Progress, Stage
+from alignlab.planning.config import RuntimeConfig
+from alignlab.planning.digest import Unit
+from alignlab.planning.forecast import PROMPT_TOKENS, Need, need, need_of_calls
+from alignlab.sources.config import FileSource
+from alignlab.sources.stages import UsedModel, content, place
 
 
-def judgements(plan: Plan, judge: JudgeConfig, arm: str) -> Artefact:
+@dataclass(frozen=True)
+class UsedJudge:
+    """A judge of the catalog at work in an experiment.
+
+    Attributes:
+        config: what it is to do.
+        entry: the catalog's.
+        model: what a local judge asks; None for others.
+        dtype: of computing, for a local judge.
+        seed: of what it draws.
+    """
+
+    config: JudgeConfig
+    entry: AnyJudge
+    model: UsedModel | None
+    dtype: str
+    seed: int
+
+    def draw(self, take: int | None) -> dict[str, int]:
+        """What decides which prompts are judged, if not all are."""
+        return {} if take is None else {"take": take, "seed": self.seed}
+
+    @property
+    def tried_on(self) -> int | None:
+        """Prompts of each category that controls are made of."""
+        assert self.config.controls is not None
+        takes = [take for take in (self.config.take, self.config.controls.take) if take is not None]
+        return min(takes, default=None)
+
+
+def judgements(
+    judge: UsedJudge, arm: str, responses: Artefact, prompts: Sequence[Artefact]
+) -> Artefact:
     """A judge's scores of an arm's answers."""
-    entry = plan.catalog.judges[judge.judge]
-    if isinstance(entry, PublishedJudgeConfig):
-        return _published(plan, judge, entry, arm)
-    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
-    return _asked(plan, judge, "judgements", f"{judge.name}.{arm}", parents)
+    name = f"{judge.config.name}.{arm}"
+    return _asked(JUDGEMENTS, judge, name, {"responses": responses, "prompts": prompts})
 
 
-def controls(plan: Plan, judge: JudgeConfig) -> Artefact:
-    """Answers of an arm, spoilt on purpose."""
-    assert judge.controls is not None
-    arm = judge.controls.arm
-    spec = {"arm": arm, "seed": plan.experiment.seed, **_drawn(plan, _tried(judge))}
-    # A local judge is a function of its text; asking it again would say nothing.
-    spec["again"] = isinstance(plan.catalog.judges[judge.judge], ApiJudgeConfig)
-    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
-    return Artefact("controls", arm, coded(spec, "alignlab.judging.controls"), parents)
-
-
-def tried(plan: Plan, judge: JudgeConfig) -> list[Artefact]:
-    """What a judge says of controls: scores, and duels of an arm with itself."""
-    if judge.controls is None:
-        return []
-    arm = judge.controls.arm
-    parents: Parents = {
-        "responses": controls(plan, judge),
-        "prompts": _prompts(plan, judge, arm),
-    }
-    name = f"{judge.name}.{arm}.controls"
-    rates = rubrics_of(judge, compares=False)
-    scored = [_asked(plan, judge, "judgements", name, parents)] if rates else []
-    itself = [preferences(plan, judge, arm, arm)] if judge.duels else []
-    return [*scored, *itself]
-
-
-def preferences(plan: Plan, judge: JudgeConfig, a: str, b: str) -> Artefact:
-    """Which of two arms' answers a judge prefers."""
-    parents: Parents = {"a": plan.arm(a), "b": plan.arm(b), "prompts": _prompts(plan, judge, a, b)}
-    return _asked(plan, judge, "preferences", f"{judge.name}.{a}-vs-{b}", parents)
-
-
-def all_of(plan: Plan, judge: JudgeConfig) -> Iterator[Artefact]:
-    """Every table that a judge fills."""
-    if rubrics_of(judge, compares=False):
-        yield from (judgements(plan, judge, arm) for arm in judged_arms(plan, judge))
-    yield from (preferences(plan, judge, a, b) for a, b in judge.duels)
-    yield from tried(plan, judge)
-
-
-def _asked(plan: Plan, judge: JudgeConfig, stage: str, name: str, parents: Parents) -> Artefact:
-    entry = plan.catalog.judges[judge.judge]
-    compares = stage == "preferences"
-    tries = compares and parents["a"] is parents["b"]
-    spec: dict[str, Any] = {
-        "judge": judge.name,
-        "entry": _semantic(entry),
-        "rubrics": _resolved(judge, compares),
-        **_drawn(plan, _tried(judge) if tries else judge.take),
-    }
-    if isinstance(entry, LocalJudgeConfig):
-        spec["engine"] = dump(plan.experiment.engine, {"dtype"})
-        parents = {**parents, "model": plan.model(entry.model)}
-    job = "compare" if compares else "judge"
-    signed = coded(spec, f"alignlab.judging.{job}", f"alignlab.judging.{entry.kind}")
-    if not isinstance(entry, ApiJudgeConfig):
-        return Artefact(stage, name, signed, parents)
-    runtime = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
-    return Artefact(stage, name, signed, parents, {"runtime": runtime})
-
-
-def _published(plan: Plan, judge: JudgeConfig, entry: PublishedJudgeConfig, arm: str) -> Artefact:
-    published = next(p for p in plan.experiment.published if p.name == arm)
-    sources = entry.judgements[published.responses]
+def published(
+    judge: UsedJudge,
+    arm: str,
+    sources: Sequence[FileSource],
+    responses: Artefact,
+    prompts: Sequence[Artefact],
+) -> Artefact:
+    """Judgements that somebody else made of an arm's answers."""
     spec = {
-        "judge": judge.name,
+        "judge": judge.config.name,
         "arm": arm,
-        "rubrics": _resolved(judge, False),
-        "content": [content(source, plan.catalog.datasets) for source in sources],
+        "rubrics": _resolved(judge.config, False),
+        "content": [content(source, {}) for source in sources],
     }
     # A job opens pinned sources from the spec and local ones from where they lie.
-    lies = {"sources": [place(s, plan.catalog.datasets).get("source", dump(s)) for s in sources]}
-    parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
-    signed = coded(spec, "alignlab.sources.judgements")
-    return Artefact("judgements", f"{judge.name}.{arm}", signed, parents, lies)
+    lies = {"sources": [place(source, {}).get("source", dump(source)) for source in sources]}
+    parents: dict[str, Any] = {"responses": responses, "prompts": prompts}
+    return Artefact(PUBLISHED_JUDGEMENTS, f"{judge.config.name}.{arm}", spec, parents, lies)
+
+
+def controls(judge: UsedJudge, responses: Artefact, prompts: Sequence[Artefact]) -> Artefact:
+    """Answers of an arm, spoilt on purpose."""
+    assert judge.config.controls is not None
+    arm = judge.config.controls.arm
+    spec = {"arm": arm, "seed": judge.seed, **judge.draw(judge.tried_on)}
+    # A local judge is a function of its text; asking it again would say nothing.
+    spec["again"] = isinstance(judge.entry, ApiJudgeConfig)
+    return Artefact(CONTROLS, arm, spec, {"responses": responses, "prompts": prompts})
+
+
+def tried(judge: UsedJudge, made: Artefact, prompts: Sequence[Artefact]) -> Artefact:
+    """A judge's scores of controls."""
+    name = f"{judge.config.name}.{made.name}.controls"
+    return _asked(JUDGEMENTS, judge, name, {"responses": made, "prompts": prompts})
+
+
+def preferences(
+    judge: UsedJudge, arms: Mapping[str, Artefact], prompts: Sequence[Artefact]
+) -> Artefact:
+    """Which of two arms' answers a judge prefers; of one arm against itself if it is tried.
+
+    Args:
+        judge: with rubrics that compare.
+        arms: `a` and `b`.
+        prompts: what both arms were asked and the judge is to see.
+    """
+    a, b = arms["a"], arms["b"]
+    name = f"{judge.config.name}.{a.name}-vs-{b.name}"
+    return _asked(PREFERENCES, judge, name, {**arms, "prompts": prompts})
+
+
+def qualification(
+    experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
+) -> Artefact:
+    """The tables `qualification` and `winrates`: what judges are worth, and whom they prefer.
+
+    Args:
+        experiment: its name.
+        spec: `seed`; of each judge `needs` (rubric → aspect → controls that it must notice) and
+            `min_coverage`; `arms`, the ones that are judged.
+        parents: `controls`, `judgements` and `preferences`, each judge → its tables; `responses`
+            by arm; `prompts`.
+        home: the folder of the experiment's tables.
+    """
+    return Artefact(
+        QUALIFICATION, experiment, {"experiment": experiment, **spec}, parents, home=home
+    )
+
+
+def _asked(stage: Stage, judge: UsedJudge, name: str, parents: Mapping[str, Any]) -> Artefact:
+    compares = stage is PREFERENCES
+    tries = compares and parents["a"] is parents["b"]
+    spec: dict[str, Any] = {
+        "judge": judge.config.name,
+        "entry": {key: value for key, value in dump(judge.entry).items() if key not in RUNTIME},
+        "rubrics": _resolved(judge.config, compares),
+        **judge.draw(judge.tried_on if tries else judge.config.take),
+    }
+    lies = {}
+    if judge.model:
+        spec["engine"] = {"dtype": judge.dtype}
+        parents = {**parents, "model": judge.model.artefacts["model"]}
+    if isinstance(judge.entry, ApiJudgeConfig):
+        told = judge.entry.model_dump(mode="json", include=RUNTIME)
+        lies = {"runtime": {**told, "max_usd": judge.config.max_usd}}
+    size = judge.model.size if judge.model else None
+    return Artefact(
+        stage, name, spec, parents, lies, (judge_unit(judge.entry.kind),), (judge.entry, size)
+    )
 
 
 def _resolved(judge: JudgeConfig, compares: bool) -> list[dict[str, Any]]:
@@ -125,29 +163,47 @@ def _resolved(judge: JudgeConfig, compares: bool) -> list[dict[str, Any]]:
     return [resolved_rubric(name, judge.aspects) for name in names]
 
 
-def _drawn(plan: Plan, take: int | None) -> dict[str, int]:
-    """What decides which prompts are judged, if not all are."""
-    return {} if take is None else {"take": take, "seed": plan.experiment.seed}
+def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
+    """Judges that are no local model need no GPU."""
+    entry, size = artefact.facts
+    if not isinstance(entry, LocalJudgeConfig):
+        return need_of_calls(attempt)
+    dtype = artefact.slice["engine"]["dtype"]
+    tokens = runtime.batch_size * (PROMPT_TOKENS + entry.reason_tokens)
+    return need([size.weights(dtype)], size.cache(dtype, tokens), attempt=attempt)
 
 
-def _semantic(entry: AnyJudge) -> dict[str, Any]:
-    return {key: value for key, value in dump(entry).items() if key not in RUNTIME}
-
-
-def _tried(judge: JudgeConfig) -> int | None:
-    """Prompts of each category that controls are made of."""
-    assert judge.controls is not None
-    takes = [take for take in (judge.take, judge.controls.take) if take is not None]
-    return min(takes, default=None)
-
-
-def datasets_of(plan: Plan, judge: JudgeConfig, *arms: str) -> list[str]:
-    """The datasets that all of these arms are asked and a judge is to see."""
-    asked = [plan.datasets_of(arm) for arm in arms]
-    seen = plan.prompts_of(judge.datasets)
-    return [p.name for p in seen if all(p.name in datasets for datasets in asked)]
-
-
-def _prompts(plan: Plan, judge: JudgeConfig, *arms: str) -> list[Artefact]:
-    # A draw is from all that the judge is to see, so that it is the same for every arm.
-    return plan.prompts_of(judge.datasets if judge.take else datasets_of(plan, judge, *arms))
+CONTROLS = Stage(
+    name="controls",
+    table="responses",
+    units=(Unit("controls", "alignlab.judging.controls"),),
+)
+JUDGEMENTS = Stage(
+    name="judgements",
+    table="judgements",
+    units=(Unit("judgements", "alignlab.judging.score_answers"),),
+    needs=_needs,
+    cost=judge_cost,
+    progress=Progress(judge_task("judgements")),
+)
+PREFERENCES = Stage(
+    name="preferences",
+    table="preferences",
+    units=(Unit("preferences", "alignlab.judging.compare_answers"),),
+    needs=_needs,
+    cost=judge_cost,
+    progress=Progress(judge_task("preferences")),
+)
+PUBLISHED_JUDGEMENTS = Stage(
+    name="judgements",
+    table="judgements",
+    units=(Unit("published judgements", "alignlab.sources.judgements"),),
+)
+QUALIFICATION = Stage(
+    name="qualification",
+    table="qualification",
+    units=(
+        Unit("qualification", "alignlab.judging.qualification"),
+        Unit("win rates", "alignlab.judging.winrates"),
+    ),
+)

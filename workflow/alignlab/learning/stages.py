@@ -1,24 +1,21 @@
-"""How the steps of Learning from Mistakes become artefacts: mistakes, questions, training sets.
+"""Learning from Mistakes as artefacts: mistakes, questions, training sets, and its tables.
 
 alignlab check lfm-demo                     # print the artefacts that these functions give
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
-from alignlab.answering.stages import Parents, prompts, responses
-from alignlab.core.config import dump
 from alignlab.learning.config import AnalysisConfig, MistakesConfig, TrainSetConfig
-from alignlab.planning.artefact import Artefact
-from alignlab.planning.digest import coded
+from alignlab.planning.artefact import Artefact, Stage
+from alignlab.planning.digest import Unit
+from alignlab.planning.forecast import QUESTION, Question
 from alignlab.prompting import prompt_files
-from alignlab.prompting.prompt_files import resolved_method
-from alignlab.tuning.config import TunedConfig
-
-if TYPE_CHECKING:
-    from alignlab.experiment.plan import Plan
+from alignlab.sources.stages import stored_questions
 
 QUESTIONS = {"lfm": "unguided", "lfm-shuffled": "unguided", "lfm-guided": "guided"}
 """Recipe → the text under which its analyses stand in training (LfM step 3 is unguided)."""
@@ -27,78 +24,132 @@ TEXTS = {"coh": ("good_marker", "bad_marker"), "lfm-tag": ("unguided", "verdict"
 """Recipe → the texts that it reads besides, so that editing another one changes nothing."""
 
 
-def mistakes(plan: Plan, entry: MistakesConfig) -> Artefact:
-    """Bad answers that survive the filters."""
-    asked = [prompts(plan, chosen) for chosen in entry.prompts]
+def mistakes(
+    entry: MistakesConfig, prompts: Sequence[Artefact], responses: Artefact | None
+) -> Artefact:
+    """Bad answers that survive the filters: of a model that was asked, or the rows' own."""
     spec: dict[str, Any] = {"mistakes": entry.name}
-    parents: Parents = {"prompts": asked}
+    parents: dict[str, Any] = {"prompts": prompts}
     if entry.induced:
-        parents["responses"] = responses(plan, entry.name, entry.induced, asked)
-        spec["cue"] = resolved_method(entry.induced.method).get("guidance")
-    return Artefact("mistakes", entry.name, coded(spec, "alignlab.learning.collect"), parents)
+        parents["responses"] = responses
+        spec["cue"] = prompt_files.resolved_method(entry.induced.method).get("guidance")
+    return Artefact(MISTAKES, entry.name, spec, parents)
 
 
-def questions(plan: Plan, entry: AnalysisConfig) -> Artefact:
-    """What the analyst is asked, a prompt for every answer that is analysed."""
-    spec = {"analysis": entry.name, "text": prompt_files.lfm_texts(entry.texts)[entry.ask]}
-    parents: Parents
-    if entry.of in plan.experiment.arm_names:
-        parents = {"responses": plan.arm(entry.of), "prompts": plan.prompts_of(entry.datasets)}
-    elif entry.ask == "revision":
-        critiques = _named(plan.experiment.analyses, entry.of)
-        parents = {
-            "mistakes": plan.entry("mistakes", critiques.of),
-            "responses": plan.entry("analyses", entry.of),
-        }
-    else:
-        parents = {"mistakes": plan.entry("mistakes", entry.of)}
-    return Artefact("questions", entry.name, coded(spec, "alignlab.learning.questions"), parents)
+def questions(entry: AnalysisConfig, parents: Mapping[str, Any]) -> Artefact:
+    """What the analyst is asked, a prompt for every answer that is analysed.
+
+    Args:
+        entry: of the experiment.
+        parents: `responses` and `prompts` of an arm; or `mistakes`, and for revisions `responses`,
+            the critiques that are followed.
+    """
+    text = prompt_files.lfm_texts(entry.texts)[entry.ask]
+    return Artefact(QUESTIONS_ASKED, entry.name, {"analysis": entry.name, "text": text}, parents)
 
 
-def analysis(plan: Plan, entry: AnalysisConfig) -> Artefact:
-    """The analyst's answers."""
-    return responses(plan, entry.name, entry, [questions(plan, entry)])
+def trainset(
+    entry: TrainSetConfig,
+    answers: Sequence[Artefact],
+    mistakes: Artefact | None,
+    analyses: Artefact | None,
+    *,
+    analysis_texts: str | None,
+    seed: int,
+) -> Artefact:
+    """What a model is tuned on.
 
-
-def trainset(plan: Plan, entry: TrainSetConfig) -> Artefact:
-    """What a model is tuned on."""
+    Args:
+        entry: of the experiment.
+        answers: prompts tables with good answers.
+        mistakes: the collection of mistakes, if it has one.
+        analyses: the analyst's answers, if it has them.
+        analysis_texts: the file of texts by which the analyst was asked.
+        seed: of what is drawn among mistakes.
+    """
     spec: dict[str, Any] = {"trainset": entry.name, "recipe": entry.recipe}
     if entry.take:
         spec["take"] = entry.take
-    if entry.mistakes:
-        spec["seed"] = plan.experiment.seed
     if entry.texts:
         found = prompt_files.lfm_texts(entry.texts)
         spec["texts"] = {key: found[key] for key in TEXTS[entry.recipe]}
-    parents: Parents = {"answers": [prompts(plan, chosen) for chosen in entry.answers]}
-    if entry.mistakes:
-        parents["mistakes"] = plan.entry("mistakes", entry.mistakes)
-    if entry.analyses:
-        parents["responses"] = plan.entry("analyses", entry.analyses)
-        if entry.recipe in QUESTIONS:
-            source = _named(plan.experiment.analyses, entry.analyses)
-            spec["question"] = prompt_files.lfm_texts(source.texts)[QUESTIONS[entry.recipe]]
-    return Artefact("trainsets", entry.name, coded(spec, "alignlab.learning.trainset"), parents)
+    parents: dict[str, Any] = {"answers": answers}
+    if mistakes:
+        spec["seed"] = seed
+        parents["mistakes"] = mistakes
+    if analyses:
+        parents["responses"] = analyses
+    if analysis_texts and entry.recipe in QUESTIONS:
+        spec["question"] = prompt_files.lfm_texts(analysis_texts)[QUESTIONS[entry.recipe]]
+    return Artefact(TRAINSETS, entry.name, spec, parents)
 
 
-def adapter(plan: Plan, entry: TunedConfig) -> Artefact:
-    """A model's low-rank update, learnt from a training set."""
-    spec: dict[str, Any] = {
-        **dump(entry),
-        "method": resolved_method(entry.method),
-        "engine": dump(plan.experiment.engine, {"dtype"}),
-        "seed": plan.experiment.seed,
-    }
-    if entry.chat_template:
-        spec["chat_template"] = prompt_files.chat_template(entry.chat_template)
-    modules = (entry.method.module, f"alignlab.tuning.{entry.trainer}")
-    signed = coded(spec, "alignlab.tuning.finetune", *modules)
-    parents: Parents = {
-        "model": plan.model(entry.base),
-        "trainset": plan.entry("trainsets", entry.trainset),
-    }
-    return Artefact("adapters", entry.name, signed, parents)
+def checked_trainsets(
+    experiment: str, trainsets: Mapping[str, Artefact], prompts: Sequence[Artefact], home: Path
+) -> Artefact:
+    """The table of training sets, checked against what arms are asked."""
+    spec = {"experiment": experiment, "trainsets": list(trainsets)}
+    parents: dict[str, Any] = {"trainsets": trainsets, "prompts": prompts}
+    return Artefact(CHECKED_TRAINSETS, experiment, spec, parents, home=home)
 
 
-def _named(entries: Sequence[AnalysisConfig], name: str) -> AnalysisConfig:
-    return next(entry for entry in entries if entry.name == name)
+def studies(
+    experiment: str,
+    cards: Sequence[Mapping[str, Any]],
+    parents: Mapping[str, Any],
+    seed: int,
+    home: Path,
+) -> Artefact:
+    """The studies of discrimination against generation.
+
+    Args:
+        experiment: its name.
+        cards: of each study `name`, `arm`, `datasets` and `analyses` (`name`, `ask`).
+        parents: `prompts`; `metrics` by arm; `analyses` by name.
+        seed: of resamples.
+        home: the folder of the experiment's tables.
+    """
+    spec = {"experiment": experiment, "studies": list(cards), "seed": seed}
+    return Artefact(STUDIES, experiment, spec, parents, home=home)
+
+
+def _questions_of_mistakes(artefact: Artefact) -> list[Question]:
+    return list(chain.from_iterable(parent.questions() for parent in artefact.parent("prompts")))
+
+
+def _questions_of_analyst(artefact: Artefact) -> list[Question]:
+    """A question with an answer to it, in a text of about a question's length."""
+    if artefact.path.exists():
+        return stored_questions(artefact.path)
+    of = artefact.parent("mistakes") or artefact.parent("prompts")
+    found = chain.from_iterable(parent.questions() for parent in of)
+    return [Question(question.category, (question.turns[0] + 2 * QUESTION,)) for question in found]
+
+
+MISTAKES = Stage(
+    name="mistakes",
+    table="mistakes",
+    units=(Unit("mistakes", "alignlab.learning.collect"),),
+    questions=_questions_of_mistakes,
+)
+QUESTIONS_ASKED = Stage(
+    name="questions",
+    table="prompts",
+    units=(Unit("questions", "alignlab.learning.questions"),),
+    questions=_questions_of_analyst,
+)
+TRAINSETS = Stage(
+    name="trainsets",
+    table="trainset",
+    units=(Unit("trainsets", "alignlab.learning.trainset"),),
+)
+CHECKED_TRAINSETS = Stage(
+    name="trainsets",
+    table="trainsets",
+    units=(Unit("training sets checked", "alignlab.learning.overlap"),),
+)
+STUDIES = Stage(
+    name="discrimination",
+    table="discrimination",
+    units=(Unit("studies", "alignlab.learning.discrimination"),),
+)

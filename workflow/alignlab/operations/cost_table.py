@@ -3,33 +3,63 @@
     alignlab check urial-paper
     snakemake --dry-run --config experiment=urial-paper
 
-Tokens, GPU hours, dollars and bytes of what the store lacks; `alignlab.operations.costs` says how
-they are counted, `alignlab.operations.throughput` how fast models are taken to be.
+Tokens, GPU hours, dollars and bytes of what the store lacks; `alignlab.planning.forecast` says how
+they are counted and how fast models are taken to be.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.plan import Plan
-from alignlab.operations.costs import ROW, Cost, Costing, missing
-from alignlab.operations.judge_costs import judge_cost
-from alignlab.operations.questions import uncounted
-from alignlab.operations.throughput import GUESSED_DEVICE
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.costs import paid
+from alignlab.judging.stages import UsedJudge
+from alignlab.operations.throughput import rates
 from alignlab.planning.artefact import STORE
+from alignlab.planning.forecast import GUESSED_DEVICE, ROW, Cost, Speeds
 
-JUDGED = ("judgements", "preferences")
 HEADER = f"  {'to be made':<14}{'read':>9}{'written':>9}{'GPU hours':>11}{'US$':>10}{'disk':>10}"
 
 
 def costs_of(plan: Plan, keys: Collection[str] | None = None) -> list[Cost]:
     """What each artefact costs that the store lacks; only those with some keys, if given."""
-    costing = Costing(plan)
-    wanted = (a for a in missing(plan) if keys is None or a.key in keys)
-    return [judge_cost(costing, a) if a.stage in JUDGED else costing.cost(a) for a in wanted]
+    speeds = Speeds(plan.experiment.runtime.batch_size, rates())
+    missing = (artefact for artefact in plan if not artefact.path.exists())
+    return [a.cost(speeds) for a in missing if keys is None or a.key in keys]
+
+
+def previews(plan: Plan) -> Iterator[str]:
+    """A line for every judge that is paid for: calls, tokens and dollars of a first run.
+
+    An estimate: answers are taken to be as long as their arm may make them. What the store holds
+    already is asked again only if an answer changed.
+    """
+    for name, judge in plan.judges.items():
+        if isinstance(judge.entry, ApiJudgeConfig):
+            yield f"  {name}: {_described(plan, judge, judge.entry)}"
+
+
+def _described(plan: Plan, judge: UsedJudge, entry: ApiJudgeConfig) -> str:
+    made = plan.judged[judge.config.name]
+    found = [each for table in made for each in paid(table)]
+    if not any(each.calls for each in found):
+        return f"{len(made)} tables; what they cost can be said once the prompts are fetched"
+    calls = sum(each.calls for each in found)
+    sent = sum(each.prompt_tokens for each in found)
+    answered = sum(each.completion_tokens for each in found)
+    usd = f"${sum(each.usd or 0 for each in found):.2f}" if entry.price else "price unknown"
+    limit = f", at most ${judge.config.max_usd:g} a table" if judge.config.max_usd else ""
+    tokens = f"{sent / 1e3:,.0f}k tokens sent, {answered / 1e3:,.0f}k answered"
+    return f"about {calls:,} calls of {entry.model}, {tokens}, {usd}{limit}"
+
+
+def uncounted(plan: Plan) -> list[str]:
+    """Datasets of which neither the store nor the catalog knows how many rows are asked."""
+    return sorted({a.name for a in plan if a.stage == "prompts" and not a.questions()})
 
 
 def table(plan: Plan, costs: Sequence[Cost]) -> str:

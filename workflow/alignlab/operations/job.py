@@ -24,7 +24,7 @@ import psutil
 from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
 from alignlab.operations import throughput
-from alignlab.planning.artefact import STORE
+from alignlab.planning.artefact import STORE, Stage
 
 MB = 2**20
 FULL_MB = 16
@@ -32,13 +32,13 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @contextmanager
-def job(snakemake: Any, *, timed: bool = False, verified: bool = True) -> Iterator[None]:
+def job(snakemake: Any, *, timed: Stage | None = None, verified: bool = True) -> Iterator[None]:
     """Log to the job's file, warnings to the terminal too; a user's error is one message.
 
     Args:
         snakemake: what Snakemake puts into a script.
         verified: check inputs; a job that hardly reads its models need not hash them.
-        timed: note how long the model took over the first output, for later previews of costs.
+        timed: the stage of the first output, where the time is noted that a model took over it.
     """
     _log_to(snakemake.log[0])
     # Slurm shows a job its GPUs alone; elsewhere it takes the first of those that there are.
@@ -52,7 +52,7 @@ def job(snakemake: Any, *, timed: bool = False, verified: bool = True) -> Iterat
             _check_inputs(map(Path, snakemake.input))
         yield
         if timed:
-            throughput.note(Path(snakemake.output[0]), time.monotonic() - start)
+            throughput.note(timed, Path(snakemake.output[0]), time.monotonic() - start)
     except AlignlabError as error:
         logging.error("%s", error)
         sys.exit(1)
@@ -75,7 +75,7 @@ def as_json(snakemake: Any) -> dict[str, Any]:
     }
 
 
-def optional(path: str) -> Path | None:
+def optional(path: str | None) -> Path | None:
     """An input that a job may lack; Snakemake gives an empty list for one that is not there."""
     return Path(path) if path else None
 

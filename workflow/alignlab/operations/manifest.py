@@ -23,14 +23,14 @@ from alignlab.core import tables
 from alignlab.endpoints.wording import Wording
 from alignlab.engines.base import Question
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.report_spec import report_spec
-from alignlab.planning.artefact import FOLDERS, RESULTS, Artefact
+from alignlab.experiment.results import Results
+from alignlab.planning.artefact import RESULTS, Artefact
 
 
 def write_manifest(plan: Plan, output: Path) -> None:
     """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
     manifest = {
-        **report_spec(plan),
+        **Results(plan).report.signed_spec,
         "artefacts": [_described(artefact) for artefact in plan],
         "engine_checks": [engine_row(a.path) for a in plan if a.stage == "engine_checks"],
         "first_prompts": first_prompts(plan),
@@ -49,7 +49,7 @@ def first_prompts(plan: Plan) -> dict[str, str]:
 
     An endpoint gives no ids: for an arm of one, what it was sent is written again.
     """
-    names = {arm.model for arm in plan.experiment.arms if not plan.endpoint_of(arm.model)}
+    names = {arm.model for arm in plan.experiment.arms if not plan.used(arm.model).endpoint}
     tokenizers = {
         name: Tokenizer.from_file(str(plan.tokenizer_of(name) / "tokenizer.json")) for name in names
     }
@@ -74,7 +74,7 @@ def _first_sent(responses: Artefact) -> str:
 
 
 def _described(artefact: Artefact) -> dict[str, Any]:
-    made_with = {} if artefact.stage in FOLDERS else tables.versions_of(artefact.path)
+    made_with = tables.versions_of(artefact.path) if artefact.kind.table else {}
     return {
         "stage": artefact.stage,
         "name": artefact.name,

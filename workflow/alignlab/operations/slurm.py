@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from alignlab.core.config import read_yaml
 from alignlab.core.errors import AlignlabError
+from alignlab.planning.artefact import Artefact, lineage
 
 
 def check_cluster(partitions: Path | None, accounts: Collection[str]) -> None:
@@ -57,3 +58,19 @@ def _refused(account: str, partition: str) -> bool:
     command = ["sbatch", "--test-only", f"--account={account}", f"--partition={partition}"]
     asked = subprocess.run([*command, "--wrap=true"], capture_output=True, text=True, check=False)
     return asked.returncode != 0 and "Invalid account" in asked.stderr
+
+
+def check_sizes(due: Iterable[Artefact]) -> None:
+    """Check that the sizes of all models are known that artefacts are made by.
+
+    Raises:
+        AlignlabError: one is not; its jobs would ask for too little and be killed.
+    """
+    for artefact in lineage(due):
+        if artefact.stage == "models":
+            entry = artefact.facts
+            if entry.role != "embedder" and not entry.parameters:
+                raise AlignlabError(
+                    f"config/catalog/models.yaml: {artefact.name}: no `parameters`, by which the "
+                    "memory of its jobs is counted"
+                )

@@ -14,25 +14,27 @@ from types import SimpleNamespace
 from typing import Any
 
 from alignlab.answering.generate import Part, generate
+from alignlab.answering.stages import RESPONSES
 from alignlab.operations.job import job, optional
+from alignlab.planning.artefact import aside_of
 
 
-def run(order: dict[str, Any]) -> None:
-    """Answer one part of an arm's prompts; keys are those of `generate`, paths as text."""
+def run(given: dict[str, Any]) -> None:
+    """Answer one part of an arm's prompts, as `Artefact.job` describes it."""
     generate(
-        order["spec"],
-        [Path(path) for path in order["prompts"]],
-        optional(order["model"]),
-        optional(order["adapter"]),
-        optional(order["embedder"]),
-        Path(order["output"]),
-        part=Part(*order["part"]),
-        aside=Path(order["aside"]),
-        batch_size=order["batch_size"],
+        {**given["spec"], **given["place"]},
+        [Path(path) for path in given["prompts"]],
+        optional(given.get("model")),
+        optional(given.get("adapter")),
+        optional(given.get("embedder")),
+        Path(given["output"]),
+        part=Part(*given["part"]),
+        aside=aside_of(given["key"]),
+        batch_size=given["batch_size"],
     )
 
 
 if __name__ == "__main__":
     received = json.load(sys.stdin)
-    with job(SimpleNamespace(**received["job"]), timed=True):
+    with job(SimpleNamespace(**received["job"]), timed=RESPONSES):
         run(received)

@@ -1,41 +1,116 @@
-"""An artefact of the store: its name, its place and the digest of what it is made from.
+"""Artefacts and their stages: a name, a place, and the digest of what a thing is made from.
 
-alignlab check demo                         # print every artefact of an experiment
+    alignlab check demo                         # print every artefact of an experiment
+
+An artefact's name ends in a digest of its semantic slice and of its parents' digests, so a changed
+value gives a new name and an unchanged one is never computed again, in whichever experiment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from alignlab.planning.digest import config_digest
+from alignlab.planning.config import RuntimeConfig
+from alignlab.planning.digest import Unit, code_of, config_digest
+from alignlab.planning.forecast import ROW, Cost, Need, Question, Speeds, Task
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"
-# Stages whose artefacts are folders; the others are tables.
-FOLDERS = ("models", "adapters")
+
+Slice = dict[str, Any]
+
+
+def _small(artefact: Artefact, speeds: Speeds) -> Cost:
+    return Cost(artefact.stage, disk=ROW)
+
+
+def _none_asked(artefact: Artefact) -> list[Question]:
+    return []
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How the speed of a stage's jobs is told from what a finished one made.
+
+    Attributes:
+        task: from the spec of a finished table to its task; None if no local model had a part.
+        column: the column whose sum counts what was done; rows count if there is none.
+        table: the table's name inside the artefact, where that is a folder; its columns `tokens`
+            and `seconds` grow over all attempts, and their ends count.
+    """
+
+    task: Callable[[Slice], Task | None]
+    column: str | None = None
+    table: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A kind of artefact: everything that is true of each of them.
+
+    Attributes:
+        name: its folder in the store; two stages may fill one, in different ways.
+        units: code that makes every artefact of it; an artefact may name more.
+        table: the schema of its file (`alignlab.core.schemas`); None for a folder.
+        needs: memory and GPUs of a job, by its attempt; None where no job loads a model.
+        cost: what making one costs, at most.
+        questions: the rows that it holds to be asked, known or expected.
+        progress: how the speed of its jobs is told; None where they run no model.
+    """
+
+    name: str
+    units: tuple[Unit, ...]
+    table: str | None
+    needs: Callable[[Artefact, RuntimeConfig, int], Need] | None = None
+    cost: Callable[[Artefact, Speeds], Cost] = _small
+    questions: Callable[[Artefact], list[Question]] = _none_asked
+    progress: Progress | None = None
+
+
+Parents = Mapping[str, "Artefact | Sequence[Artefact] | Mapping[str, Any]"]
 
 
 @dataclass(frozen=True, eq=False)
 class Artefact:
-    """One file or folder of the store.
+    """One file or folder, in the store or among an experiment's results.
 
-    `slice` is what its own config and code say; `parents` are the artefacts it is made from, by
-    role; `place` is what a job needs besides, such as the path of a local file, which may differ
-    between machines.
+    Attributes:
+        kind: what it is.
+        name: readable, unique within its stage together with the digest.
+        content: what its own config says.
+        parents: the artefacts that it is made from, by role: one, a list, or either by name.
+        place: what a job needs besides, which may differ between machines, such as a path.
+        units: code behind it, besides that of its stage.
+        facts: what forecasts need to know of it; its stage says what that is.
+        home: the folder of an experiment's own tables; None for the store.
     """
 
-    stage: str
+    kind: Stage
     name: str
-    slice: dict[str, Any]
-    parents: dict[str, Artefact | Sequence[Artefact]] = field(default_factory=dict)
+    content: Slice
+    parents: Parents = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
+    units: tuple[Unit, ...] = ()
+    facts: Any = None
+    home: Path | None = None
+
+    @property
+    def stage(self) -> str:
+        """Name of its stage."""
+        return self.kind.name
 
     @cached_property
-    def spec(self) -> dict[str, Any]:
+    def slice(self) -> Slice:
+        """What its own config and code say."""
+        return {**self.content, "code": code_of(*self.kind.units, *self.units)}
+
+    @cached_property
+    def spec(self) -> Slice:
         """The semantic slice with the parents' digests: all that the content may depend on."""
         if not self.parents:
             return self.slice
@@ -54,7 +129,9 @@ class Artefact:
     @property
     def path(self) -> Path:
         """Where it lies, relative to the working directory."""
-        suffix = "" if self.stage in FOLDERS else ".parquet"
+        if self.home:
+            return self.home / f"{self.stage}.parquet"
+        suffix = ".parquet" if self.kind.table else ""
         return STORE / self.stage / f"{self.key}{suffix}"
 
     @property
@@ -73,19 +150,48 @@ class Artefact:
         return self.place.get("runtime", {})
 
     @property
-    def signed_spec(self) -> dict[str, Any]:
+    def signed_spec(self) -> Slice:
         """The spec with its digest, as table metadata and Snakemake's params get it."""
         return {**self.spec, "digest": self.digest}
 
-    @property
-    def job_spec(self) -> dict[str, Any]:
-        """The signed spec with places, as the job that makes the artefact gets it."""
-        return {**self.signed_spec, **self.place}
+    def job(self, **more: Any) -> str:
+        """What the job that makes it is given: JSON of a `Job` of its stage.
+
+        Args:
+            more: what the run decides, such as the size of a batch.
+        """
+        given: dict[str, Any] = {role: _paths(parent) for role, parent in self.parents.items()}
+        given |= {"spec": self.signed_spec, "place": self.place, "key": self.key}
+        given |= {"output": str(self.home or self.path), "made_of": list(self._tables())}
+        return json.dumps({**given, **more}, sort_keys=True)
+
+    def _tables(self) -> Iterator[tuple[str, str, str]]:
+        """Path, table and digest of every table that it is made from."""
+        for parent in _each(self.parents):
+            if parent.kind.table:
+                yield str(parent.path), parent.kind.table, parent.digest
 
     def parent(self, role: str) -> list[Artefact]:
         """The parents with a role: none, one or several."""
-        found = self.parents.get(role, [])
-        return [found] if isinstance(found, Artefact) else list(found)
+        return list(_each(self.parents.get(role, [])))
+
+    def questions(self) -> list[Question]:
+        """The rows that it holds to be asked; see `Stage.questions`."""
+        return self.kind.questions(self)
+
+    def cost(self, speeds: Speeds) -> Cost:
+        """What making it costs, whether or not it is there."""
+        return self.kind.cost(self, speeds)
+
+    def needs(self, runtime: RuntimeConfig, attempt: int = 1) -> Need:
+        """What a job reserves that makes it.
+
+        Raises:
+            TypeError: no job of its stage loads a model.
+        """
+        if self.kind.needs is None:
+            raise TypeError(f"stage {self.stage} loads no model")
+        return self.kind.needs(self, runtime, attempt)
 
 
 def replies_of(stage: str, name: str) -> Path:
@@ -119,5 +225,25 @@ def lineage(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:
         yield from walk(artefact)
 
 
-def _digests(parents: Artefact | Sequence[Artefact]) -> str | list[str]:
-    return parents.digest if isinstance(parents, Artefact) else [p.digest for p in parents]
+def _each(parents: Any) -> Iterator[Artefact]:
+    if isinstance(parents, Artefact):
+        yield parents
+    else:
+        for parent in parents.values() if isinstance(parents, Mapping) else parents:
+            yield from _each(parent)
+
+
+def _paths(parents: Any) -> Any:
+    if isinstance(parents, Artefact):
+        return str(parents.path)
+    if isinstance(parents, Mapping):
+        return {name: _paths(parent) for name, parent in parents.items()}
+    return [_paths(parent) for parent in parents]
+
+
+def _digests(parents: Any) -> Any:
+    if isinstance(parents, Artefact):
+        return parents.digest
+    if isinstance(parents, Mapping):
+        return {name: _digests(parent) for name, parent in parents.items()}
+    return [_digests(parent) for parent in parents]

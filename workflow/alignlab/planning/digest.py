@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from alignlab.core import checksums
 
@@ -103,9 +103,16 @@ def _remembered(key: Any, compute: Callable[[], T]) -> T:
     return value
 
 
-def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
-    """A slice with the digest of the code that turns it into an artefact."""
-    return {**spec, "code": code_digest(*modules)}
+class Unit(NamedTuple):
+    """Code that has a version of its own: an entry module, with all that it imports."""
+
+    name: str
+    module: str
+
+
+def code_of(*units: Unit) -> dict[str, str]:
+    """What a slice says of the code behind it."""
+    return {unit.name: code_digest(unit.module) for unit in units}
 
 
 def signed(spec: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def build_prompter(
     Modules are imported by name so that a change in one method's code leaves the digests of arms
     with other methods alone.
     """
-    module = import_module(METHODS[method["kind"]].module)
+    module = import_module(METHODS[method["kind"]].unit.module)
     needs = {"chat": (tokenizer,), "retrieval": (embedder,)}.get(method["kind"], ())
     prompter: Prompter = module.prompter(method, *needs)
     markers = method.get("hindsight")

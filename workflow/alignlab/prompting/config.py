@@ -10,12 +10,15 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field
 
 from alignlab.core.config import StrictModel
+from alignlab.planning.digest import Unit
 
 
 class MethodConfig(StrictModel):
     """What every method has."""
 
-    module: ClassVar[str]
+    unit: ClassVar[Unit]
+    """The code that renders it: a module with a function `prompter`."""
+
     guidance: str | None = Field(
         None, description="Text put before the question (LfM step 4): a file of `config/prompts`"
     )
@@ -29,14 +32,14 @@ class MethodConfig(StrictModel):
 class ZeroShotConfig(MethodConfig):
     """The Query/Answer frame and nothing else (URIAL §4.1)."""
 
-    module: ClassVar[str] = "alignlab.prompting.frame"
+    unit: ClassVar[Unit] = Unit("method zero-shot", "alignlab.prompting.frame")
     kind: Literal["zero-shot"] = Field(description="The method")
 
 
 class InContextConfig(MethodConfig):
     """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
 
-    module: ClassVar[str] = "alignlab.prompting.in_context"
+    unit: ClassVar[Unit] = Unit("method in-context", "alignlab.prompting.in_context")
     kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
     prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
     k: int | None = Field(
@@ -48,7 +51,7 @@ class InContextConfig(MethodConfig):
 class RetrievalConfig(MethodConfig):
     """The k pool examples nearest to the question, the most similar one last (URIAL §4.1)."""
 
-    module: ClassVar[str] = "alignlab.prompting.retrieval"
+    unit: ClassVar[Unit] = Unit("method retrieval", "alignlab.prompting.retrieval")
     kind: Literal["retrieval"] = Field(description="The method")
     pool: str = Field(description="A file of `config/prompts` with examples")
     k: int = Field(3, ge=1, description="How many examples")
@@ -58,7 +61,7 @@ class RetrievalConfig(MethodConfig):
 class ChatConfig(MethodConfig):
     """The model's own chat template."""
 
-    module: ClassVar[str] = "alignlab.prompting.chat"
+    unit: ClassVar[Unit] = Unit("method chat", "alignlab.prompting.chat")
     kind: Literal["chat"] = Field(description="The method")
     system: str | None = Field(None, description="System message; none if absent")
 
@@ -72,4 +75,4 @@ METHODS: dict[str, type[MethodConfig]] = {
     for config in (ZeroShotConfig, InContextConfig, RetrievalConfig, ChatConfig)
     for kind in get_args(config.model_fields["kind"].annotation)
 }
-"""Kind of a method → its config, which names the module that renders it."""
+"""Kind of a method → its config, which names the code that renders it."""

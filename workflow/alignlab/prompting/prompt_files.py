@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from alignlab.core.config import CONFIG, StrictModel, dump, read_yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.core.templates import PLACE
+from alignlab.planning.forecast import CHARACTERS_A_TOKEN
 from alignlab.prompting.config import InContextConfig, MethodConfig, RetrievalConfig
 
 Text = Annotated[str, Field(min_length=1)]
@@ -96,6 +97,20 @@ def resolved_method(method: MethodConfig) -> dict[str, Any]:
         markers = lfm_texts(method.hindsight)
         resolved["hindsight"] = {key: markers[f"{key}_marker"] for key in ("good", "bad")}
     return resolved
+
+
+def constant_tokens(method: dict) -> int:
+    """Tokens that a method puts before every question."""
+    shown = [*method.get("examples", ()), *_retrieved(method)]
+    texts = [text for example in shown for text in example.values()]
+    texts += [method.get("system") or "", method.get("guidance") or ""]
+    return sum(map(len, texts)) // CHARACTERS_A_TOKEN
+
+
+def _retrieved(method: dict) -> list[dict[str, str]]:
+    """Of a pool, the longest examples: which ones are retrieved depends on the question."""
+    pool = method.get("pool", [])
+    return sorted(pool, key=lambda example: -sum(map(len, example.values())))[: method.get("k", 0)]
 
 
 def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:

@@ -1,27 +1,112 @@
-"""Semantic slices of sources: what a digest covers, with contents in place of file names.
+"""What is brought in: models, prompts, answers and judgements that others published.
 
-alignlab check demo                         # print the artefacts whose digests these give
+    alignlab check demo                         # print the artefacts that these functions give
+
+A digest covers what a source is, with contents in place of file names; where it lies is `place`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
-from alignlab.planning.digest import file_digest
+from alignlab.endpoints.config import ApiEngineConfig
+from alignlab.engines.config import EngineConfig
+from alignlab.planning.artefact import Artefact, Stage
+from alignlab.planning.digest import Unit, file_digest
+from alignlab.planning.forecast import (
+    QUESTION,
+    RESPONSE_TOKEN,
+    UNKNOWN_ANSWER,
+    Cost,
+    ModelSize,
+    Question,
+    Speeds,
+)
 from alignlab.prompting import prompt_files
 from alignlab.sources.config import (
     TINY_TOKENIZER,
+    ApiModelConfig,
     DatasetConfig,
     DataSource,
     HijackingConfig,
     LocalConfig,
+    ModelConfig,
     ModelSource,
+    PromptSetConfig,
+    PublishedAnswersConfig,
     RandomConfig,
 )
+
+UNKNOWN_CATEGORY = "regular"
+"""Category of rows whose category only the dataset's file says."""
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model as arms name it: of the catalog, tuned here, or behind an endpoint.
+
+    Attributes:
+        name: the arms' word for it.
+        entry: the catalog's, which for a tuned one is its base's.
+        engine: what runs it.
+        artefacts: what a job loads, by role: `model`, and `adapter` of a tuned one; nothing for
+            one behind an endpoint.
+    """
+
+    name: str
+    entry: ModelConfig
+    engine: EngineConfig | ApiEngineConfig
+    artefacts: dict[str, Artefact]
+
+    @property
+    def size(self) -> ModelSize:
+        """Its size, by the catalog."""
+        return size_of(self.entry)
+
+    @property
+    def endpoint(self) -> ApiModelConfig | None:
+        """Where it answers, if it is behind an endpoint."""
+        source = self.entry.source
+        return source if isinstance(source, ApiModelConfig) else None
+
+
+def size_of(entry: ModelConfig) -> ModelSize:
+    """The size of a model of the catalog."""
+    return ModelSize(entry.parameters or 0, entry.kv_values or 0, entry.gpus)
+
+
+def model(name: str, entry: ModelConfig) -> Artefact:
+    """Weights and tokenizer of a catalog model; its fact is the entry."""
+    spec = {"id": name, **dump(entry, {"role", "chat_template"}), **content(entry.source, {})}
+    return Artefact(MODELS, name, spec, place=place(entry.source, {}), facts=entry)
+
+
+def prompts(chosen: PromptSetConfig, datasets: Mapping[str, DatasetConfig]) -> Artefact:
+    """The chosen rows of a dataset; its fact is a function that says which rows to expect."""
+    entry = datasets[chosen.dataset]
+    spec = {
+        "dataset": chosen.dataset,
+        **dump(entry, {"columns", "category"}),
+        **content(entry.source, datasets),
+        "selection": dump(chosen),
+    }
+    lies = place(entry.source, datasets)
+    expected = partial(_expected, entry, chosen)
+    return Artefact(PROMPTS, chosen.dataset, spec, place=lies, facts=expected)
+
+
+def published(arm: str, source: PublishedAnswersConfig, asked: Sequence[Artefact]) -> Artefact:
+    """Answers that somebody else generated."""
+    spec = {"arm": arm, **dump(source, {"model"}), **content(source.source, {})}
+    lies = place(source.source, {})
+    return Artefact(PUBLISHED_RESPONSES, arm, spec, {"prompts": asked}, lies)
 
 
 def content(
@@ -67,3 +152,76 @@ def _local_digest(path: Path) -> str:
     if not path.exists():
         raise AlignlabError(f"{path}: no such file or folder")
     return file_digest(path)
+
+
+def stored_questions(path: Path) -> list[Question]:
+    """The rows of a prompts table, to be counted."""
+    from alignlab.core import tables
+
+    rows = tables.rows("prompts", path)
+    return [Question(r["category"], tuple(map(len, r["turns"]))) for r in rows]
+
+
+def _asked(artefact: Artefact) -> list[Question]:
+    """Exact for a table that is there; else what the catalog lets expect, at most."""
+    return stored_questions(artefact.path) if artefact.path.exists() else artefact.facts()
+
+
+def _expected(entry: DatasetConfig, chosen: PromptSetConfig) -> list[Question]:
+    """Rows of the catalog that a selection keeps at most: `where` and `per` need the rows.
+
+    Questions are of typical length; there are none of a dataset of unknown size.
+    """
+    rows: Counter[str] = Counter(entry.rows or {})
+    if not rows and chosen.take and chosen.per is None:
+        rows[entry.category or UNKNOWN_CATEGORY] = chosen.take
+    kinds = sorted(rows.elements())
+    wanted = len(chosen.ids) if chosen.ids else chosen.take if chosen.per is None else None
+    # Evenly over the categories: a draw keeps their shares, about.
+    kept = kinds if wanted is None or wanted >= len(kinds) else kinds[:: len(kinds) // wanted]
+    turns = min(2 if entry.columns and entry.columns.turns else 1, chosen.turns or 2)
+    return [Question(category, (QUESTION,) * turns) for category in kept[:wanted]]
+
+
+def answers_of(responses: Artefact) -> tuple[int, int]:
+    """Answers of a responses table, and their tokens: counted if the store holds it."""
+    if responses.path.exists():
+        from alignlab.core import tables
+
+        read = tables.opened("responses", responses.path).read(["num_tokens"])
+        counted = read["num_tokens"].to_pylist()
+        return len(counted), sum(number or 0 for number in counted)
+    asked = [question for parent in responses.parent("prompts") for question in parent.questions()]
+    decoding = responses.slice.get("decoding", {"samples": 1, "max_new_tokens": UNKNOWN_ANSWER})
+    number = decoding["samples"] * sum(len(question.turns) for question in asked)
+    return number, number * decoding["max_new_tokens"]
+
+
+def _cost_of_model(artefact: Artefact, speeds: Speeds) -> Cost:
+    entry: ModelConfig = artefact.facts
+    size = 4 if entry.role == "embedder" else 2
+    return Cost(artefact.stage, disk=size * (entry.parameters or 0))
+
+
+def _cost_of_published(artefact: Artefact, speeds: Speeds) -> Cost:
+    return Cost(artefact.stage, disk=answers_of(artefact)[1] * RESPONSE_TOKEN)
+
+
+MODELS = Stage(
+    name="models",
+    table=None,
+    units=(Unit("models", "alignlab.sources.models"),),
+    cost=_cost_of_model,
+)
+PROMPTS = Stage(
+    name="prompts",
+    table="prompts",
+    units=(Unit("prompts", "alignlab.sources.datasets"),),
+    questions=_asked,
+)
+PUBLISHED_RESPONSES = Stage(
+    name="responses",
+    table="responses",
+    units=(Unit("published responses", "alignlab.sources.published"),),
+    cost=_cost_of_published,
+)

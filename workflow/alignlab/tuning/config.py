@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from alignlab.core.config import Name, StrictModel
+from alignlab.planning.digest import Unit
 from alignlab.prompting.config import AnyMethod, ChatConfig
 
 OWN_KEYS = ("dpo", "rlhf")  # trainers with keys of their own, named as they are
@@ -122,3 +123,8 @@ class TunedConfig(StrictModel):
         if self.method.hindsight:
             raise ValueError("method.hindsight: examples bring their markers; only arms name them")
         return self
+
+
+def trainer_unit(trainer: str) -> Unit:
+    """The code of a trainer: a module with a function `train`."""
+    return Unit(f"trainer {trainer}", f"alignlab.tuning.{trainer}")

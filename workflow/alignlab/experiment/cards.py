@@ -1,4 +1,4 @@
-"""Semantic slices of what is made of judgements: qualification, win rates, and the report's cards.
+"""What statistics and reports are told about arms, pairs, studies and judges: a card for each.
 
 alignlab check demo                         # resolves every rubric that these read
 """
@@ -9,39 +9,50 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from alignlab.core.config import dump
 from alignlab.experiment.plan import Plan
 from alignlab.judging.config import JudgeConfig
 from alignlab.judging.rubrics import Rubric, rubrics_of
-from alignlab.judging.stages import judged_arms
-from alignlab.planning.digest import code_digest, signed
+from alignlab.shift import stages as shift
+from alignlab.shift.config import PairConfig
 from alignlab.sources.config import ApiModelConfig
 
 
-def judges_spec(plan: Plan) -> dict[str, Any]:
-    """Semantic slice of the tables `qualification` and `winrates`."""
-    judges = plan.experiment.judges
-    spec = {
-        "experiment": plan.experiment.name,
-        "seed": plan.experiment.seed,
-        "needs": {judge.name: _needs(judge) for judge in judges},
-        "min_coverage": {judge.name: judge.min_coverage for judge in judges},
-        "arms": [arm for arm in plan.experiment.arm_names if plan.judgements[arm]],
-        "tables": _places(plan),
-        "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
-        "code": code_digest("alignlab.judging.qualification", "alignlab.judging.winrates"),
+def arm(plan: Plan, name: str) -> dict[str, Any]:
+    """What the report says about an arm."""
+    spec = plan.responses[name].spec
+    entry = plan.catalog.models.get(spec["model"])
+    method = next((arm.method for arm in plan.experiment.arms if arm.name == name), None)
+    return {
+        "name": name,
+        "model": spec["model"],
+        "method": dump(method) if method else {"kind": "published"},
+        "decoding": spec.get("decoding", {}),
+        "role": entry.role if entry else "aligned",
     }
-    return signed(spec)
 
 
-def _places(plan: Plan) -> dict[str, dict[str, list[int]]]:
-    """Kind of table → judge → where its tables of that kind stand among all that judges fill."""
-    places: dict[str, dict[str, list[int]]] = {}
-    every = [(judge, a) for judge, found in plan.judged.items() for a in found]
-    for at, (judge, artefact) in enumerate(every):
-        tries = any(parent.stage == "controls" for parent in artefact.parent("responses"))
-        kinds = places.setdefault("controls" if tries else artefact.stage, {})
-        kinds.setdefault(judge, []).append(at)
-    return {kind: places.get(kind, {}) for kind in ("controls", "judgements", "preferences")}
+def pair(plan: Plan, chosen: PairConfig) -> dict[str, Any]:
+    """What statistics and the report say about a pair."""
+    models = {side: plan.asked(getattr(chosen, side))[0] for side in shift.SIDES}
+    arms = {arm.name: arm for arm in plan.experiment.arms}
+    generated = arms.get(chosen.aligned)
+    decoding = (generated.decoding or plan.experiment.decoding) if generated else None
+    return shift.card(chosen, models, decoding)
+
+
+def studies(plan: Plan) -> list[dict[str, Any]]:
+    """What statistics and the report say about studies."""
+    entries = {entry.name: entry for entry in plan.experiment.analyses}
+    return [
+        {
+            "name": study.name,
+            "arm": entries[study.analyses[0]].of,
+            "datasets": entries[study.analyses[0]].datasets,
+            "analyses": [{"name": name, "ask": entries[name].ask} for name in study.analyses],
+        }
+        for study in plan.experiment.studies
+    ]
 
 
 def scales(plan: Plan) -> dict[str, list[float]]:
@@ -57,14 +68,14 @@ def scales(plan: Plan) -> dict[str, list[float]]:
     }
 
 
-def judged_cards(plan: Plan) -> list[dict[str, Any]]:
+def judged(plan: Plan) -> list[dict[str, Any]]:
     """What the report says about every judged metric, in order of display."""
     return [card for judge in plan.experiment.judges for card in _cards(plan, judge)]
 
 
-def judged_self(plan: Plan, judge: JudgeConfig) -> list[str]:
+def _judged_self(plan: Plan, judge: JudgeConfig) -> list[str]:
     """The arms whose answers a judge scores or compares, and whose model is its own."""
-    scored = judged_arms(plan, judge) if rubrics_of(judge, compares=False) else ()
+    scored = plan.judged_arms(judge) if rubrics_of(judge, compares=False) else ()
     model = getattr(plan.catalog.judges[judge.judge], "model", None)
     arms = dict.fromkeys(chain(scored, *judge.duels))
     return [arm for arm in arms if model in _names(plan, plan.asked(arm)[0])]
@@ -78,13 +89,13 @@ def _names(plan: Plan, model: str) -> set[str]:
     return {base, *there}
 
 
-def judge_cards(plan: Plan) -> dict[str, dict[str, Any]]:
+def judges(plan: Plan) -> dict[str, dict[str, Any]]:
     """What the report says about every judge, whether it scores or only compares."""
     entries = plan.catalog.judges
     return {
         judge.name: {
             "model": getattr(entries[judge.judge], "model", ""),
-            "judged_self": judged_self(plan, judge),
+            "judged_self": _judged_self(plan, judge),
         }
         for judge in plan.experiment.judges
     }
@@ -93,7 +104,7 @@ def judge_cards(plan: Plan) -> dict[str, dict[str, Any]]:
 def _cards(plan: Plan, judge: JudgeConfig) -> Iterator[dict[str, Any]]:
     entry = plan.catalog.judges[judge.judge]
     model = getattr(entry, "model", entry.kind)
-    own = judged_self(plan, judge)
+    own = _judged_self(plan, judge)
     for name, found in _rated(judge):
         for aspect, described in found.aspects.items():
             yield {
@@ -113,7 +124,7 @@ def _cards(plan: Plan, judge: JudgeConfig) -> Iterator[dict[str, Any]]:
             }
 
 
-def _needs(judge: JudgeConfig) -> dict[str, dict[str, list[str]]]:
+def needs(judge: JudgeConfig) -> dict[str, dict[str, list[str]]]:
     """Rubric → aspect → controls that the judge must notice."""
     return {
         name: {aspect: list(described.controls) for aspect, described in found.aspects.items()}

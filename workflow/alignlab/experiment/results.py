@@ -1,0 +1,170 @@
+"""What an experiment makes for itself, under its own name: tables of statistics, and pages.
+
+alignlab summary demo                       # refuses tables whose spec is not today's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from alignlab.core.config import dump
+from alignlab.experiment import cards
+from alignlab.experiment.plan import Plan
+from alignlab.judging import stages as judging
+from alignlab.learning import stages as learning
+from alignlab.planning.artefact import Artefact
+from alignlab.reporting import stages as reporting
+from alignlab.shift import stages as shift
+
+TUNED_CARD = {"name", "base", "trainset", "trainer"}
+
+
+class Results:
+    """The tables and pages of an experiment."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.experiment = plan, plan.experiment
+        self.tables, self.pages = plan.folder / "tables", plan.folder / "report"
+
+    @cached_property
+    def statistics(self) -> Artefact:
+        """Tables `statistics`, `comparisons`, `breakdown` and `scenarios`."""
+        plan, experiment = self.plan, self.experiment
+        spec = {
+            "arms": list(experiment.arm_names),
+            "baseline": experiment.baseline,
+            "asked": {name: plan.datasets_of(name) for name in experiment.arm_names},
+            "scenarios": [dump(scenario) for scenario in experiment.scenarios],
+            "scales": cards.scales(plan),
+            "min_coverage": {judge.name: judge.min_coverage for judge in experiment.judges},
+            "seed": experiment.seed,
+        }
+        parents = {
+            "metrics": plan.metrics,
+            "judgements": plan.judgements,
+            "prompts": plan.prompts,
+        }
+        return reporting.statistics(experiment.name, spec, parents, self.tables)
+
+    @cached_property
+    def trainsets(self) -> Artefact | None:
+        """Table `trainsets`: training sets, checked against what arms are asked."""
+        plan = self.plan
+        if not plan.trainsets:
+            return None
+        return learning.checked_trainsets(
+            self.experiment.name, plan.trainsets, plan.prompts, self.tables
+        )
+
+    @cached_property
+    def studies(self) -> Artefact | None:
+        """Table `discrimination`: what models say of answers against what they answer."""
+        if not self.experiment.studies:
+            return None
+        plan, found = self.plan, cards.studies(self.plan)
+        arms = [study["arm"] for study in found]
+        analyses = [entry["name"] for study in found for entry in study["analyses"]]
+        parents = {
+            "prompts": plan.prompts,
+            "metrics": {arm: plan.metrics[arm] for arm in arms},
+            "analyses": {name: plan.analyses[name] for name in analyses},
+        }
+        name, seed = self.experiment.name, self.experiment.seed
+        return learning.studies(name, found, parents, seed, self.tables)
+
+    @cached_property
+    def shift_statistics(self) -> Artefact | None:
+        """Tables `shift*`: shares, curves, tokens, categories and comparisons of pairs."""
+        plan, experiment = self.plan, self.experiment
+        if not experiment.pairs:
+            return None
+        found = [cards.pair(plan, pair) for pair in experiment.pairs]
+        return shift.statistics(
+            experiment.name, found, plan.shifts, plan.prompts, experiment.seed, self.tables
+        )
+
+    @cached_property
+    def qualification(self) -> Artefact | None:
+        """Tables `qualification` and `winrates`."""
+        plan, experiment = self.plan, self.experiment
+        if not experiment.judges:
+            return None
+        arms = [arm for arm in experiment.arm_names if plan.judgements[arm]]
+        spec = {
+            "seed": experiment.seed,
+            "needs": {judge.name: cards.needs(judge) for judge in experiment.judges},
+            "min_coverage": {judge.name: judge.min_coverage for judge in experiment.judges},
+            "arms": arms,
+        }
+        parents = {
+            **_by_kind(plan),
+            "responses": {arm: plan.responses[arm] for arm in arms},
+            "prompts": plan.prompts,
+        }
+        return judging.qualification(experiment.name, spec, parents, self.tables)
+
+    @cached_property
+    def shift_page(self) -> Artefact | None:
+        """The token-shift page, with its data and its figures."""
+        plan, experiment = self.plan, self.experiment
+        if self.shift_statistics is None:
+            return None
+        pairs = [cards.pair(plan, pair) for pair in experiment.pairs]
+        spec = {"title": experiment.title, "pairs": pairs}
+        parents = {
+            "shifts": plan.shifts,
+            "statistics": self.shift_statistics,
+            "responses": plan.scored,
+            "prompts": plan.prompts,
+        }
+        return reporting.shift_page(experiment.name, spec, parents, self.pages)
+
+    @cached_property
+    def report(self) -> Artefact:
+        """The report, with its figures and the manifest."""
+        plan, experiment = self.plan, self.experiment
+        spec = {
+            "title": experiment.title,
+            "arms": [cards.arm(plan, name) for name in experiment.arm_names],
+            "baseline": experiment.baseline,
+            "pairs": [cards.pair(plan, pair) for pair in experiment.pairs],
+            "scenarios": [dump(scenario) for scenario in experiment.scenarios],
+            "studies": cards.studies(plan),
+            "trainsets": list(plan.trainsets),
+            "tuned": [dump(entry, TUNED_CARD) for entry in experiment.tuned],
+            "judged": cards.judged(plan),
+            "judges": cards.judges(plan),
+        }
+        parents: dict[str, Any] = {
+            "tables": {table.stage: table for table in self.made()},
+            "responses": plan.responses,
+            "metrics": plan.metrics,
+            "judgements": plan.judgements,
+            "adapters": plan.adapters,
+            "prompts": plan.prompts,
+        }
+        if self.shift_page:
+            parents["shift_page"] = self.shift_page
+        return reporting.report(experiment.name, spec, parents, self.pages)
+
+    def made(self) -> Iterator[Artefact]:
+        """Every table of statistics that the experiment has."""
+        found = (self.statistics, self.trainsets, self.studies, self.shift_statistics)
+        yield from (table for table in (*found, self.qualification) if table)
+
+
+def _by_kind(plan: Plan) -> dict[str, dict[str, list[Artefact]]]:
+    """Kind of table → judge → what it filled; scores of controls are a kind of their own."""
+    kinds: dict[str, dict[str, list[Artefact]]] = {
+        "controls": {},
+        "judgements": {},
+        "preferences": {},
+    }
+    for judge, found in plan.judged.items():
+        for artefact in found:
+            tries = any(parent.kind is judging.CONTROLS for parent in artefact.parent("responses"))
+            kind = "controls" if tries else artefact.stage
+            kinds[kind].setdefault(judge, []).append(artefact)
+    return kinds

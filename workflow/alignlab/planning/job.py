@@ -1,0 +1,78 @@
+"""What a job is given: one frozen object, made by the plan and validated once.
+
+    with job(snakemake, MeasureJob) as given:
+        measure(given)
+
+`Artefact.job` writes it as JSON; a job reads it and plans nothing again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
+
+from alignlab.core.config import StrictModel
+from alignlab.planning.artefact import aside_of, note_of, replies_of
+
+
+class Spec(StrictModel):
+    """The semantic slice of an artefact; a subclass names the keys of its stage."""
+
+    code: dict[str, int | str] = {}
+    parents: dict[str, Any] = {}
+    digest: str = ""
+    _given: dict[str, Any] = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remembered(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        spec = validate(given)
+        spec._given = given if isinstance(given, dict) else given._given
+        return spec
+
+    @property
+    def signed(self) -> dict[str, Any]:
+        """As it was given: what the metadata of a table says."""
+        return self._given
+
+
+class MadeOf(NamedTuple):
+    """A table that a job reads: where it lies, and what its metadata must say of it."""
+
+    path: Path
+    table: str
+    digest: str
+
+
+class Job(StrictModel):
+    """What every job is given; a subclass narrows `spec` and names the roles of its parents.
+
+    Attributes:
+        spec: the semantic slice, signed with its digest.
+        place: what may differ between machines, such as where a local file lies.
+        key: name of the artefact, with its digest.
+        output: the file or folder to make; for tables of an experiment, their folder.
+        made_of: every table of the store that it reads.
+    """
+
+    spec: Spec
+    place: dict[str, Any] = {}
+    key: str = ""
+    output: Path
+    made_of: tuple[MadeOf, ...] = ()
+
+    @property
+    def aside(self) -> Path:
+        """Where finished rows wait, from which a job goes on after another was killed."""
+        return aside_of(self.key)
+
+    @property
+    def note(self) -> Path:
+        """Where failures of an endpoint are counted."""
+        return note_of(self.key)
+
+    def replies(self, stage: str) -> Path:
+        """Every reply of an endpoint for a table of this stage and name."""
+        return replies_of(stage, self.key.rpartition("-")[0])

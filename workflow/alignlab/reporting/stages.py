@@ -1,0 +1,74 @@
+"""What an experiment makes of all its artefacts: statistics of its arms, the report, its pages.
+
+alignlab summary demo                       # refuses tables whose spec is not today's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alignlab.planning.artefact import Artefact, Stage
+from alignlab.planning.digest import Unit, file_digest
+
+ROOM = Path(__file__).parent
+
+
+def statistics(
+    experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
+) -> Artefact:
+    """Means of arms, comparisons with the baseline, breakdowns and scenarios.
+
+    Args:
+        experiment: its name.
+        spec: as `reporting.arms.summarise` reads it.
+        parents: `metrics` by arm; `judgements`, arm → tables; `prompts`.
+        home: the folder of the experiment's tables.
+    """
+    return Artefact(STATISTICS, experiment, {"experiment": experiment, **spec}, parents, home=home)
+
+
+def report(
+    experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
+) -> Artefact:
+    """The report: its fact is nothing, its content the cards that it shows."""
+    content = {"experiment": experiment, **spec, "page": page_digests()}
+    return Artefact(REPORT, experiment, content, parents, home=home)
+
+
+def shift_page(
+    experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
+) -> Artefact:
+    """The token-shift page."""
+    content = {"experiment": experiment, **spec, "page": page_digests()}
+    return Artefact(SHIFT_PAGE, experiment, content, parents, home=home)
+
+
+def page_digests() -> list[str]:
+    """Digests of the pages' own HTML, CSS and JavaScript."""
+    kinds = (".html", ".css", ".js")
+    return [file_digest(path) for path in sorted(ROOM.rglob("*.*")) if path.suffix in kinds]
+
+
+STATISTICS = Stage(
+    name="statistics",
+    table="statistics",
+    units=(Unit("statistics", "alignlab.reporting.arms.summarise"),),
+)
+REPORT = Stage(
+    name="report",
+    table=None,
+    units=(
+        Unit("report", "alignlab.reporting.report"),
+        Unit("manifest", "alignlab.operations.manifest"),
+    ),
+)
+SHIFT_PAGE = Stage(
+    name="shift",
+    table=None,
+    units=(
+        Unit("shift page", "alignlab.reporting.shift_page"),
+        Unit("shift figures", "alignlab.reporting.shift_figures"),
+    ),
+)

@@ -1,0 +1,112 @@
+"""Models that an experiment tunes itself: adapters of catalog models.
+
+alignlab check lfm-demo                     # print the artefacts that these functions give
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignlab.core.config import dump
+from alignlab.planning.artefact import Artefact, Progress, Stage
+from alignlab.planning.config import RuntimeConfig
+from alignlab.planning.digest import Unit
+from alignlab.planning.forecast import (
+    CHARACTERS_A_TOKEN,
+    QUESTION,
+    UNKNOWN_ANSWER,
+    Cost,
+    Need,
+    Speeds,
+    Task,
+    need,
+)
+from alignlab.prompting import prompt_files
+from alignlab.prompting.config import METHODS
+from alignlab.sources.stages import UsedModel
+from alignlab.tuning.config import TunedConfig, trainer_unit
+
+ADAPTER_SHARE = 0.02
+"""Weights of an adapter of rank 16 on all linear layers, as a share of the model's, rounded up."""
+# What a trained token leaves on a GPU, in numbers of the cache, which has 2 a layer and hidden
+# unit: 1, the input that every layer keeps, and about as much for the one layer that is computed
+# anew, 17 a hidden unit (Korthikanti et al. 2022, arXiv 2205.05198, §4.1 and §5).
+ACTIVATIONS = 1
+
+
+def adapter(
+    entry: TunedConfig, base: UsedModel, trainset: Artefact, *, dtype: str, seed: int
+) -> Artefact:
+    """A model's low-rank update, learnt from a training set; its fact is the base's size."""
+    spec: dict[str, Any] = {
+        **dump(entry),
+        "method": prompt_files.resolved_method(entry.method),
+        "engine": {"dtype": dtype},
+        "seed": seed,
+    }
+    if entry.chat_template:
+        spec["chat_template"] = prompt_files.chat_template(entry.chat_template)
+    units = (METHODS[entry.method.kind].unit, trainer_unit(entry.trainer))
+    parents = {"model": base.artefacts["model"], "trainset": trainset}
+    return Artefact(ADAPTERS, entry.name, spec, parents, units=units, facts=base.size)
+
+
+def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
+    spec, size = artefact.slice, artefact.facts
+    dtype = spec["engine"]["dtype"]
+    weights = [size.weights(dtype)]
+    answers = {"sft": 1, "dpo": 2}
+    if spec["trainer"] == "rlhf":
+        weights.append(size.weights("float32"))  # the reward model
+        answers["rlhf"] = spec["rlhf"]["generations"]
+    tokens = spec["batch_size"] * answers[spec["trainer"]] * spec["max_length"]
+    return need(weights, ACTIVATIONS * size.cache(dtype, tokens), attempt=attempt)
+
+
+def _cost(artefact: Artefact, speeds: Speeds) -> Cost:
+    spec, size = artefact.slice, artefact.facts
+    trainset = artefact.parent("trainset")[0]
+    read, written = (
+        spec["epochs"] * _examples(trainset) * (QUESTION // CHARACTERS_A_TOKEN + UNKNOWN_ANSWER),
+        0,
+    )
+    if rlhf := spec.get("rlhf"):
+        drawn = rlhf["steps"] * spec["batch_size"] * rlhf["generations"]
+        written = drawn * rlhf["max_new_tokens"]
+    # Forward, backward and the forward of layers made again: 6 operations a weight, not 2.
+    guessed = speeds.roofline(
+        size,
+        spec["engine"]["dtype"],
+        read=3 * (read + written),
+        written=written,
+        context=QUESTION,
+    )
+    seconds = speeds.seconds(_task(spec), read + written, size.gpus, guessed)
+    # In float32, beside a checkpoint with two moments of each weight.
+    disk = int(4 * 4 * ADAPTER_SHARE * size.parameters)
+    return Cost(artefact.stage, read, written, *seconds, disk=disk)
+
+
+def _examples(trainset: Artefact) -> int:
+    """Examples of a training set, counted if the store holds it."""
+    if trainset.path.exists():
+        from alignlab.core import tables
+
+        return tables.opened("trainset", trainset.path).metadata.num_rows
+    parents = [*trainset.parent("answers"), *trainset.parent("mistakes")]
+    return sum(len(parent.questions()) for parent in parents)
+
+
+def _task(spec: dict[str, Any]) -> Task | None:
+    name = f"{spec['base']} {spec['trainer']}"
+    return Task("training", name, "transformers", spec["engine"]["dtype"])
+
+
+ADAPTERS = Stage(
+    name="adapters",
+    table=None,
+    units=(Unit("tuning", "alignlab.tuning.finetune"),),
+    needs=_needs,
+    cost=_cost,
+    progress=Progress(_task, table="training.parquet"),
+)
