@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.metrics.definitions import METRICS
-from alignlab.metrics.measure import measure
+from alignlab.metrics.measure import MeasureJob, measure
 
 SPEC = {"arm": "base", "digest": "abc"}
 WORDS = ["[PAD]", "[UNK]", "what", "is", "rust", "iron", "oxide", "bread", "water"]
@@ -51,9 +51,14 @@ def measured(tmp_path):
         }
         tables.write("prompts", tmp_path / "p.parquet", [prompt], {})
         tables.write("responses", tmp_path / "r.parquet", responses, {})
-        measure(
-            SPEC, tmp_path / "r.parquet", [tmp_path / "p.parquet"], tmp_path / "m.parquet", embedder
+        job = MeasureJob(
+            spec=SPEC,
+            responses=tmp_path / "r.parquet",
+            prompts=[tmp_path / "p.parquet"],
+            embedder=embedder,
+            output=tmp_path / "m.parquet",
         )
+        measure(job)
         found = defaultdict(dict)
         for row in tables.rows("metrics", tmp_path / "m.parquet"):
             assert row["arm"] == "base"

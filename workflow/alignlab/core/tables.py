@@ -245,6 +245,25 @@ def rows(table: str, path: str | Path, batch_size: int = 1024) -> Iterator[Row]:
         yield from batch.to_pylist()
 
 
+def check(path: str | Path, table: str, digest: str) -> None:
+    """Check that a file is the table that it is taken for, by its metadata.
+
+    Raises:
+        AlignlabError: it is missing or damaged, another table, or made of something else.
+    """
+    with undamaged(path):
+        notes = pq.read_metadata(path).metadata or {}
+    found = (
+        notes.get(b"alignlab.table", b"").decode(),
+        notes.get(b"alignlab.digest", b"").decode(),
+    )
+    if found != (table, digest):
+        raise AlignlabError(
+            f"{path}: table {table!r} of digest {digest} is wanted; by its metadata this is "
+            f"{found[0] or 'no table of ours'!r} of digest {found[1] or 'none'}; remove it, and run again"
+        )
+
+
 def spec_of(path: str | Path) -> dict[str, Any]:
     """The semantic slice a table was made from, as stored in its metadata."""
     return _note(path, "alignlab.spec")

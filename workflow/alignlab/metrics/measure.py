@@ -20,6 +20,7 @@ from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
 from alignlab.metrics.relevance import Relevance
+from alignlab.planning.job import Job, Spec
 
 BATCH = 256
 COLUMNS = ["prompt_id", "turn", "raw_text", "text", "finish_reason", "num_tokens"]
@@ -27,36 +28,45 @@ COLUMNS = ["prompt_id", "turn", "raw_text", "text", "finish_reason", "num_tokens
 Value = float | None
 
 
-def measure(
-    spec: Mapping[str, Any],
-    responses: Path,
-    prompts: Sequence[Path],
-    output: Path,
-    embedder: Path | None,
-) -> None:
-    """Measure every response of an arm and write its metrics table.
+class MetricsSpec(Spec):
+    """What a metrics table is made of: the answers of an arm."""
 
-    Args:
-        spec: `arm`, `digest` and whatever else made the table, for its metadata.
+    arm: str
+
+
+class MeasureJob(Job):
+    """What `measure` is given.
+
+    Attributes:
         responses: the arm's responses; several samples of a turn are averaged, over those with a
             value. A response that ended in an error has none: a failure is data, not a zero.
         prompts: tables with the prompts that the responses answer, and the targets of attacks.
-        output: the metrics table, one row per prompt, turn and metric.
         embedder: folder of a sentence-transformers model; without one there is no relevance.
+        output: the metrics table, one row per prompt, turn and metric.
+    """
+
+    spec: MetricsSpec
+    responses: Path
+    prompts: tuple[Path, ...]
+    embedder: Path | None = None
+
+
+def measure(job: MeasureJob) -> None:
+    """Measure every response of an arm and write its metrics table.
 
     Raises:
         AlignlabError: a response answers a prompt or turn that no prompts table has.
     """
-    asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
-    relevance = Relevance(embedder) if embedder else None
+    asked = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
+    relevance = Relevance(job.embedder) if job.embedder else None
     samples: dict[tuple[str, int], list[dict[str, Value]]] = defaultdict(list)
-    for batch in tables.opened("responses", responses).iter_batches(BATCH, columns=COLUMNS):
+    for batch in tables.opened("responses", job.responses).iter_batches(BATCH, columns=COLUMNS):
         rows = batch.to_pylist()
-        questions = [_question(row, asked, responses) for row in rows]
+        questions = [_question(row, asked, job.responses) for row in rows]
         targets = [asked[row["prompt_id"]]["target"] for row in rows]
         for row, values in zip(rows, _measured(rows, questions, targets, relevance), strict=True):
             samples[row["prompt_id"], row["turn"]].append(values)
-    tables.write("metrics", output, _averaged(spec["arm"], samples), spec)
+    tables.write("metrics", job.output, _averaged(job.spec.arm, samples), job.spec.signed)
 
 
 def answer_metrics(

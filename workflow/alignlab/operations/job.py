@@ -1,7 +1,7 @@
 """What every Snakemake script does around its one call: inputs checked, a log, readable errors.
 
-with job(snakemake):
-    generate(...)
+with job(snakemake, MeasureJob) as given:
+    measure(given)
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-from alignlab.core import checksums
+from alignlab.core import checksums, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.operations import throughput
 from alignlab.planning.artefact import STORE, Stage
+from alignlab.planning.job import Job
+
+J = TypeVar("J", bound=Job)
 
 MB = 2**20
 FULL_MB = 16
@@ -32,11 +35,17 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @contextmanager
-def job(snakemake: Any, *, timed: Stage | None = None, verified: bool = True) -> Iterator[None]:
-    """Log to the job's file, warnings to the terminal too; a user's error is one message.
+def job(
+    snakemake: Any, kind: type[J], *, timed: Stage | None = None, verified: bool = True
+) -> Iterator[J]:
+    """What the job is given; logs to its file, warnings to the terminal too.
+
+    A user's error ends the process with one message. So does a table that is not the one that the
+    plan names, by what its metadata says of it.
 
     Args:
         snakemake: what Snakemake puts into a script.
+        kind: what its `params.job` holds.
         verified: check inputs; a job that hardly reads its models need not hash them.
         timed: the stage of the first output, where the time is noted that a model took over it.
     """
@@ -48,9 +57,12 @@ def job(snakemake: Any, *, timed: Stage | None = None, verified: bool = True) ->
     Thread(target=_watch, args=(_snakemakes(), megabytes), daemon=True).start()
     start = time.monotonic()
     try:
+        given = kind.model_validate_json(snakemake.params["job"])
         if verified:
             _check_inputs(map(Path, snakemake.input))
-        yield
+            for path, table, digest in given.made_of:
+                tables.check(path, table, digest)
+        yield given
         if timed:
             throughput.note(timed, Path(snakemake.output[0]), time.monotonic() - start)
     except AlignlabError as error:
@@ -70,6 +82,7 @@ def as_json(snakemake: Any) -> dict[str, Any]:
         "rule": snakemake.rule,
         "log": list(snakemake.log),
         "input": [],  # checked by the job that hands over
+        "params": {"job": snakemake.params["job"]},
         "output": list(snakemake.output),
         "resources": {"mem_mb": snakemake.resources.get("mem_mb")},
     }
