@@ -9,10 +9,14 @@ import yaml
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.config import PriceConfig
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.rubrics import resolved_rubric
 from alignlab.operations.cost_table import check_disk, costs_of, table
-from alignlab.operations.costs import Cost, Costing, answers, constant_tokens
+from alignlab.operations.costs import Cost, Costing, answers, constant_tokens, dollars
+from alignlab.operations.judge_costs import calls
 from alignlab.operations.questions import QUESTION, questions, uncounted
 from alignlab.operations.throughput import Rate, Task, guess, note, rates
 
@@ -203,3 +207,20 @@ def test_the_paper_asks_23_arms_its_1000_questions(tmp_path, repository, monkeyp
     shifts = [cost for cost in costs if cost.stage == "shift"]
     assert len(shifts) == 6
     assert sum(cost.usd for cost in costs if cost.stage == "judgements") > 100
+
+
+def test_calls_of_a_judge_are_estimated_by_characters_and_aspects():
+    rubric = resolved_rubric("judge/quality")
+    entry = ApiJudgeConfig.model_validate({"kind": "openai", "model": "judge-2024-01-01"})
+    little, much = (calls(rubric, 100, size, entry) for size in (0, 4000))
+    assert little.number == much.number == 100
+    assert much.sent - little.sent == pytest.approx(100 * 1000, abs=100)
+    assert much.answered == 100 * 5 * 65
+    assert little.sent > 100 * len(rubric["instructions"]) / 4
+    short = entry.model_copy(update={"max_tokens": 64})
+    assert calls(rubric, 100, 0, short).answered == 100 * 64
+
+
+def test_dollars_are_those_of_a_million_tokens():
+    assert dollars(PriceConfig(prompt=10, completion=30), 200_000, 100_000) == pytest.approx(5)
+    assert dollars(None, 200_000, 100_000) is None

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from alignlab.engines.gpu_memory import CUDA
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.operations.resources import CUDA_MB, PROCESS_MB, PROMPT_TOKENS, Need, need, needs
+from alignlab.operations.resources import PROCESS_MB, PROMPT_TOKENS, Need, need, needs
 
 SMOKE = Path("config/experiments/smoke.yaml")
 LLAMA = {"parameters": 6_738_415_616, "kv_values": 2 * 32 * 32 * 128}
 GB = 10**9
+CUDA_MB = CUDA / 10**6
 pytestmark = pytest.mark.usefixtures("repository")
 
 

@@ -15,25 +15,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.endpoints.budget import Budget, Tokens, price_of
+from alignlab.endpoints.budget import Budget, price_of
 from alignlab.endpoints.client import ChatApi
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest
 from alignlab.endpoints.replies import Replies, Reply
 from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
 from alignlab.judging.prompts import case_text, instructions
-from alignlab.operations.costs import CHARACTERS_A_TOKEN
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
-# just-eval's replies hold about 326 tokens for five aspects.
-TOKENS_AN_ASPECT = 65
 
 
 class OpenaiJudge:
@@ -61,13 +58,13 @@ class OpenaiJudge:
             yield index, [_shared(score, usd, reply.seconds, len(scores)) for score in scores]
 
     def _requests(self, rubric: Rubric, form: Form, cases: Sequence[Case]) -> Iterator[ChatRequest]:
-        system = _system(rubric, form)
+        opening = _system(rubric, form)
         response_format = form.response_format(self.structured)
         for case in cases:
             text = _shown(rubric, case)
             same = hash((rubric["name"], text))
             yield ChatRequest(
-                messages=[system, {"role": "user", "content": text}],
+                messages=[opening, {"role": "user", "content": text}],
                 max_tokens=self.max_tokens,
                 response_format=response_format,
                 repeat=self._asked[same],
@@ -130,35 +127,6 @@ class Form:
         return Score(name, "scored", value, reason=reason, raw=raw)
 
 
-class Preview(NamedTuple):
-    """An estimate of what judging would take; dollars are null without a price."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    usd: float | None
-
-
-def preview(rubric: Rubric, cases: int, case_characters: int, entry: Mapping[str, Any]) -> Preview:
-    """Estimate calls, tokens and dollars: 4 characters a token, 65 tokens an aspect of a reply.
-
-    Args:
-        rubric: as `resolved_rubric` gives it.
-        cases: how many there are; each is one call.
-        case_characters: of a typical question with its answer, or two.
-        entry: a judge of kind `openai` of the catalog, as a dict.
-    """
-    form = Form(rubric)
-    schema = form.response_format(entry["structured"])
-    fixed = json.dumps([_system(rubric, form), rubric["case"], schema], ensure_ascii=False)
-    characters = len(fixed) + case_characters
-    used = Tokens(
-        cases * (characters // CHARACTERS_A_TOKEN),
-        cases * min(entry["max_tokens"], TOKENS_AN_ASPECT * len(rubric["aspects"])),
-    )
-    return Preview(cases, used.prompt, used.completion, Budget(price_of(entry), None).usd(used))
-
-
 def load(
     spec: Mapping[str, Any], model_folder: Path | None, replies: Path, batch_size: int
 ) -> Judge:
@@ -202,6 +170,13 @@ def _validated(verdict: type[BaseModel], given: Any) -> dict[str, Any] | None:
         return verdict.model_validate(given).model_dump()
     except ValidationError:
         return None
+
+
+def told(rubric: Rubric, structured: str) -> str:
+    """All that every call says besides its case, as JSON."""
+    form = Form(rubric)
+    fixed = [_system(rubric, form), rubric["case"], form.response_format(structured)]
+    return json.dumps(fixed, ensure_ascii=False)
 
 
 def _system(rubric: Rubric, form: Form) -> dict[str, str]:

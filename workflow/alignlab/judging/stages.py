@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from alignlab.answering.stages import Parents
 from alignlab.core.config import dump
-from alignlab.endpoints.config import RUNTIME
-from alignlab.judging.config import (
-    AnyJudge,
-    ApiJudgeConfig,
-    JudgeConfig,
-    LocalJudgeConfig,
-    PublishedJudgeConfig,
-)
+from alignlab.endpoints.config import RUNTIME, EndpointConfig
+from alignlab.judging.config import AnyJudge, JudgeConfig, PublishedJudgeConfig
 from alignlab.judging.rubrics import resolved_rubric, rubrics_of
 from alignlab.planning.artefact import Artefact
 from alignlab.planning.digest import coded
@@ -48,7 +42,7 @@ def controls(plan: Plan, judge: JudgeConfig) -> Artefact:
     arm = judge.controls.arm
     spec = {"arm": arm, "seed": plan.experiment.seed, **_drawn(plan, _tried(judge))}
     # A local judge is a function of its text; asking it again would say nothing.
-    spec["again"] = isinstance(plan.catalog.judges[judge.judge], ApiJudgeConfig)
+    spec["again"] = isinstance(plan.catalog.judges[judge.judge], EndpointConfig)
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
     return Artefact("controls", arm, coded(spec, "alignlab.judging.controls"), parents)
 
@@ -93,12 +87,12 @@ def _asked(plan: Plan, judge: JudgeConfig, stage: str, name: str, parents: Paren
         "rubrics": _resolved(judge, compares),
         **_drawn(plan, _tried(judge) if tries else judge.take),
     }
-    if isinstance(entry, LocalJudgeConfig):
+    if entry.loads:
         spec["engine"] = dump(plan.experiment.engine, {"dtype"})
-        parents = {**parents, "model": plan.model(entry.model)}
+        parents = {**parents, "model": plan.model(entry.loads)}
     job = "compare" if compares else "judge"
     signed = coded(spec, f"alignlab.judging.{job}", f"alignlab.judging.{entry.kind}")
-    if not isinstance(entry, ApiJudgeConfig):
+    if not isinstance(entry, EndpointConfig):
         return Artefact(stage, name, signed, parents)
     runtime = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
     return Artefact(stage, name, signed, parents, {"runtime": runtime})

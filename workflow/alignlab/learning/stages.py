@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from alignlab.answering.stages import Parents, prompts, responses
 from alignlab.core.config import dump
-from alignlab.learning.config import AnalysisConfig, MistakesConfig, TrainSetConfig
+from alignlab.learning.config import RECIPES, AnalysisConfig, MistakesConfig, TrainSetConfig
 from alignlab.planning.artefact import Artefact
 from alignlab.planning.digest import coded
 from alignlab.prompting import prompt_files
 from alignlab.prompting.prompt_files import resolved_method
-from alignlab.tuning.config import TunedConfig
+from alignlab.tuning.config import TRAINERS, TunedConfig
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
-
-QUESTIONS = {"lfm": "unguided", "lfm-shuffled": "unguided", "lfm-guided": "guided"}
-"""Recipe → the text under which its analyses stand in training (LfM step 3 is unguided)."""
-
-TEXTS = {"coh": ("good_marker", "bad_marker"), "lfm-tag": ("unguided", "verdict")}
-"""Recipe → the texts that it reads besides, so that editing another one changes nothing."""
 
 
 def mistakes(plan: Plan, entry: MistakesConfig) -> Artefact:
@@ -62,6 +56,7 @@ def analysis(plan: Plan, entry: AnalysisConfig) -> Artefact:
 
 def trainset(plan: Plan, entry: TrainSetConfig) -> Artefact:
     """What a model is tuned on."""
+    recipe = RECIPES[entry.recipe]
     spec: dict[str, Any] = {"trainset": entry.name, "recipe": entry.recipe}
     if entry.take:
         spec["take"] = entry.take
@@ -69,15 +64,15 @@ def trainset(plan: Plan, entry: TrainSetConfig) -> Artefact:
         spec["seed"] = plan.experiment.seed
     if entry.texts:
         found = prompt_files.lfm_texts(entry.texts)
-        spec["texts"] = {key: found[key] for key in TEXTS[entry.recipe]}
+        spec["texts"] = {key: found[key] for key in recipe.texts}
     parents: Parents = {"answers": [prompts(plan, chosen) for chosen in entry.answers]}
     if entry.mistakes:
         parents["mistakes"] = plan.entry("mistakes", entry.mistakes)
     if entry.analyses:
         parents["responses"] = plan.entry("analyses", entry.analyses)
-        if entry.recipe in QUESTIONS:
+        if recipe.question:
             source = _named(plan.experiment.analyses, entry.analyses)
-            spec["question"] = prompt_files.lfm_texts(source.texts)[QUESTIONS[entry.recipe]]
+            spec["question"] = prompt_files.lfm_texts(source.texts)[recipe.question]
     return Artefact("trainsets", entry.name, coded(spec, "alignlab.learning.trainset"), parents)
 
 
@@ -91,7 +86,7 @@ def adapter(plan: Plan, entry: TunedConfig) -> Artefact:
     }
     if entry.chat_template:
         spec["chat_template"] = prompt_files.chat_template(entry.chat_template)
-    modules = (entry.method.module, f"alignlab.tuning.{entry.trainer}")
+    modules = (entry.method.module, TRAINERS[entry.trainer].module)
     signed = coded(spec, "alignlab.tuning.finetune", *modules)
     parents: Parents = {
         "model": plan.model(entry.base),

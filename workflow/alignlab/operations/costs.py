@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 
 from alignlab.answering.stages import SIDES
 from alignlab.core import tables
+from alignlab.endpoints.config import PriceConfig
+from alignlab.engines.gpu_memory import BYTES
 from alignlab.operations.questions import QUESTION, questions
-from alignlab.operations.resources import BYTES
 from alignlab.operations.throughput import Rate, Task, guess, rates, task_of
 from alignlab.planning.artefact import Artefact
 from alignlab.sources.config import ApiModelConfig
+from alignlab.tuning.config import TRAINERS
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
@@ -152,7 +154,7 @@ def _responses(costing: Costing, artefact: Artefact) -> Cost:
     disk = 3 * (written * RESPONSE_TOKEN + number * ROW)
     source = plan.catalog.models[plan.base_of(model)].source
     if isinstance(source, ApiModelConfig):
-        usd = _dollars(source, read, written)
+        usd = dollars(source.price, read, written)
         return Cost("responses", read, written, usd=usd, disk=disk)
     engine = artefact.slice["engine"]
     context = (read + written // 2) // max(number, 1)
@@ -162,8 +164,8 @@ def _responses(costing: Costing, artefact: Artefact) -> Cost:
     return Cost("responses", read, written, *seconds, disk=disk)
 
 
-def _dollars(source: ApiModelConfig, read: int, written: int) -> float | None:
-    price = source.price
+def dollars(price: PriceConfig | None, read: int, written: int) -> float | None:
+    """What tokens cost; null without a price."""
     return (read * price.prompt + written * price.completion) / 10**6 if price else None
 
 
@@ -189,10 +191,8 @@ def _adapter(costing: Costing, artefact: Artefact) -> Cost:
     learnt = sum(len(questions(plan, parent)) for parent in parents)
     if trainset.path.exists():
         learnt = tables.opened("trainset", trainset.path).metadata.num_rows
-    read, written = spec["epochs"] * learnt * (QUESTION // CHARACTERS_A_TOKEN + PUBLISHED), 0
-    if rlhf := spec.get("rlhf"):
-        drawn = rlhf["steps"] * spec["batch_size"] * rlhf["generations"]
-        written = drawn * rlhf["max_new_tokens"]
+    read = spec["epochs"] * learnt * (QUESTION // CHARACTERS_A_TOKEN + PUBLISHED)
+    written = TRAINERS[spec["trainer"]].sampled(spec)
     # Forward, backward and the forward of layers made again: 6 operations a weight, not 2.
     engine = spec["engine"]["dtype"]
     guessed = costing.roofline(spec["base"], engine, 3 * (read + written), written, QUESTION)

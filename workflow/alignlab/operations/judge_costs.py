@@ -5,16 +5,28 @@ alignlab check my.yaml                      # a line for every judge that is pai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from alignlab.experiment.plan import Plan
-from alignlab.judging.config import ApiJudgeConfig, JudgeConfig
+from alignlab.judging.config import AnyJudge, ApiJudgeConfig, JudgeConfig
 from alignlab.judging.draw import drawn_prompts
-from alignlab.operations.costs import CHARACTERS_A_TOKEN, PUBLISHED, ROW, Cost, Costing
+from alignlab.operations.costs import CHARACTERS_A_TOKEN, PUBLISHED, ROW, Cost, Costing, dollars
 from alignlab.operations.questions import QUESTION, Question, questions
 from alignlab.operations.throughput import task_of
 from alignlab.planning.artefact import Artefact
+
+# just-eval's replies hold about 326 tokens for five aspects.
+TOKENS_AN_ASPECT = 65
+
+
+class Calls(NamedTuple):
+    """Calls of an endpoint, and tokens that are sent and answered in all of them."""
+
+    number: int
+    sent: int
+    answered: int
 
 
 def previews(plan: Plan) -> Iterator[str]:
@@ -31,29 +43,30 @@ def previews(plan: Plan) -> Iterator[str]:
 
 def judge_cost(costing: Costing, table: Artefact) -> Cost:
     """What one table of judgements or preferences costs; published and fake judges cost nothing."""
-    entry = table.slice.get("entry", {"kind": "published"})
-    if entry["kind"] == "openai":
-        found = _paid(costing.plan, table)
-        usd = None if any(f.usd is None for f in found) else sum(f.usd or 0 for f in found)
-        read, written = (
-            sum(getattr(f, f"{side}_tokens") for f in found) for side in ("prompt", "completion")
-        )
-        disk = 2 * ROW * sum(f.calls for f in found)
-        return Cost(table.stage, read, written, usd=usd, disk=disk)
-    if entry["kind"] == "local":
-        return _local(costing, table, entry)
-    return Cost(table.stage, disk=ROW)
+    entry = _entry(costing.plan, table)
+    if isinstance(entry, ApiJudgeConfig):
+        made = _calls(costing.plan, table, entry)
+        usd = dollars(entry.price, made.sent, made.answered)
+        return Cost(table.stage, made.sent, made.answered, usd=usd, disk=2 * ROW * made.number)
+    return _loaded(costing, table, entry) if entry.loads else Cost(table.stage, disk=ROW)
 
 
-def _local(costing: Costing, table: Artefact, entry: dict[str, Any]) -> Cost:
-    """A local judge reads a case once for each aspect, and writes a reason if it is to."""
+def _entry(plan: Plan, table: Artefact) -> AnyJudge:
+    """The judge of the catalog that fills a table."""
+    judge = next(j for j in plan.experiment.judges if j.name == table.slice["judge"])
+    return plan.catalog.judges[judge.judge]
+
+
+def _loaded(costing: Costing, table: Artefact, entry: AnyJudge) -> Cost:
+    """A judge that is loaded reads a case once for each aspect, and writes a reason if it is to."""
+    assert entry.loads
     read = written = scores = 0
     for rubric, cases, characters in _asked(costing.plan, table):
         told = len(rubric["instructions"]) + characters
         scores += cases * len(rubric["aspects"])
         read += cases * len(rubric["aspects"]) * (told // CHARACTERS_A_TOKEN)
-        written += cases * len(rubric["aspects"]) * entry["reason_tokens"]
-    dtype, model = table.slice["engine"]["dtype"], entry["model"]
+        written += cases * len(rubric["aspects"]) * entry.writes
+    dtype, model = table.slice["engine"]["dtype"], entry.loads
     guessed = costing.roofline(model, dtype, read, written, read // max(scores, 1))
     seconds = costing.seconds(task_of(table.stage, table.slice), scores, model, guessed)
     return Cost(table.stage, read, written, *seconds, disk=ROW * scores)
@@ -61,25 +74,40 @@ def _local(costing: Costing, table: Artefact, entry: dict[str, Any]) -> Cost:
 
 def _described(plan: Plan, judge: JudgeConfig, entry: ApiJudgeConfig) -> str:
     made = plan.judged[judge.name]
-    found = [each for table in made for each in _paid(plan, table)]
-    if not found or not any(each.calls for each in found):
+    found = _sum([_calls(plan, table, entry) for table in made])
+    if not found.number:
         return f"{len(made)} tables; what they cost can be said once the prompts are fetched"
-    calls = sum(each.calls for each in found)
-    sent = sum(each.prompt_tokens for each in found)
-    answered = sum(each.completion_tokens for each in found)
-    usd = f"${sum(each.usd or 0 for each in found):.2f}" if entry.price else "price unknown"
+    usd = dollars(entry.price, found.sent, found.answered)
+    paid = "price unknown" if usd is None else f"${usd:.2f}"
     limit = f", at most ${judge.max_usd:g} a table" if judge.max_usd else ""
-    tokens = f"{sent / 1e3:,.0f}k tokens sent, {answered / 1e3:,.0f}k answered"
-    return f"about {calls:,} calls of {entry.model}, {tokens}, {usd}{limit}"
+    tokens = f"{found.sent / 1e3:,.0f}k tokens sent, {found.answered / 1e3:,.0f}k answered"
+    return f"about {found.number:,} calls of {entry.model}, {tokens}, {paid}{limit}"
 
 
-def _paid(plan: Plan, table: Artefact) -> Sequence[Any]:
-    """A preview for every rubric of a table, by the price of its judge."""
-    from alignlab.judging.openai_judge import preview  # the openai library takes a second to import
+def _calls(plan: Plan, table: Artefact, entry: ApiJudgeConfig) -> Calls:
+    return _sum([calls(*asked, entry) for asked in _asked(plan, table)])
 
-    judge = next(j for j in plan.experiment.judges if j.name == table.slice["judge"])
-    entry = plan.catalog.judges[judge.judge].model_dump(mode="json")
-    return [preview(*asked, entry) for asked in _asked(plan, table)]
+
+def calls(
+    rubric: Mapping[str, Any], cases: int, case_characters: int, entry: ApiJudgeConfig
+) -> Calls:
+    """Estimate calls and tokens: 4 characters a token, 65 tokens an aspect of a reply.
+
+    Args:
+        rubric: as `resolved_rubric` gives it.
+        cases: how many there are; each is one call.
+        case_characters: of a typical question with its answer, or two.
+        entry: the judge.
+    """
+    # By name, as it is loaded: the openai library takes a second to import.
+    told = import_module(f"alignlab.judging.{entry.kind}_judge").told(rubric, entry.structured)
+    reply = min(entry.max_tokens, TOKENS_AN_ASPECT * len(rubric["aspects"]))
+    sent = (len(told) + case_characters) // CHARACTERS_A_TOKEN
+    return Calls(cases, cases * sent, cases * reply)
+
+
+def _sum(found: Sequence[Calls]) -> Calls:
+    return Calls(*(sum(each[place] for each in found) for place in range(3)))
 
 
 def _asked(plan: Plan, table: Artefact) -> Iterator[tuple[dict[str, Any], int, int]]:

@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import ApiEngineConfig
-from alignlab.judging.config import LocalJudgeConfig
+from alignlab.engines.gpu_memory import bytes_per_gpu, cache_bytes, weight_bytes
 from alignlab.planning.artefact import Artefact, lineage
 from alignlab.shift import BATCH_TOKENS
 from alignlab.sources.config import ModelConfig
+from alignlab.tuning.config import TRAINERS
 
 if TYPE_CHECKING:
     from alignlab.experiment.plan import Plan
 
-BYTES = {"bfloat16": 2, "float32": 4}
 # Python, its libraries, tables, and the cache of a small model that runs without a GPU, MB. Of the
 # demo's and lfm-demo's jobs the largest peaks 2.6 GB above two copies of its weights (max_rss of
 # results/benchmarks/generate_responses/retrieval-icl-*.tsv).
 PROCESS_MB = 3000
-# CUDA and what its kernels keep aside, MB.
-CUDA_MB = 1000
 # Tokens of a prompt; the beginning that all prompts of an arm share is held once.
 PROMPT_TOKENS = 1024
 # Tokens of an example that retrieval puts before a question.
@@ -53,11 +51,11 @@ def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1)
     """Memory and GPUs for models that are in memory together.
 
         host MB = attempt × (3,000 + all weights + largest weights)
-        GPU MB  = 1,000 + (all weights + held) / gpus
 
     While a model is loaded there are two copies of its weights in host memory. What is held lies on
-    the GPU. Host memory grows with the attempt, because a job that was killed for memory is retried
-    with the same data; the memory of a GPU cannot grow.
+    the GPU; `engines.gpu_memory.bytes_per_gpu` adds up what does. Host memory grows with the
+    attempt, because a job that was killed for memory is retried with the same data; the memory of a
+    GPU cannot grow.
 
     Args:
         weights: bytes of each model: parameters × bytes of the dtype.
@@ -67,8 +65,8 @@ def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1)
         attempt: 1, and one more for each time the job was retried.
     """
     host = PROCESS_MB + (sum(weights) + max(weights)) / 1e6
-    on_gpu = CUDA_MB + (sum(weights) + held) / gpus / 1e6
-    return Need(attempt * round(host), round(on_gpu), gpus)
+    on_gpu = bytes_per_gpu(sum(weights), held, gpus)
+    return Need(attempt * round(host), round(on_gpu / 1e6), gpus)
 
 
 def needs(plan: Plan, artefact: Artefact, attempt: int = 1) -> Need:
@@ -129,22 +127,20 @@ def _shift(plan: Plan, artefact: Artefact, attempt: int) -> Need:
 def _adapter(plan: Plan, artefact: Artefact, attempt: int) -> Need:
     spec, dtype = artefact.slice, plan.experiment.engine.dtype
     entry = plan.catalog.models[spec["base"]]
-    weights = [_weights(entry, dtype)]
-    answers = {"sft": 1, "dpo": 2}
-    if spec["trainer"] == "rlhf":
-        weights.append(_weights(entry, "float32"))  # the reward model
-        answers["rlhf"] = spec["rlhf"]["generations"]
-    tokens = spec["batch_size"] * answers[spec["trainer"]] * spec["max_length"]
+    weights, trainer = [_weights(entry, dtype)], TRAINERS[spec["trainer"]]
+    if trainer.rewards:
+        weights.append(_weights(entry, "float32"))
+    tokens = spec["batch_size"] * trainer.answers(spec) * spec["max_length"]
     return need(weights, ACTIVATIONS * _cache(entry, dtype, tokens), attempt=attempt)
 
 
 def _judged(plan: Plan, artefact: Artefact, attempt: int) -> Need:
     chosen = next(j for j in plan.experiment.judges if j.name == artefact.slice["judge"])
     judge = plan.catalog.judges[chosen.judge]
-    if not isinstance(judge, LocalJudgeConfig):
+    if not judge.loads:
         return _calls(attempt)
-    entry, dtype = plan.catalog.models[judge.model], plan.experiment.engine.dtype
-    tokens = plan.experiment.runtime.batch_size * (PROMPT_TOKENS + judge.reason_tokens)
+    entry, dtype = plan.catalog.models[judge.loads], plan.experiment.engine.dtype
+    tokens = plan.experiment.runtime.batch_size * (PROMPT_TOKENS + judge.writes)
     return need([_weights(entry, dtype)], _cache(entry, dtype, tokens), attempt=attempt)
 
 
@@ -154,11 +150,11 @@ def _calls(attempt: int) -> Need:
 
 
 def _weights(entry: ModelConfig, dtype: str) -> float:
-    return (entry.parameters or 0) * BYTES[dtype]
+    return weight_bytes(entry.parameters or 0, dtype)
 
 
 def _cache(entry: ModelConfig, dtype: str, tokens: float) -> float:
-    return (entry.kv_values or 0) * BYTES[dtype] * tokens
+    return cache_bytes(entry.kv_values or 0, dtype, tokens)
 
 
 SIZED: dict[str, Callable[[Plan, Artefact, int], Need]] = {

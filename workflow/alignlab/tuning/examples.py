@@ -20,6 +20,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, encoder
+from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.preflight import UNLABELLED, check_example
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def labelled(examples: Examples) -> list[Ids]:
     """
     for row in examples.rows:
         if row["kind"] == "preference":
+            trainers = " or ".join(name for name, t in TRAINERS.items() if t.preferences)
             raise AlignlabError(
-                f"{examples.where(row)} is a preference, which trainer dpo or rlhf learns from"
+                f"{examples.where(row)} is a preference, which trainer {trainers} learns from"
             )
     return [_one(examples, row, row["markers"], row["completion"]) for row in examples.rows]
 
