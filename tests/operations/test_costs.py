@@ -15,9 +15,17 @@ from alignlab.experiment.plan import Plan
 from alignlab.judging.config import ApiJudgeConfig
 from alignlab.judging.rubrics import resolved_rubric
 from alignlab.operations.cost_table import check_disk, costs_of, table
-from alignlab.operations.costs import Cost, Costing, answers, constant_tokens, dollars
+from alignlab.operations.costs import (
+    QUESTION,
+    Cost,
+    Costing,
+    answers,
+    constant_tokens,
+    dollars,
+    questions,
+    uncounted,
+)
 from alignlab.operations.judge_costs import calls
-from alignlab.operations.questions import QUESTION, questions, uncounted
 from alignlab.operations.throughput import Rate, Task, guess, note, rates
 
 SMOKE = Path("config/experiments/smoke.yaml")

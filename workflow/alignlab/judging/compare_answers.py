@@ -18,8 +18,7 @@ from typing import Any
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
-from alignlab.judging.cases import Case, Rubric, Score
-from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.cases import Case, Rubric, Score, drawn_prompts
 from alignlab.judging.score_answers import (
     Answer,
     Finished,

@@ -19,18 +19,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.endpoints.budget import Budget, price_of
 from alignlab.endpoints.client import ChatApi
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest
-from alignlab.endpoints.replies import Replies, Reply
-from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
-from alignlab.judging.prompts import case_text, instructions
+from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
+from alignlab.judging.cases import Case, Judge, Rubric, Score, Status, case_text, instructions
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
+
+# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
+CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
 
 
 class OpenaiJudge:
@@ -145,10 +146,6 @@ def load(
     kept = Replies(replies, Budget(price_of(spec), spec.get("max_usd")))
     api = ChatApi(Endpoint.of(spec), kept)
     return OpenaiJudge(api, spec["structured"], spec["max_tokens"])
-
-
-# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
-CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
 
 
 def _verdict(says: Sequence[str]) -> type[BaseModel]:

@@ -22,8 +22,7 @@ from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
-from alignlab.judging.cases import Case, Judge, Rubric, Score
-from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.cases import Case, Judge, Rubric, Score, drawn_prompts
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.metrics.hijacked import hijacked
-from alignlab.metrics.repetition import echo, words
+from alignlab.metrics.words import echo, words
 
 # Share of an analysis's 4-grams that stand in the mistake.
 ECHOES = 0.8

@@ -19,7 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning import recipes
-from alignlab.learning.analyses import analyses_of
+from alignlab.learning.questions import analyses_of
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.plan import Plan
-from alignlab.operations.costs import ROW, Cost, Costing, missing
+from alignlab.operations.costs import ROW, Cost, Costing, missing, uncounted
 from alignlab.operations.judge_costs import judge_cost
-from alignlab.operations.questions import uncounted
 from alignlab.operations.throughput import GUESSED_DEVICE
 from alignlab.planning.artefact import STORE
 

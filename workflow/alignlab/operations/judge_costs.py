@@ -10,10 +10,19 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from alignlab.experiment.plan import Plan
+from alignlab.judging.cases import drawn_prompts
 from alignlab.judging.config import AnyJudge, ApiJudgeConfig, JudgeConfig
-from alignlab.judging.draw import drawn_prompts
-from alignlab.operations.costs import CHARACTERS_A_TOKEN, PUBLISHED, ROW, Cost, Costing, dollars
-from alignlab.operations.questions import QUESTION, Question, questions
+from alignlab.operations.costs import (
+    CHARACTERS_A_TOKEN,
+    PUBLISHED,
+    QUESTION,
+    ROW,
+    Cost,
+    Costing,
+    Question,
+    dollars,
+    questions,
+)
 from alignlab.operations.throughput import task_of
 from alignlab.planning.artefact import Artefact
 

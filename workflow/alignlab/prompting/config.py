@@ -36,7 +36,7 @@ class ZeroShotConfig(MethodConfig):
 class InContextConfig(MethodConfig):
     """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
 
-    module: ClassVar[str] = "alignlab.prompting.in_context"
+    module: ClassVar[str] = "alignlab.prompting.frame"
     kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
     prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
     k: int | None = Field(

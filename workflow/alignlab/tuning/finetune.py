@@ -19,9 +19,8 @@ from transformers import AutoTokenizer
 
 from alignlab.core import checksums, tables
 from alignlab.tuning.config import TRAINERS
-from alignlab.tuning.examples import open_examples
+from alignlab.tuning.examples import check_batch, check_turns, choose_padding, open_examples
 from alignlab.tuning.fit import Trained, save
-from alignlab.tuning.preflight import check_batch, check_turns, choose_padding
 
 log = logging.getLogger(__name__)
 
