@@ -16,9 +16,8 @@ from pathlib import Path
 
 import torch
 
-from alignlab.judging.cases import Case
+from alignlab.judging.cases import Case, message
 from alignlab.judging.local_judge import LocalJudge, load
-from alignlab.judging.prompts import message
 from alignlab.judging.rubrics import resolved_rubric
 from alignlab.prompting.prompt_files import example_pool
 

@@ -27,9 +27,8 @@ from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TunedConfig
-from alignlab.tuning.examples import labelled, open_examples
+from alignlab.tuning.examples import choose_padding, labelled, open_examples
 from alignlab.tuning.finetune import finetune
-from alignlab.tuning.preflight import choose_padding
 
 BASE = "gemma-3-270m"
 

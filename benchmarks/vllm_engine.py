@@ -29,7 +29,7 @@ from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
-from alignlab.prompting.in_context import prompter as in_context
+from alignlab.prompting.frame import prompter as in_context
 from alignlab.prompting.stopping import Stopping
 from alignlab.sources.datasets import fetch_prompts
 

@@ -10,6 +10,7 @@ from alignlab.answering import generate as room
 from alignlab.answering.generate import Part, gather, generate
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.core.unfinished import forget
 from alignlab.engines import fake_engine
 
 SPEC = {
@@ -138,7 +139,7 @@ def test_a_killed_job_asks_only_for_the_rest(run, monkeypatch, tmp_path, died_af
     resumed = run(prompts)
     assert asked == [9 - 3 * died_after, 9]
     monkeypatch.setattr(fake_engine.FakeEngine, "generate", answer)
-    room.shutil.rmtree(tmp_path / "aside")
+    forget(tmp_path / "aside")
     assert run(prompts) == resumed
 
 
@@ -188,5 +189,5 @@ def test_windows_change_nothing(run, monkeypatch, tmp_path):
     prompts = [prompt(i) for i in range(10)]
     whole = run(prompts)
     monkeypatch.setattr(room, "WINDOW", 4)
-    room.shutil.rmtree(tmp_path / "aside")
+    forget(tmp_path / "aside")
     assert run(prompts, name="windows") == whole

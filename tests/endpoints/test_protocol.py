@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.budget import Tokens
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ChatRequest, read
+from alignlab.endpoints.replies import Tokens
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)
 REQUEST = ChatRequest([{"role": "user", "content": "Grüße"}], max_tokens=7)

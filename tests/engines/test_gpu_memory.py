@@ -5,8 +5,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.gpu_memory import CONTEXT, TOKENS, check_gpu_memory
+from alignlab.engines.gpu_memory import LEAST_TOKENS, check_gpu_memory
 from alignlab.engines.transformers_engine import TransformersEngine
+from alignlab.planning.forecast import CUDA
 
 # Two layers' worth of keys and values in tests/engines/conftest.py: 4 layers, 2 heads of 16.
 VALUES = 2 * 4 * 2 * 16
@@ -31,7 +32,7 @@ def weights(model_folder):
 
 
 def test_the_limit_is_weights_cache_and_cuda(model_folder, free, weights):
-    needed = CONTEXT + weights + 8 * TOKENS * VALUES * 2
+    needed = CUDA + weights + 8 * LEAST_TOKENS * VALUES * 2
     free(needed)
     check_gpu_memory(model_folder("llama"), "bfloat16", rows=8)
     free(needed - 1)
@@ -40,7 +41,7 @@ def test_the_limit_is_weights_cache_and_cuda(model_folder, free, weights):
 
 
 def test_float32_needs_twice_as_much_and_two_gpus_half(model_folder, free, weights):
-    free(CONTEXT + 1.5 * weights)
+    free(CUDA + 1.5 * weights)
     with pytest.raises(AlignlabError, match="in float32"):
         check_gpu_memory(model_folder("llama"), "float32", rows=1)
     check_gpu_memory(model_folder("llama"), "float32", rows=1, gpus=2)

@@ -2,12 +2,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.transformers_engine import groups_of_like_length, load
+from alignlab.engines.transformers_engine import (
+    SkinnyLinear,
+    groups_of_like_length,
+    load,
+    turn_linears_round,
+)
 from alignlab.prompting.stopping import Stopping
 
 PREFIX = [1, *range(20, 60)]
@@ -149,3 +155,24 @@ def test_a_folder_without_a_model_is_named(tmp_path, repository_root):
     ).save_pretrained(tmp_path)
     with pytest.raises(AlignlabError, match="cannot be loaded"):
         load(tmp_path, "float32", 1)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (32, 1, 3), (4, 16, 3), (5, 40, 3)])
+def test_values_are_those_of_a_plain_linear_layer(bias, shape):
+    layer = nn.Linear(3, 7, bias=bias)
+    inputs = torch.randn(*shape)
+    expected = layer(inputs)
+    turn_linears_round(layer)
+    assert type(layer) is SkinnyLinear
+    torch.testing.assert_close(layer(inputs), expected)
+    assert layer(inputs).is_contiguous()
+
+
+def test_other_precisions_and_subclasses_are_left_alone():
+    half = nn.Linear(3, 7).to(torch.bfloat16)
+    special = nn.modules.linear.NonDynamicallyQuantizableLinear(3, 7)
+    for layer in (half, special):
+        before = type(layer)
+        turn_linears_round(layer)
+        assert type(layer) is before

@@ -6,8 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from alignlab.core.errors import AlignlabError
 from alignlab.judging import local_judge
-from alignlab.judging.cases import Case
-from alignlab.judging.prompts import message
+from alignlab.judging.cases import Case, message
 from alignlab.judging.rubrics import resolved_rubric
 
 ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]

@@ -18,8 +18,7 @@ from endpoint import (
 
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.cases import Case
-from alignlab.judging.openai_judge import load, preview
-from alignlab.judging.rubrics import resolved_rubric
+from alignlab.judging.openai_judge import load
 
 SECRET = "sk-loopback-5fa1"
 RETRIES = 2
@@ -285,15 +284,3 @@ def test_a_reasoning_model_is_asked_in_its_own_way(tmp_path, refused):
             assert server.calls == {"a": 2, "b": 1, "c": 1}, "stored ones are known all the same"
         limits = [v for key, v in server.bodies[-1].items() if key.startswith("max_")]
         assert limits == [ENTRY["max_tokens"]]
-
-
-def test_preview_estimates_calls_tokens_and_dollars(repository):
-    rubric = resolved_rubric("judge/quality")
-    entry = {**ENTRY, "max_tokens": 1024, "price": {"prompt": 10.0, "completion": 30.0}}
-    little, much = (preview(rubric, 100, size, entry) for size in (0, 4000))
-    assert little.calls == much.calls == 100
-    assert much.prompt_tokens - little.prompt_tokens == pytest.approx(100 * 1000, abs=100)
-    assert much.completion_tokens == 100 * 5 * 65
-    assert much.usd == pytest.approx((much[1] * 10 + much[2] * 30) / 1e6)
-    assert little.prompt_tokens > 100 * len(rubric["instructions"]) / 4
-    assert preview(rubric, 100, 0, {**entry, "price": None}).usd is None

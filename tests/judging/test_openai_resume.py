@@ -16,8 +16,7 @@ from endpoint import (
 )
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.budget import Budget
-from alignlab.endpoints.replies import Replies
+from alignlab.endpoints.replies import Budget, Replies
 from alignlab.judging.cases import Case
 from alignlab.judging.openai_judge import load
 

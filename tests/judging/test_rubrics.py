@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from alignlab.core.errors import AlignlabError
-from alignlab.judging.cases import Case
-from alignlab.judging.prompts import case_text, instructions, question
+from alignlab.judging.cases import Case, case_text, instructions, question
 from alignlab.judging.rubrics import resolved_rubric, rubric
 
 NAMES = sorted(

@@ -10,8 +10,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.attempts import due
 from alignlab.judging import fake_judge
-from alignlab.judging.cases import Score
-from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.cases import Score, drawn_prompts
 from alignlab.judging.score_answers import as_case, judge_responses, read_answers
 
 

@@ -3,7 +3,7 @@ from small_tables import mistake, prompt, response
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.learning.questions import ask_about_answers, ask_about_mistakes
+from alignlab.learning.questions import ask_about_answers, ask_about_mistakes, whole_sentences
 
 SPEC = {"analysis": "why", "text": "Q: {instruction} A: {response} Why bad?", "digest": "0"}
 
@@ -52,3 +52,19 @@ def test_an_arms_good_and_bad_answers_are_asked_about_sample_by_sample(write, tm
         ask_about_answers(SPEC, write("responses", answers), other, output)
     with pytest.raises(AlignlabError, match="every answer to analyse is empty"):
         ask_about_answers(SPEC, write("responses", answers[3:], "none"), prompts, output)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("It is bad. It also hur", "It is bad."),
+        ('He said "no." Then he we', 'He said "no."'),
+        ("Version 2.5 of it", ""),
+        ("All said!", "All said!"),
+        ("Two reasons\n- one\n- tw", "Two reasons\n- one"),
+        ("", ""),
+    ],
+)
+def test_the_length_limit_leaves_whole_sentences(text, kept):
+    assert whole_sentences(text, "length") == kept
+    assert whole_sentences(text, "eos") == text

@@ -3,8 +3,8 @@ from small_tables import mistake, prompt, response
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.learning.config import RECIPES as NAMES
-from alignlab.learning.recipes import RECIPES
+from alignlab.learning.config import RECIPES
+from alignlab.learning.recipes import MAKERS
 from alignlab.learning.trainset import build_trainset
 
 TEXTS = {
@@ -45,7 +45,7 @@ def kinds(rows):
 
 
 def test_every_recipe_of_the_config_is_one_that_can_be_built():
-    assert NAMES.keys() == RECIPES.keys()
+    assert MAKERS.keys() == RECIPES.keys()
 
 
 @pytest.mark.parametrize(

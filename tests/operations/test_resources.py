@@ -7,7 +7,7 @@ import yaml
 
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.planning.forecast import CUDA_MB, PROCESS_MB, PROMPT_TOKENS, Need, need
+from alignlab.planning.forecast import CUDA, PROCESS_MB, PROMPT_TOKENS, Need, need
 
 SMOKE = Path("config/experiments/smoke.yaml")
 LLAMA = {"parameters": 6_738_415_616, "kv_values": 2 * 32 * 32 * 128}
@@ -41,13 +41,13 @@ def size(plan, stage, name, attempt=1):
 
 
 def test_host_memory_is_two_copies_and_a_process_and_gpu_memory_has_the_cache():
-    assert need([14 * GB], held=5 * GB) == Need(PROCESS_MB + 28_000, CUDA_MB + 19_000, 1)
-    assert need([14 * GB, 2 * GB], held=0) == Need(PROCESS_MB + 30_000, CUDA_MB + 16_000, 1)
+    assert need([14 * GB], held=5 * GB) == Need(PROCESS_MB + 28_000, CUDA / 1e6 + 19_000, 1)
+    assert need([14 * GB, 2 * GB], held=0) == Need(PROCESS_MB + 30_000, CUDA / 1e6 + 16_000, 1)
 
 
 def test_gpus_share_what_is_on_them_and_only_host_memory_grows_with_attempts():
     first, third = (need([140 * GB], 20 * GB, gpus=4, attempt=n) for n in (1, 3))
-    assert first.gpu_mb == third.gpu_mb == CUDA_MB + 40_000
+    assert first.gpu_mb == third.gpu_mb == CUDA / 1e6 + 40_000
     assert first.gpu == third.gpu == 4
     assert third.mem_mb == 3 * first.mem_mb
 
@@ -59,7 +59,7 @@ def test_an_arm_of_llama_2_holds_weights_and_the_cache_of_a_batch(plan):
 
     # 13.5 GB of weights; half a megabyte a token of cache.
     tokens = 16 * (PROMPT_TOKENS + 12)
-    expected = CUDA_MB + (2 * LLAMA["parameters"] + 524_288 * tokens) / 1e6
+    expected = CUDA / 1e6 + (2 * LLAMA["parameters"] + 524_288 * tokens) / 1e6
     assert size(plan(change, **LLAMA), "responses", "zero-shot").gpu_mb == round(expected)
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
-from alignlab.prompting import chat, frame, in_context
+from alignlab.prompting import chat, frame
 from alignlab.prompting.encode import common_prefix, encoder, shared_prefix
 
 METHOD = {"system": "Be kind.", "examples": [{"query": "Hi?", "answer": "Hello!"}]}
@@ -19,7 +19,7 @@ def tokenizer(repository_root):
 def test_exactly_one_bos(tokenizer, kind):
     prompter = {
         "zero-shot": lambda: frame.prompter({}),
-        "urial": lambda: in_context.prompter(METHOD),
+        "urial": lambda: frame.prompter(METHOD),
         "chat": lambda: chat.prompter({"system": "Be kind."}, tokenizer),
     }[kind]()
     ids = encoder(tokenizer, prompter)(prompter.render(["Why?"], []))
@@ -51,7 +51,7 @@ def test_chat_renders_system_turns_and_answers(tokenizer):
 
 @given(st.text(min_size=1))
 def test_prompts_of_an_arm_share_the_prefix_or_are_run_without_it(tokenizer, query):
-    prompter = in_context.prompter(METHOD)
+    prompter = frame.prompter(METHOD)
     encode = encoder(tokenizer, prompter)
     prefix = shared_prefix(prompter, encode)
     ids = encode(prompter.render([query], []))

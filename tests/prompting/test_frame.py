@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.prompting import frame, in_context
+from alignlab.prompting import frame
 from alignlab.prompting.frame import FENCED, FRAMES, PLAIN
 from alignlab.prompting.prompt_files import constant_prompt
 
@@ -30,7 +30,7 @@ STYLES = {
 @pytest.mark.parametrize(("name", "style"), STYLES.items())
 def test_urial_files_render_byte_for_byte(shared, name, style):
     path = shared / "data" / "urial-prompts" / f"{name}.txt"
-    prompter = in_context.prompter(constant_prompt(str(path), None, True))
+    prompter = frame.prompter(constant_prompt(str(path), None, True))
     assert prompter.render([QUERY], []).encode() == path.read_bytes() + NEW_QUERY[style].encode()
 
 
@@ -44,7 +44,7 @@ def test_our_prompt_has_the_form_of_urials_fenced_files():
     expected = (
         "# Instruction\n\nBe kind.\n\n# Query:\n```\nHi?\n```\n\n# Answer:\n```\nHello!\n```\n"
     )
-    assert in_context.prompter(method).render([QUERY], []) == expected + NEW_QUERY["fenced"]
+    assert frame.prompter(method).render([QUERY], []) == expected + NEW_QUERY["fenced"]
 
 
 def test_earlier_turns_become_blocks():

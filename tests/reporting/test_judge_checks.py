@@ -2,8 +2,8 @@
 
 from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, qualification
 
-from alignlab.judging import agreement
 from alignlab.judging.qualification import CONTROLS as TOLD_APART
+from alignlab.judging.qualification import MEASURES
 from alignlab.judging.rubrics import CONTROLS
 from alignlab.reporting.judge_checks import AGREEMENT, CHECKS, trial
 
@@ -24,7 +24,7 @@ def cell(judge, label, heading):
 def test_every_control_and_measure_of_agreement_is_explained():
     assert set(CONTROLS) == TOLD_APART.keys()
     assert set(CONTROLS) <= CHECKS.keys()
-    assert set(AGREEMENT) == agreement.MEASURES.keys() <= CHECKS.keys()
+    assert set(AGREEMENT) == MEASURES.keys() <= CHECKS.keys()
     assert all(check.meaning.endswith(".") for check in CHECKS.values())
 
 

@@ -79,7 +79,7 @@ def test_a_nan_names_its_row(tmp_path, scored, model_folder, answer):
 
 
 def test_a_head_that_does_something_else_is_refused(model_folder, scored, monkeypatch):
-    from alignlab.shift.head import Head
+    from alignlab.shift.model import Head
 
     made = Head.__init__
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from reference import all_logits, before_answer, divergences
 
 from alignlab.core import tables
-from alignlab.shift import batches, head
+from alignlab.shift import answers as reading
+from alignlab.shift import model
 
 
 def reference(tokenizer, base, aligned, row, question):
@@ -85,8 +86,8 @@ def test_order_and_batches_change_nothing(order, tokens, scored, answer, model_f
     pair = model_folder("capped", 0), model_folder("capped", 1)
     expected = {(r["prompt_id"], r["position"]): r for r in scored(*pair)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "BATCH_TOKENS", tokens)
-        patch.setattr(head, "MAX_LOGITS", tokens * 64)
+        patch.setattr(reading, "BATCH_TOKENS", tokens)
+        patch.setattr(model, "MAX_LOGITS", tokens * 64)
         rows = scored(*pair, [answer(i, LENGTHS[i]) for i in order])
     assert [row["prompt_id"] for row in rows][::1] == [
         f"q/{i}" for i in order for _ in range(LENGTHS[i])

@@ -1,6 +1,6 @@
 """Rows of the table `trainset`, one of each kind, about a mistake that harms nobody."""
 
-from alignlab.tuning.preflight import UNLABELLED
+from alignlab.tuning.examples import UNLABELLED
 
 CHAT = {"kind": "chat"}
 FRAMED = {"kind": "zero-shot"}

@@ -11,8 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.tuning.examples import labelled, open_examples
-from alignlab.tuning.preflight import UNLABELLED
+from alignlab.tuning.examples import UNLABELLED, labelled, open_examples
 
 KILLED_AT = 23
 

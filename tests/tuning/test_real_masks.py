@@ -6,8 +6,13 @@ from transformers import AutoTokenizer
 
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
-from alignlab.tuning.examples import labelled, open_examples
-from alignlab.tuning.preflight import UNLABELLED, check_turns, choose_padding
+from alignlab.tuning.examples import (
+    UNLABELLED,
+    check_turns,
+    choose_padding,
+    labelled,
+    open_examples,
+)
 
 pytestmark = pytest.mark.real
 

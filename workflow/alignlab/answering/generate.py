@@ -9,30 +9,26 @@ put aside at once, keyed by the arm's digest; a job that was killed asks only fo
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-
-from alignlab.answering.local_respondent import LocalRespondent
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
+from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
 from alignlab.endpoints.respondent import respondent as endpoint_respondent
-from alignlab.engines.base import Answer, Question, Respondent
+from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
 from alignlab.engines.config import DecodingConfig, engine_unit
 from alignlab.prompting.build import build_prompter
+from alignlab.prompting.encode import Prompter, encoder, shared_prefix
 
 log = logging.getLogger(__name__)
 WINDOW = 512
@@ -106,8 +102,7 @@ def generate(
         while window := list(islice(rows, WINDOW)):
             writer.write(job.answer(window))
         job.report()
-        if job.resumed:
-            writer.note("resumed", True)
+        job.unfinished.note(writer)
 
 
 def _respondent(
@@ -153,20 +148,18 @@ def gather(
                 f"arm {spec['arm']}: {spec['model']} answered not one of {total} questions; most "
                 f"often: {ADVICE.get(why, why)}"
             )
-    shutil.rmtree(aside, ignore_errors=True)
+    forget(aside)
 
 
 class Job:
     """What stays the same over the windows of a job."""
 
     def __init__(self, spec: dict[str, Any], respondent: Respondent, aside: Path) -> None:
-        self.spec, self.respondent, self.aside = spec, respondent, aside
-        self.leftovers = [str(path) for path in aside.glob("[!.]*.parquet")]
-        for path in self.leftovers:
-            tables.read("responses", path)  # a damaged one is told, not used
+        self.spec, self.respondent = spec, respondent
+        self.unfinished = Unfinished("responses", spec, aside)
         self.decoding = DecodingConfig.model_validate(spec["decoding"])
         self.unanswered: dict[str, list[str]] = {}
-        self.announced = self.resumed = False
+        self.announced = False
 
     def watched(self, total: int) -> Any:
         """Show progress over `total` prompts."""
@@ -175,7 +168,8 @@ class Job:
 
     def answer(self, window: list[Row]) -> list[Row]:
         """All turns and samples of a window of prompts, in the order of the prompts."""
-        kept = self._put_aside_earlier([row["prompt_id"] for row in window])
+        left = self.unfinished.earlier([row["prompt_id"] for row in window])
+        kept = {(row["prompt_id"], row["sample"], row["turn"]): row for row in left}
         samples = range(self.decoding.samples)
         talks = [Conversation(prompt, sample) for prompt in window for sample in samples]
         rows: dict[tuple[str, int, int], Row] = {}
@@ -198,7 +192,6 @@ class Job:
         for talk in talks:
             if row := kept.get((talk.prompt["prompt_id"], talk.sample, turn)):
                 self.bar.update(turn == 0)
-                self.resumed = True
                 yield row
             elif talk.unanswered:
                 said = "the turn before has no answer"
@@ -210,8 +203,8 @@ class Job:
         for batch in self.respondent.answers(questions):
             rows = [self._row(left[at], turn, questions[at], answer) for at, answer in batch]
             made = [row for row in rows if row["finish_reason"] != "error"]
-            if made and not self.respondent.remembers:
-                tables.write("responses", self.aside / f"{uuid4().hex}.parquet", made, self.spec)
+            if not self.respondent.remembers:
+                self.unfinished.put_aside(made)
             self.bar.update(len(rows) if turn == 0 else 0)
             yield from rows
 
@@ -251,13 +244,6 @@ class Job:
             "seed": question.seed,
         }
 
-    def _put_aside_earlier(self, prompt_ids: list[str]) -> dict[tuple[str, int, int], Row]:
-        """Rows that an earlier, interrupted job of this arm finished."""
-        if not self.leftovers:
-            return {}
-        found = ds.dataset(self.leftovers).to_table(filter=pc.field("prompt_id").isin(prompt_ids))
-        return {(r["prompt_id"], r["sample"], r["turn"]): r for r in found.to_pylist()}
-
     def report(self) -> None:
         """Say which questions have no answer; their rows say so too."""
         for why, places in self.unanswered.items():
@@ -274,3 +260,55 @@ def _check_unique(prompts: list[Path]) -> None:
         if twice := sorted(seen.intersection(ids)):
             raise AlignlabError(f"{path}: prompt {twice[0]!r} is in two prompt sets")
         seen.update(ids)
+
+
+class LocalRespondent:
+    """A model that is loaded here, under a prompting method; see `engines.base.Respondent`."""
+
+    remembers = False
+
+    def __init__(self, engine: Engine, prompter: Prompter, decoding: DecodingConfig) -> None:
+        self.engine, self.prompter, self.decoding = engine, prompter, decoding
+        self.stopping = prompter.stopping
+        self.encode = encoder(engine.tokenizer, prompter)
+        self.prefix = shared_prefix(prompter, self.encode)
+
+    def shown(self, question: Question) -> str:
+        """The rendered prompt."""
+        return self.prompter.render(question.turns, question.answers)
+
+    def answers(self, questions: Iterable[Question]) -> Iterator[list[tuple[int, Answer]]]:
+        """Answer questions; those that do not fit the context window come first."""
+        fitting: list[tuple[int, Request]] = []
+        too_long: list[tuple[int, Answer]] = []
+        for index, question in enumerate(questions):
+            request = Request(self.encode(self.shown(question)), question.seed)
+            if len(request.prompt_ids) >= self.engine.context_window:
+                too_long.append((index, self._too_long(request)))
+            else:
+                fitting.append((index, request))
+        if too_long:
+            yield too_long
+        requests = [request for _, request in fitting]
+        batches = self.engine.generate(requests, self.prefix, self.decoding, self.stopping)
+        for batch in batches:
+            yield [(fitting[at][0], self._answer(requests[at], done)) for at, done in batch]
+
+    def _answer(self, request: Request, done: Completion) -> Answer:
+        return Answer(
+            raw=self.engine.tokenizer.decode(done.token_ids, skip_special_tokens=True),
+            finish_reason=done.finish_reason,
+            prompt_ids=request.prompt_ids,
+            token_ids=done.token_ids,
+            num_tokens=len(done.token_ids),
+        )
+
+    def _too_long(self, request: Request) -> Answer:
+        window = self.engine.context_window
+        return Answer(
+            raw="",
+            finish_reason="error",
+            trimmed="prompt_too_long",
+            said=f"{len(request.prompt_ids)} tokens do not fit a window of {window}",
+            prompt_ids=request.prompt_ids,
+        )

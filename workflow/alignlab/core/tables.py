@@ -260,7 +260,8 @@ def check(path: str | Path, table: str, digest: str) -> None:
     if found != (table, digest):
         raise AlignlabError(
             f"{path}: table {table!r} of digest {digest} is wanted; by its metadata this is "
-            f"{found[0] or 'no table of ours'!r} of digest {found[1] or 'none'}; remove it, and run again"
+            f"{found[0] or 'no table of ours'!r} of digest {found[1] or 'none'}; remove it and run "
+            "again"
         )
 
 

@@ -25,10 +25,9 @@ import openai
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.budget import Tokens
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, read
-from alignlab.endpoints.replies import Replies, Reply, Worth
+from alignlab.endpoints.replies import Replies, Reply, Tokens, Worth
 
 log = logging.getLogger(__name__)
 

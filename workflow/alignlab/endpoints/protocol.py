@@ -15,9 +15,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from alignlab.endpoints.budget import Tokens
 from alignlab.endpoints.endpoint import Endpoint
-from alignlab.endpoints.replies import Reply
+from alignlab.endpoints.replies import Reply, Tokens
 
 
 @dataclass(frozen=True, kw_only=True)

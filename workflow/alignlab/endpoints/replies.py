@@ -1,26 +1,82 @@
-"""Replies of an endpoint, kept in a file the moment they arrive, so that none is paid for twice.
+"""Replies of an endpoint, kept the moment they arrive, so none is paid for twice; and their cost.
 
     snakemake --cores 2 --config experiment=urial-paper    # a re-run asks only for what is missing
 
 The file is JSON lines, only ever appended to, by one process at a time. One line says that a
 request is about to be sent and what it may use, a later one what came of it. So what a killed
 process had under way is known, and counts as paid. No key and no header is ever written.
+
+A call is let through only if everything ever paid, everything on its way and this call at its most
+stay within the limit, so the limit holds whatever the endpoint answers.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import ValidationError
 
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.budget import Budget, Tokens
+from alignlab.endpoints.config import PriceConfig
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What was sent and what was answered, in tokens; exact, so that sums never drift."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
+
+    def __sub__(self, other: Tokens) -> Tokens:
+        return Tokens(self.prompt - other.prompt, self.completion - other.completion)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A price in dollars per million tokens, or none known, and what may be spent in dollars.
+
+    Raises:
+        AlignlabError: there is a limit and no price.
+    """
+
+    price: PriceConfig | None
+    max_usd: float | None
+
+    def __post_init__(self) -> None:
+        if self.max_usd is not None and self.price is None:
+            raise AlignlabError(
+                f"max_usd: {self.max_usd} cannot be kept without a price; "
+                "give the model or the judge a `price` in the catalog"
+            )
+
+    def usd(self, tokens: Tokens) -> float | None:
+        """Dollars for these tokens; null if the price is unknown."""
+        if self.price is None:
+            return None
+        prompt, completion = self.price.prompt, self.price.completion
+        return (tokens.prompt * prompt + tokens.completion * completion) / MILLION
+
+    def allows(self, tokens: Tokens) -> bool:
+        """Whether so much may be spent in all."""
+        usd = self.usd(tokens)
+        return usd is None or self.max_usd is None or usd <= self.max_usd
+
+
+def price_of(entry: Mapping[str, Any]) -> PriceConfig | None:
+    """The price in a catalog entry as a dict, if it has one."""
+    return PriceConfig.model_validate(entry["price"]) if entry.get("price") else None
 
 
 class Reply(StrictModel):

@@ -3,27 +3,37 @@
     snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
 
 Every reply is stored as it arrives, so a re-run asks only for what is missing. Token ids are not
-known. A refusal is an answer where it has a text; a call that failed is none.
+known. A refusal is an answer where it has a text; a call that failed is none. Chat form sends a
+conversation, for method `chat`; completions form the text that any other method renders.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from alignlab.endpoints.attempts import API_ERROR, NO_ROOM
-from alignlab.endpoints.budget import Budget, price_of
 from alignlab.endpoints.client import FILTERED, ChatApi
 from alignlab.endpoints.endpoint import Endpoint
-from alignlab.endpoints.replies import Replies, Reply
-from alignlab.endpoints.wording import Wording
+from alignlab.endpoints.protocol import ApiRequest, ChatRequest, CompletionsRequest
+from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
 from alignlab.engines.base import Answer, Question
+from alignlab.engines.config import DecodingConfig
+from alignlab.prompting.build import build_prompter
+from alignlab.prompting.chat import conversation
+from alignlab.prompting.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
 ENDINGS: Mapping[str | None, Any] = {"stop": "eos", "length": "length"}
+
+MAX_STOPS = 4
+"""OpenAI takes no more; where others would have ended an answer, it is cut afterwards."""
+SEEDS = 2**31
+"""Some servers hold a seed in 32 bits."""
 
 
 class OpenaiRespondent:
@@ -99,3 +109,46 @@ def respondent(spec: Mapping[str, Any], embedder: Path | None) -> OpenaiResponde
     replies = Replies(Path(told["replies"]), Budget(price_of(told), told["max_usd"]))
     api = ChatApi(Endpoint.of({**spec["engine"], **told}), replies)
     return OpenaiRespondent(Wording(spec, embedder), api)
+
+
+class Wording:
+    """How questions are put to the model: as messages, or as a text.
+
+    Attributes:
+        stopping: where an answer ends.
+        stop: strings at which the endpoint itself ends an answer.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], embedder: Path | None) -> None:
+        """Make it from an arm's slice and the folder of the embedding model, for retrieval."""
+        self.method = spec["method"]
+        self.decoding = DecodingConfig.model_validate(spec["decoding"])
+        renders = spec["engine"]["form"] == "completions"
+        self.prompter = build_prompter(self.method, None, embedder) if renders else None
+        self.stopping = self.prompter.stopping if self.prompter else Stopping()
+        # A stop string counts at the start of a line only: "# Query:" may stand inside one.
+        self.stop = tuple(f"\n{string}" for string in self.stopping.strings[:MAX_STOPS])
+
+    def shown(self, question: Question) -> str:
+        """What the model reads: the text, or the messages as JSON."""
+        if self.prompter:
+            return self.prompter.render(question.turns, question.answers)
+        return json.dumps(self._messages(question), ensure_ascii=False, indent=1)
+
+    def request(self, question: Question) -> ApiRequest:
+        """What is sent."""
+        sampled = self.decoding.temperature > 0
+        told: dict[str, Any] = {
+            "max_tokens": self.decoding.max_new_tokens,
+            "temperature": self.decoding.temperature,
+            "top_p": self.decoding.top_p if sampled else None,
+            "seed": None if question.seed is None else question.seed % SEEDS,
+            "repeat": question.sample,
+        }
+        if self.prompter:
+            return CompletionsRequest(self.shown(question), self.stop, **told)
+        return ChatRequest(self._messages(question), **told)
+
+    def _messages(self, question: Question) -> list[dict[str, str]]:
+        system, guidance = self.method.get("system"), self.method.get("guidance")
+        return conversation(system, guidance, question.turns, question.answers)

@@ -1,4 +1,4 @@
-"""Whether a model fits the GPU, asked before it is loaded.
+"""Refuses a model that does not fit the GPU, before it is loaded.
 
 snakemake --cores 2 --until generate_responses      # ends at once where it does not fit
 """
@@ -9,38 +9,33 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from transformers import AutoConfig
-
 from alignlab.core.errors import AlignlabError
+from alignlab.planning.forecast import ModelSize, bytes_per_gpu
 
 GB = 1e9
-# CUDA itself and the workspaces of its kernels.
-CONTEXT = 1e9
-# Tokens of a prompt with its answer: fewer than nearly all have, so what is refused cannot run.
-TOKENS = 256
+LEAST_TOKENS = 256
+"""Of a prompt with its answer: fewer than nearly all have, so what is refused cannot run."""
 
 
 def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None:
     """Compare the least that a model needs with what is free on the current CUDA device.
 
-    Needed on each GPU, in bytes: CUDA's own 1e9, and the weights and the keys and values of `rows`
-    short answers, shared out among the GPUs.
-
     Args:
         folder: a materialised model.
         dtype: what it is to be loaded in, `bfloat16` or `float32`.
-        rows: answers that are decoded side by side.
+        rows: answers, short ones, that are decoded side by side.
         gpus: GPUs that it is spread over.
 
     Raises:
         AlignlabError: it does not fit; the message says how much it needs.
     """
-    size = getattr(torch, dtype).itemsize
-    weights = _parameters(folder) * size
-    cache = rows * TOKENS * _values_per_token(AutoConfig.from_pretrained(folder)) * size
-    needed = CONTEXT + (weights + cache) / gpus
+    import torch
+    from transformers import AutoConfig
+
+    values = _values_per_token(AutoConfig.from_pretrained(folder))
+    size = ModelSize(_parameters(folder), values, gpus)
+    weights, cache = size.weights(dtype), size.cache(dtype, rows * LEAST_TOKENS)
+    needed = bytes_per_gpu(weights, cache, gpus)
     free, total = torch.cuda.mem_get_info()
     if needed > free:
         each = f"each of {gpus} GPUs" if gpus > 1 else "the GPU"
@@ -54,6 +49,8 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
 
 def _parameters(folder: Path) -> int:
     """Numbers in all safetensors files, from their headers."""
+    from safetensors import safe_open
+
     count = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as tensors:

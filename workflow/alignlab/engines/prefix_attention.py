@@ -1,4 +1,4 @@
-"""Attention over a prefix that a whole batch shares and keys of each row's own.
+"""Attention over a prefix that a whole batch shares and each row's own keys, in a cache that grows.
 
     python benchmarks/prefix_cache.py
 
@@ -12,14 +12,20 @@ padding between prefix and row never shifts a sliding window.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
+from transformers import AttentionInterface, Cache
+from transformers.cache_utils import DynamicLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "alignlab_prefix"
 # Score elements (float32) alive at a time: 64 MB. Long prompts are processed in query chunks.
 MAX_SCORES = 2**24
+ROOM = 64
 
 
 @dataclass(frozen=True)
@@ -155,3 +161,65 @@ def _softmax(scores: Tensor, allowed: Tensor, scaling: float, softcap: float | N
 
 
 AttentionInterface.register(NAME, prefix_attention)
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values [batch, kv_heads, tokens, head_dim], as views of larger tensors.
+
+    A decoded token is written in place. transformers' own dynamic cache concatenates at every step,
+    which for a batch of long prompts moves more memory than the model itself; its static cache must
+    know the final length of every row.
+    """
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append tokens; returns all keys and values."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._stores = [key_states[:, :, :0], value_states[:, :, :0]]
+        start = self.get_seq_length()
+        end = start + key_states.shape[2]
+        if end > self._stores[0].shape[2]:
+            self._stores = [_enlarged(store, end + ROOM) for store in self._stores]
+        for store, new in zip(self._stores, (key_states, value_states), strict=True):
+            store[:, :, start:end] = new
+        self.keys, self.values = (store[:, :, :end] for store in self._stores)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep only these rows of the batch."""
+        length = self.get_seq_length()
+        self._stores = [store[indices] for store in self._stores]
+        self.keys, self.values = (store[:, :, :length] for store in self._stores)
+
+
+def _enlarged(store: Tensor, tokens: int) -> Tensor:
+    larger = store.new_empty(*store.shape[:2], tokens, store.shape[3])
+    larger[:, :, : store.shape[2]] = store
+    return larger
+
+
+def growing_cache() -> Cache:
+    """An empty cache; it gets its layers as the model runs."""
+    return Cache(layer_class_to_replicate=GrowingLayer)
+
+
+def joined(caches: list[Cache], width: int) -> Cache:
+    """One cache for the rows of several, each padded on the left to `width` tokens."""
+    whole = growing_cache()
+    for index in range(len(caches[0].layers)):
+        layers = [cache.layers[index] for cache in caches]
+        rows = sum(layer.keys.shape[0] for layer in layers)
+        keys, values = (
+            side.new_zeros(rows, side.shape[1], width, side.shape[3])
+            for side in (layers[0].keys, layers[0].values)
+        )
+        at = 0
+        for layer in layers:
+            count, _, length, _ = layer.keys.shape
+            keys[at : at + count, :, width - length :] = layer.keys
+            values[at : at + count, :, width - length :] = layer.values
+            at += count
+        whole.update(keys, values, index)
+    return whole

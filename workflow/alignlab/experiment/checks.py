@@ -19,7 +19,7 @@ from alignlab.learning.config import RECIPES, TrainSetConfig
 from alignlab.metrics.definitions import METRICS
 from alignlab.prompting.config import AnyMethod, RetrievalConfig
 from alignlab.sources.config import PromptSetConfig
-from alignlab.tuning.config import TunedConfig
+from alignlab.tuning.config import TRAINERS, TunedConfig
 
 
 def check_references(experiment: Experiment, catalog: Catalog) -> None:
@@ -130,8 +130,8 @@ def _trained_on(where: str, tuned: TunedConfig, experiment: Experiment) -> None:
     """Preferences and answers are learnt by different trainers."""
     sets = {entry.name: entry for entry in experiment.trainsets}
     known(f"{where}.trainset", tuned.trainset, sets, "trainsets")
-    preference = sets[tuned.trainset].recipe == "preference"
-    if preference != (tuned.trainer != "sft"):
+    recipe = RECIPES[sets[tuned.trainset].recipe]
+    if recipe.preferences != TRAINERS[tuned.trainer].preferences:
         raise AlignlabError(
             f"{where}.trainset: trainer {tuned.trainer} does not learn from recipe "
             f"{sets[tuned.trainset].recipe} of {tuned.trainset}"
@@ -158,7 +158,7 @@ def _trainset(where: str, trainset: TrainSetConfig, experiment: Experiment) -> N
         known(f"{where}.mistakes", trainset.mistakes, there, "mistakes")
     if not trainset.analyses:
         return
-    wanted = RECIPES[trainset.recipe]
+    wanted = RECIPES[trainset.recipe].analyses
     sources = {entry.name: entry.of for entry in experiment.analyses}
     fitting = [
         entry.name

@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.config import EndpointConfig
 from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.config import Experiment
 from alignlab.experiment.names import known, loadable, unique
-from alignlab.judging.config import (
-    AnyJudge,
-    ApiJudgeConfig,
-    JudgeConfig,
-    LocalJudgeConfig,
-    PublishedJudgeConfig,
-)
+from alignlab.judging.config import AnyJudge, JudgeConfig, PublishedJudgeConfig
 from alignlab.judging.rubrics import rubric, rubrics_of
 
 
@@ -36,8 +31,8 @@ def check_judges(experiment: Experiment, catalog: Catalog) -> None:
         _check_arms(where, judge, experiment)
         _check_rubrics(where, judge)
         _check_entry(where, judge, entry, experiment)
-        if isinstance(entry, LocalJudgeConfig):
-            loadable(f"catalog judge {judge.judge}: model", entry.model, catalog)
+        if entry.loads:
+            loadable(f"catalog judge {judge.judge}: model", entry.loads, catalog)
 
 
 def judged_metrics(experiment: Experiment) -> Iterator[str]:
@@ -87,12 +82,12 @@ def _check_rubrics(where: str, judge: JudgeConfig) -> None:
 
 
 def _check_entry(where: str, judge: JudgeConfig, entry: AnyJudge, experiment: Experiment) -> None:
-    if judge.max_usd and not (isinstance(entry, ApiJudgeConfig) and entry.price):
+    if judge.max_usd and not (isinstance(entry, EndpointConfig) and entry.price):
         raise AlignlabError(f"{where}.max_usd: {judge.judge} has no `price` to count with")
+    if not entry.can_be_asked and (judge.duels or judge.controls):
+        raise AlignlabError(f"{where}: published judgements can be read, not asked for more")
     if not isinstance(entry, PublishedJudgeConfig):
         return
-    if judge.duels or judge.controls:
-        raise AlignlabError(f"{where}: published judgements can be read, not asked for more")
     published = {arm.name: arm.responses for arm in experiment.published}
     for arm in judge.arms or experiment.arm_names:
         there = _published(entry, published)

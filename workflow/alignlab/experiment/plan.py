@@ -21,7 +21,7 @@ from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.config import EngineConfig
 from alignlab.experiment.load import Loaded
 from alignlab.judging import stages as judging
-from alignlab.judging.config import JudgeConfig, LocalJudgeConfig, PublishedJudgeConfig
+from alignlab.judging.config import JudgeConfig, PublishedJudgeConfig
 from alignlab.judging.rubrics import rubrics_of
 from alignlab.judging.stages import UsedJudge
 from alignlab.learning import stages as learning
@@ -273,7 +273,7 @@ class Plan:
 
     def _judge(self, judge: JudgeConfig) -> UsedJudge:
         entry, dtype = self.catalog.judges[judge.judge], self.experiment.engine.dtype
-        model = self.used(entry.model) if isinstance(entry, LocalJudgeConfig) else None
+        model = self.used(entry.loads) if entry.loads else None
         return UsedJudge(judge, entry, model, dtype, self.experiment.seed)
 
     def _scores(self, judge: UsedJudge) -> dict[str, Artefact]:

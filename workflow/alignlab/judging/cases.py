@@ -1,19 +1,30 @@
-"""What is judged and what a judge says of it: the contract between the judges and their tables.
+"""What is judged, as a judge reads it, and what it says: between the judges and their tables.
 
-    snakemake --cores 2 --until judge_responses
+    python -m alignlab.judging.cases judge/quality      # what a judge is told, with a toy case
 
 A judge's module (`local_judge`, `openai_judge`, `fake_judge`) has `load`, which gives a `Judge`.
+The constant instructions stand first, then the case, then what is asked: so a local judge computes
+the first once for a table, the second once for all aspects.
 """
 
 from __future__ import annotations
 
+import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from alignlab.core import tables
+from alignlab.core.stable_random import lot
+from alignlab.core.tables import Row
+from alignlab.core.templates import fill
+from alignlab.judging.rubrics import resolved_rubric
 
 Status = Literal["scored", "unparseable", "refused", "api_error", "skipped"]
 Rubric = Mapping[str, Any]
-"""As `experiment.rubrics.resolved_rubric` gives it."""
+"""As `rubrics.resolved_rubric` gives it."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +74,54 @@ class Judge(Protocol):
         Every case is yielded exactly once, whatever went wrong; a failure is a status.
         """
         ...
+
+
+def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[str, Row]:
+    """Rows of prompts tables by prompt id: `take` of each category, or all; more contain fewer."""
+    rows = [row for path in paths for row in tables.rows("prompts", path)]
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        kinds[row["category"]].append(row["prompt_id"])
+    taken = {
+        prompt_id
+        for ids in kinds.values()
+        for prompt_id in sorted(ids, key=lambda each: lot(seed, "draw", each))[:take]
+    }
+    return {row["prompt_id"]: row for row in rows if row["prompt_id"] in taken}
+
+
+def instructions(rubric: Rubric) -> str:
+    """What the judge is told once, with every aspect's meaning and levels."""
+    listed = "\n".join(_described(aspect) for aspect in rubric["aspects"])
+    return fill(rubric["instructions"], {"aspects": listed})
+
+
+def case_text(rubric: Rubric, case: Case) -> str:
+    """The case as the judge sees it."""
+    return fill(rubric["case"], case.texts)
+
+
+def question(rubric: Rubric, aspect: Mapping[str, Any]) -> str:
+    """What a local judge is asked about one aspect."""
+    scale = f"{', '.join(aspect['says'][:-1])} or {aspect['says'][-1]}"
+    named = {"aspect": aspect["label"], "meaning": aspect["meaning"], "scale": scale}
+    return fill(rubric["ask"], named)
+
+
+def message(rubric: Rubric, case: Case, aspect: Mapping[str, Any]) -> str:
+    """All that a local judge reads before it rates one aspect; only the end names the aspect."""
+    parts = (instructions(rubric), case_text(rubric, case), question(rubric, aspect))
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _described(aspect: Mapping[str, Any]) -> str:
+    levels = [f"  {say}: {text}" for say, text in aspect["levels"].items()]
+    return "\n".join([f"- {aspect['label']}: {aspect['meaning']}", *levels])
+
+
+if __name__ == "__main__":
+    chosen = resolved_rubric(sys.argv[1])
+    toy = {place: f"<{place}>" for place in ("query", "answer", "answer_a", "answer_b")}
+    case = Case("toy/1", 0, 0, {**toy, "conversation": "", "reference": ""})
+    asked = [question(chosen, aspect) for aspect in chosen["aspects"]]
+    print(instructions(chosen), case_text(chosen, case), *asked, sep="\n")

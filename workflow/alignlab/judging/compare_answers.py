@@ -17,8 +17,8 @@ from typing import Any
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.judging.cases import Case, Rubric, Score
-from alignlab.judging.draw import drawn_prompts
+from alignlab.core.unfinished import Unfinished, forget
+from alignlab.judging.cases import Case, Rubric, Score, drawn_prompts
 from alignlab.judging.score_answers import (
     Answer,
     Finished,
@@ -66,7 +66,8 @@ def compare_responses(
     pairs = _pairs(read_answers(a, known), read_answers(b, known))
     if not pairs:
         raise AlignlabError(f"{a} and {b}: no answers to the same prompt of {listed(prompts)}")
-    finished = Finished("preferences", spec, aside, batch_size)
+    unfinished = Unfinished("preferences", spec, aside)
+    finished = Finished("preferences", spec, unfinished, known, batch_size)
     order: list[Key] = []
     left: dict[str, list[Pair]] = {rubric["name"]: [] for rubric in spec["rubrics"]}
     for pair in pairs:
@@ -88,6 +89,7 @@ def compare_responses(
             finished.add(_rows(spec, left[name][number], rubric, ab, ba))
     arms = f"{pairs[0].a.row['arm']} against {pairs[0].b.row['arm']}"
     finished.write(output, note, order, arms)
+    forget(aside)
 
 
 @dataclass(frozen=True)

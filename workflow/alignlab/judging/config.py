@@ -5,7 +5,7 @@ alignlab check demo                         # validates them; says what an API w
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -73,7 +73,24 @@ class JudgeConfig(StrictModel):
         return self
 
 
-class LocalJudgeConfig(StrictModel):
+class JudgeKindConfig(StrictModel):
+    """What a kind of judge says of itself; one behind an endpoint has an `EndpointConfig`, too."""
+
+    can_be_asked: ClassVar[bool] = True
+    """Else its judgements are all there, and there is no asking for more."""
+
+    @property
+    def loads(self) -> str | None:
+        """The model of the catalog that its jobs load."""
+        return None
+
+    @property
+    def writes(self) -> int:
+        """Tokens that such a model writes beside each score, at most."""
+        return 0
+
+
+class LocalJudgeConfig(JudgeKindConfig):
     """A model of the catalog; scores are read from its next-token distribution."""
 
     kind: Literal["local"] = Field(description="The judge")
@@ -82,8 +99,18 @@ class LocalJudgeConfig(StrictModel):
         0, ge=0, description="Tokens of a reason that it writes after each score; 0: no reason"
     )
 
+    @property
+    def loads(self) -> str:
+        """See `JudgeKindConfig`."""
+        return self.model
 
-class ApiJudgeConfig(EndpointConfig):
+    @property
+    def writes(self) -> int:
+        """See `JudgeKindConfig`."""
+        return self.reason_tokens
+
+
+class ApiJudgeConfig(JudgeKindConfig, EndpointConfig):
     """A model behind an endpoint that speaks OpenAI's chat protocol."""
 
     kind: Literal["openai"] = Field(description="The judge")
@@ -93,9 +120,10 @@ class ApiJudgeConfig(EndpointConfig):
     max_tokens: int = Field(1024, gt=0, description="Longest reply")
 
 
-class PublishedJudgeConfig(StrictModel):
+class PublishedJudgeConfig(JudgeKindConfig):
     """Judgements that somebody else made, in just-eval's form."""
 
+    can_be_asked: ClassVar[bool] = False
     kind: Literal["published"] = Field(description="The judge")
     model: str = Field(description="Who judged, for the report")
     judgements: dict[str, tuple[FileSource, ...]] = Field(
@@ -103,7 +131,7 @@ class PublishedJudgeConfig(StrictModel):
     )
 
 
-class FakeJudgeConfig(StrictModel):
+class FakeJudgeConfig(JudgeKindConfig):
     """Scores by the answer's words alone, without a model; for tests."""
 
     kind: Literal["fake"] = Field(description="The judge")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from alignlab.endpoints.config import EndpointConfig
 from alignlab.planning.artefact import Artefact
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
@@ -47,7 +48,7 @@ def _task(table: str, spec: Mapping[str, Any]) -> Task | None:
 def judge_cost(artefact: Artefact, speeds: Speeds) -> Cost:
     """What one table of judgements or preferences costs; a fake judge's costs nothing."""
     entry, size = artefact.facts
-    if entry.kind == "openai":
+    if isinstance(entry, EndpointConfig):
         found = paid(artefact)
         usd = None if any(each.usd is None for each in found) else sum(e.usd or 0 for e in found)
         read = sum(each.prompt_tokens for each in found)
@@ -93,7 +94,7 @@ def _local(artefact: Artefact, speeds: Speeds) -> Cost:
         told = len(rubric["instructions"]) + characters
         scores += cases * len(rubric["aspects"])
         read += cases * len(rubric["aspects"]) * (told // CHARACTERS_A_TOKEN)
-        written += cases * len(rubric["aspects"]) * entry.reason_tokens
+        written += cases * len(rubric["aspects"]) * entry.writes
     dtype = artefact.slice["engine"]["dtype"]
     context = read // max(scores, 1)
     guessed = speeds.roofline(size, dtype, read=read, written=written, context=context)
@@ -124,7 +125,7 @@ def _drawn(prompts: Sequence[Artefact], drawn: Mapping[str, Any]) -> list[Questi
     """The questions that are judged: the draw itself if all are fetched, else as many."""
     take = drawn.get("take")
     if all(table.path.exists() for table in prompts):
-        from alignlab.judging.draw import drawn_prompts
+        from alignlab.judging.cases import drawn_prompts
 
         rows = drawn_prompts([table.path for table in prompts], take, drawn.get("seed", 0))
         return [Question(r["category"], tuple(map(len, r["turns"]))) for r in rows.values()]

@@ -22,8 +22,7 @@ from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.scoring import Question, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
-from alignlab.judging.cases import Case, Judge, Rubric, Score
-from alignlab.judging.prompts import message
+from alignlab.judging.cases import Case, Judge, Rubric, Score, message
 from alignlab.prompting.chat import prompter
 from alignlab.prompting.encode import encoder
 

@@ -19,18 +19,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.endpoints.budget import Budget, price_of
 from alignlab.endpoints.client import ChatApi
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest
-from alignlab.endpoints.replies import Replies, Reply
-from alignlab.judging.cases import Case, Judge, Rubric, Score, Status
-from alignlab.judging.prompts import case_text, instructions
+from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
+from alignlab.judging.cases import Case, Judge, Rubric, Score, Status, case_text, instructions
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
+
+# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
+CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
 
 
 class OpenaiJudge:
@@ -58,13 +59,13 @@ class OpenaiJudge:
             yield index, [_shared(score, usd, reply.seconds, len(scores)) for score in scores]
 
     def _requests(self, rubric: Rubric, form: Form, cases: Sequence[Case]) -> Iterator[ChatRequest]:
-        system = _system(rubric, form)
+        opening = _system(rubric, form)
         response_format = form.response_format(self.structured)
         for case in cases:
             text = _shown(rubric, case)
             same = hash((rubric["name"], text))
             yield ChatRequest(
-                messages=[system, {"role": "user", "content": text}],
+                messages=[opening, {"role": "user", "content": text}],
                 max_tokens=self.max_tokens,
                 response_format=response_format,
                 repeat=self._asked[same],
@@ -159,10 +160,6 @@ def load(
     return OpenaiJudge(api, spec["structured"], spec["max_tokens"])
 
 
-# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
-CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
-
-
 def _verdict(says: Sequence[str]) -> type[BaseModel]:
     """`{reason, score}`, with the scale's words for scores, whatever their case, or as numbers."""
     words = {say.casefold(): say for say in says}
@@ -182,6 +179,13 @@ def _validated(verdict: type[BaseModel], given: Any) -> dict[str, Any] | None:
         return verdict.model_validate(given).model_dump()
     except ValidationError:
         return None
+
+
+def told(rubric: Rubric, structured: str) -> str:
+    """All that every call says besides its case, as JSON."""
+    form = Form(rubric)
+    fixed = [_system(rubric, form), rubric["case"], form.response_format(structured)]
+    return json.dumps(fixed, ensure_ascii=False)
 
 
 def _system(rubric: Rubric, form: Form) -> dict[str, str]:

@@ -4,6 +4,9 @@
 
 A judge is tried on controls made of the experiment's own answers. Each is a question with a known
 answer, so a judge that fails one may not be believed on the aspect, whatever it says elsewhere.
+
+Scores of a local judge are expected values, so no measure of agreement may need categories: each is
+written for numbers, and is the familiar one for whole scores.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import stats
 
 from alignlab.core import tables
-from alignlab.judging import agreement
 from alignlab.statistics.arrays import Array, number
+from alignlab.statistics.bootstrap import areas, bands, draws
 from alignlab.statistics.intervals import bounded_intervals, widened
-from alignlab.statistics.resampling import areas, bands, draws
 
 CONTROLS = {
     "other-answer": ("original", "other-answer", "an answer from another question's answer"),
@@ -193,7 +196,7 @@ def _information(own: pd.DataFrame, words: pd.DataFrame, seed: int) -> Iterator[
         note = "mean probability of the scale's words together"
         yield _row("mass", known["prompt_id"], found, note)
     if (long := own.merge(words, on=["arm", *ANSWER]).dropna(subset=["num_words"])).size:
-        found = _resampled(agreement.spearman, long, "score", "num_words", seed)
+        found = _resampled(spearman, long, "score", "num_words", seed)
         note = "rank correlation of the score and the answer's words"
         yield _row("length", long["prompt_id"], found, note)
 
@@ -205,7 +208,7 @@ def _agreement(
     on = ["rubric", "aspect", "arm", *ANSWER]
     both = judged[one].merge(judged[other], on=on, suffixes=("", "_other"))
     for (rubric, aspect), pairs in both.groupby(on[:2], sort=False):
-        for name, measure in agreement.MEASURES.items():
+        for name, measure in MEASURES.items():
             found = _resampled(measure, pairs, "score", "score_other", seed)
             note = f"over {len(pairs)} answers that both scored"
             row = {"rubric": rubric, "aspect": aspect}
@@ -249,3 +252,43 @@ def _resampled(
     found = np.array([measure(*np.repeat(values, each, axis=1)) for each in times])
     value, low, high = bands(found, len(prompts) > 1)
     return float(value), float(low), float(high)
+
+
+def spearman(ours: Array, theirs: Array) -> float:
+    """Spearman's rank correlation of two raters, each shape (answers,); NaN if one is constant."""
+    ranks = np.stack([stats.rankdata(ours), stats.rankdata(theirs)])
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    return _ratio(centred[0] @ centred[1], np.sqrt((centred**2).sum(axis=1).prod()))
+
+
+def kappa(ours: Array, theirs: Array) -> float:
+    """Cohen's kappa with quadratic weights, for equally spaced scores; NaN if all are the same.
+
+    The mean squared distance of the pairs, over that of all ours with all theirs (Fleiss and Cohen
+    1973, "The equivalence of weighted kappa and the intraclass correlation coefficient").
+    """
+    by_chance = ours.var() + theirs.var() + (ours.mean() - theirs.mean()) ** 2
+    return 1 - _ratio(((ours - theirs) ** 2).mean(), by_chance)
+
+
+def alpha(ours: Array, theirs: Array) -> float:
+    """Krippendorff's alpha of ordinal data of two raters, none missing; NaN if all are the same.
+
+    His ordinal distance, the count of values between two ranks with half of those at each, is the
+    distance of their mid-ranks among all values (Krippendorff 2011, "Computing Krippendorff's
+    Alpha-Reliability"), so alpha is the interval one of these ranks.
+    """
+    ranks = stats.rankdata(np.concatenate([ours, theirs])).reshape(2, -1)
+    return 1 - _ratio(((ranks[0] - ranks[1]) ** 2).mean(), 2 * ranks.var(ddof=1))
+
+
+def _ratio(above: float, below: float) -> float:
+    return float(above / below) if below > 0 else np.nan
+
+
+MEASURES: dict[str, Callable[[Array, Array], float]] = {
+    "spearman": spearman,
+    "kappa": kappa,
+    "alpha": alpha,
+}
+"""Name in the table `qualification` → measure."""

@@ -9,23 +9,21 @@ killed job loses little; one behind an endpoint has its file of replies for that
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.core.tables import Row
+from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
-from alignlab.judging.cases import Case, Judge, Rubric, Score
+from alignlab.judging.cases import Case, Judge, Rubric, Score, drawn_prompts
 from alignlab.judging.config import judge_unit
-from alignlab.judging.draw import drawn_prompts
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +78,8 @@ def judge_responses(
     answers = read_answers(responses, known)
     if not answers:
         raise AlignlabError(f"{responses}: no answer is to a prompt of {listed(prompts)}")
-    finished = Finished("judgements", spec, aside, batch_size)
+    unfinished = Unfinished("judgements", spec, aside)
+    finished = Finished("judgements", spec, unfinished, known, batch_size)
     order: list[Key] = []
     left: dict[str, list[Answer]] = {rubric["name"]: [] for rubric in spec["rubrics"]}
     for answer in answers:
@@ -99,6 +98,7 @@ def judge_responses(
         finished.add([_row(spec, answer, rubric, score) for score in scores])
     arms = dict.fromkeys(answer.row["arm"] for answer in answers)
     finished.write(output, note, order, f"arm {', '.join(arms)}")
+    forget(aside)
 
 
 @dataclass(frozen=True)
@@ -198,17 +198,22 @@ def asked(
 class Finished:
     """The rows of finished cases, which wait on disk until the table is written."""
 
-    def __init__(self, table: str, spec: dict[str, Any], folder: Path, batch_size: int) -> None:
-        """Read what an earlier, interrupted job of the same table put aside."""
-        self.table, self.spec, self.folder, self.batch_size = table, spec, folder, batch_size
-        self.pays = "runtime" in spec
+    def __init__(
+        self,
+        table: str,
+        spec: dict[str, Any],
+        unfinished: Unfinished,
+        prompts: Collection[str],
+        batch_size: int,
+    ) -> None:
+        """Begin with what an interrupted job of the same table left of these prompts."""
+        self.table, self.spec, self.unfinished = table, spec, unfinished
+        self.batch_size, self.pays = batch_size, "runtime" in spec
         self.rows: dict[Key, list[Row]] = {}
         self._waiting: list[list[Row]] = []
         self._given_up = 0
-        for path in folder.glob("[!.]*.parquet"):
-            for row in tables.rows(table, path):
-                self.rows.setdefault(self.key(row), []).append(row)
-        self._resumed = bool(self.rows)
+        for row in unfinished.earlier(prompts):
+            self.rows.setdefault(self.key(row), []).append(row)
 
     def key(self, row: Row) -> Key:
         """What tells a row's case from others."""
@@ -224,12 +229,11 @@ class Finished:
         self.rows[self.key(rows[0])] = rows
         self._waiting.append(rows)
         if not self.pays and len(self._waiting) == self.batch_size:
-            batch = [row for rows in self._waiting for row in rows]
-            tables.write(self.table, self.folder / f"{uuid4().hex}.parquet", batch, self.spec)
+            self.unfinished.put_aside([row for rows in self._waiting for row in rows])
             self._waiting.clear()
 
     def write(self, output: Path, note: Path, order: Sequence[Key], judged: str) -> None:
-        """Write the table, say what failed, here and in `note`, and drop what was put aside.
+        """Write the table, and say what failed, here and in `note`.
 
         Raises:
             AlignlabError: there are rows, and every call failed; names judge and `judged`.
@@ -246,14 +250,12 @@ class Finished:
             log.warning("%s: %d of %d rows %s, such as: %s", who, count, len(rows), status, told)
         with tables.writing(self.table, output, self.spec) as writer:
             writer.write(rows)
-            if self._resumed:
-                writer.note("resumed", True)
+            self.unfinished.note(writer)
         # Other judges say the same of the same text, so only an endpoint is worth asking again.
         if self.pays:
             mendable, limit = len(failed) - self._given_up, self.spec["runtime"]["max_usd"]
             no_room = sum(row["status"] == "skipped" for row in failed) - self._given_up
             attempts.write(note, self.spec["attempt"], mendable - no_room, no_room, limit)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.core.config import dump
-from alignlab.endpoints.config import RUNTIME
+from alignlab.endpoints.config import RUNTIME, EndpointConfig
 from alignlab.judging.config import (
     AnyJudge,
-    ApiJudgeConfig,
     JudgeConfig,
-    LocalJudgeConfig,
     judge_unit,
 )
 from alignlab.judging.costs import judge_cost, judge_task
@@ -93,7 +91,7 @@ def controls(judge: UsedJudge, responses: Artefact, prompts: Sequence[Artefact])
     arm = judge.config.controls.arm
     spec = {"arm": arm, "seed": judge.seed, **judge.draw(judge.tried_on)}
     # A local judge is a function of its text; asking it again would say nothing.
-    spec["again"] = isinstance(judge.entry, ApiJudgeConfig)
+    spec["again"] = isinstance(judge.entry, EndpointConfig)
     return Artefact(CONTROLS, arm, spec, {"responses": responses, "prompts": prompts})
 
 
@@ -149,7 +147,7 @@ def _asked(stage: Stage, judge: UsedJudge, name: str, parents: Mapping[str, Any]
     if judge.model:
         spec["engine"] = {"dtype": judge.dtype}
         parents = {**parents, "model": judge.model.artefacts["model"]}
-    if isinstance(judge.entry, ApiJudgeConfig):
+    if isinstance(judge.entry, EndpointConfig):
         told = judge.entry.model_dump(mode="json", include=RUNTIME)
         lies = {"runtime": {**told, "max_usd": judge.config.max_usd}}
     size = judge.model.size if judge.model else None
@@ -166,10 +164,10 @@ def _resolved(judge: JudgeConfig, compares: bool) -> list[dict[str, Any]]:
 def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
     """Judges that are no local model need no GPU."""
     entry, size = artefact.facts
-    if not isinstance(entry, LocalJudgeConfig):
+    if not size:
         return need_of_calls(attempt)
     dtype = artefact.slice["engine"]["dtype"]
-    tokens = runtime.batch_size * (PROMPT_TOKENS + entry.reason_tokens)
+    tokens = runtime.batch_size * (PROMPT_TOKENS + entry.writes)
     return need([size.weights(dtype)], size.cache(dtype, tokens), attempt=attempt)
 
 

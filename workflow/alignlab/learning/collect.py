@@ -19,10 +19,10 @@ from typing import Any
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.learning.analyses import loops
+from alignlab.learning.questions import loops
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
-from alignlab.metrics.repetition import echo
+from alignlab.metrics.words import echo
 
 ECHOES = 0.8
 # Stricter than metric `refusal`: whoever cannot, does not know or will not has made no mistake, and

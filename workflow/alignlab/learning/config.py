@@ -8,7 +8,7 @@ always an arm, with the same methods and decoding. Keys in `config/README.md`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -16,17 +16,38 @@ from alignlab.answering.config import AskedConfig
 from alignlab.core.config import Name, StrictModel
 from alignlab.sources.config import PromptSetConfig
 
+
+class Recipe(NamedTuple):
+    """What a recipe of training sets is made from.
+
+    Attributes:
+        mistakes: it needs them; else ordinary answers are enough.
+        answers: ordinary answers may stand beside them.
+        preferences: it makes preferences, which are learnt by other trainers than completions.
+        analyses: what was asked of the analyst, whose answers it learns.
+        question: the text, of those that the analyst was asked with, under which they stand.
+        texts: the texts that it reads besides, so that editing another one changes nothing.
+    """
+
+    mistakes: bool = True
+    answers: bool = True
+    preferences: bool = False
+    analyses: Literal["guided", "revision"] | None = None
+    question: Literal["guided", "unguided"] | None = None
+    texts: tuple[str, ...] = ()
+
+
 RECIPES = {
-    "sft": None,
-    "coh": None,
-    "preference": None,
-    "critique-revise": "revision",
-    "lfm": "guided",
-    "lfm-guided": "guided",
-    "lfm-tag": None,
-    "lfm-shuffled": "guided",
+    "sft": Recipe(mistakes=False),
+    "coh": Recipe(texts=("good_marker", "bad_marker")),
+    "preference": Recipe(answers=False, preferences=True),
+    "critique-revise": Recipe(analyses="revision"),
+    "lfm": Recipe(analyses="guided", question="unguided"),
+    "lfm-guided": Recipe(analyses="guided", question="guided"),
+    "lfm-tag": Recipe(texts=("unguided", "verdict")),
+    "lfm-shuffled": Recipe(analyses="guided", question="unguided"),
 }
-"""Recipe of a training set → what it `asked` of the analyst, where it needs analyses at all."""
+"""Recipe → what it is made from; `alignlab.learning.recipes` makes it."""
 
 
 class MistakesConfig(StrictModel):
@@ -65,7 +86,7 @@ class TrainSetConfig(StrictModel):
 
     name: Name = Field(description="Unique; part of file names")
     recipe: Literal[tuple(RECIPES)] = Field(  # type: ignore[valid-type]
-        description="How mistakes enter; `mistakes.recipes` documents each"
+        description="How mistakes enter; `learning.recipes` documents each"
     )
     answers: tuple[PromptSetConfig, ...] = Field(
         (), description="Ordinary questions with good answers, the rows' `reference`"
@@ -85,16 +106,15 @@ class TrainSetConfig(StrictModel):
     def _has_what_it_needs(self) -> TrainSetConfig:
         if not self.answers and not self.mistakes:
             raise ValueError("neither `answers` nor `mistakes` is given: nothing to train on")
-        if self.recipe != "sft" and not self.mistakes:
+        recipe = RECIPES[self.recipe]
+        if recipe.mistakes and not self.mistakes:
             raise ValueError(f"recipe {self.recipe} needs `mistakes`")
-        if self.recipe == "preference" and self.answers:
-            raise ValueError("recipe preference does not use `answers`: they are no pairs")
-        if (RECIPES[self.recipe] is not None) != (self.analyses is not None):
-            wants = "needs" if RECIPES[self.recipe] else "does not use"
-            raise ValueError(f"recipe {self.recipe} {wants} `analyses`")
-        if (self.recipe in ("coh", "lfm-tag")) != (self.texts is not None):
-            wants = "does not use" if self.texts else "needs"
-            raise ValueError(f"recipe {self.recipe} {wants} `texts`")
+        if self.answers and not recipe.answers:
+            raise ValueError(f"recipe {self.recipe} does not use `answers`: they are no pairs")
+        for key, used in (("analyses", recipe.analyses), ("texts", recipe.texts)):
+            if bool(used) != (getattr(self, key) is not None):
+                wants = "needs" if used else "does not use"
+                raise ValueError(f"recipe {self.recipe} {wants} `{key}`")
         return self
 
 

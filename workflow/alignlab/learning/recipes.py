@@ -18,7 +18,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.metrics.hijacked import hijacked
-from alignlab.metrics.repetition import echo, words
+from alignlab.metrics.words import echo, words
 
 # Share of an analysis's 4-grams that stand in the mistake.
 ECHOES = 0.8
@@ -120,8 +120,8 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> I
     return _with_analyses(mistakes, moved, spec)
 
 
-Recipe = Callable[[Sequence[Row], Said, dict[str, Any]], Iterator[Row | None]]
-RECIPES: dict[str, Recipe] = {
+Maker = Callable[[Sequence[Row], Said, dict[str, Any]], Iterator[Row | None]]
+MAKERS: dict[str, Maker] = {
     "sft": sft,
     "coh": coh,
     "preference": preference,
@@ -131,6 +131,7 @@ RECIPES: dict[str, Recipe] = {
     "lfm-tag": lfm_tag,
     "lfm-shuffled": lfm_shuffled,
 }
+"""Recipe → what makes its examples; `alignlab.learning.config` says what each needs."""
 
 
 def _fit(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> dict[str, str]:

@@ -10,18 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from alignlab.learning.config import AnalysisConfig, MistakesConfig, TrainSetConfig
+from alignlab.learning.config import RECIPES, AnalysisConfig, MistakesConfig, TrainSetConfig
 from alignlab.planning.artefact import Artefact, Stage
 from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import QUESTION, Question
 from alignlab.prompting import prompt_files
 from alignlab.sources.stages import stored_questions
-
-QUESTIONS = {"lfm": "unguided", "lfm-shuffled": "unguided", "lfm-guided": "guided"}
-"""Recipe → the text under which its analyses stand in training (LfM step 3 is unguided)."""
-
-TEXTS = {"coh": ("good_marker", "bad_marker"), "lfm-tag": ("unguided", "verdict")}
-"""Recipe → the texts that it reads besides, so that editing another one changes nothing."""
 
 
 def mistakes(
@@ -67,20 +61,21 @@ def trainset(
         analysis_texts: the file of texts by which the analyst was asked.
         seed: of what is drawn among mistakes.
     """
+    recipe = RECIPES[entry.recipe]
     spec: dict[str, Any] = {"trainset": entry.name, "recipe": entry.recipe}
     if entry.take:
         spec["take"] = entry.take
     if entry.texts:
         found = prompt_files.lfm_texts(entry.texts)
-        spec["texts"] = {key: found[key] for key in TEXTS[entry.recipe]}
+        spec["texts"] = {key: found[key] for key in recipe.texts}
     parents: dict[str, Any] = {"answers": answers}
     if mistakes:
         spec["seed"] = seed
         parents["mistakes"] = mistakes
     if analyses:
         parents["responses"] = analyses
-    if analysis_texts and entry.recipe in QUESTIONS:
-        spec["question"] = prompt_files.lfm_texts(analysis_texts)[QUESTIONS[entry.recipe]]
+    if analysis_texts and recipe.question:
+        spec["question"] = prompt_files.lfm_texts(analysis_texts)[recipe.question]
     return Artefact(TRAINSETS, entry.name, spec, parents)
 
 

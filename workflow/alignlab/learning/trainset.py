@@ -19,7 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning import recipes
-from alignlab.learning.analyses import analyses_of
+from alignlab.learning.questions import analyses_of
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _lessons(spec: dict[str, Any], mistakes: list[Row], analyses: Path | None) -
     )
     kept = [mistake for number, mistake in enumerate(mistakes) if number in chosen]
     said = analyses_of(analyses) if analyses else {}
-    made = list(recipes.RECIPES[recipe](kept, said, spec))
+    made = list(recipes.MAKERS[recipe](kept, said, spec))
     rows = [row for row in made if row is not None]
     if missing := len(made) - len(rows):
         log.info("%s: %d examples left out: a text that they need is missing", name, missing)

@@ -18,7 +18,7 @@ import re
 import sys
 
 from alignlab.metrics.refusal import is_refusal
-from alignlab.metrics.sentences import plain, sentences
+from alignlab.metrics.words import plain, sentences
 
 ENOUGH = 5
 """Words of the target that give it away."""

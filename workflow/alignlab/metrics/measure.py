@@ -15,11 +15,10 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.metrics import repetition, style
+from alignlab.metrics import style, words
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
-from alignlab.metrics.relevance import Relevance
 from alignlab.planning.job import Job, Spec
 
 BATCH = 256
@@ -83,9 +82,9 @@ def answer_metrics(
         "empty": float(empty),
         "num_words": float(len(text.split())),
         "num_tokens": answer["num_tokens"],
-        "rep_4": repetition.repetition(text, 4),
-        "distinct_2": repetition.distinct(text, 2),
-        "echo": repetition.echo(question, text),
+        "rep_4": words.repetition(text, 4),
+        "distinct_2": words.distinct(text, 2),
+        "echo": words.echo(question, text),
         "list_items": float(style.list_items(text)),
         "structured": float(style.is_structured(text)),
         "refusal": float(is_refusal(text)),
@@ -137,3 +136,43 @@ def _averaged(
                 "metric": metric,
                 "value": fmean(present) if present else None,
             }
+
+
+class Relevance:
+    """An embedder from a local folder, never a hub; on the CPU, so that values do not move.
+
+    Raises:
+        AlignlabError: the folder holds no sentence-transformers model with safetensors weights.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise AlignlabError(f"{folder}: no such folder; expected a sentence-transformers model")
+        # The import takes ten seconds; an experiment without this metric need not wait for it.
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            self._model = SentenceTransformer(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True},
+            )
+        except (OSError, ValueError) as error:
+            raise AlignlabError(f"{folder}: no sentence-transformers model: {error}") from error
+
+    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """Cosines in [-1, 1], one a pair (Reimers and Gurevych 2019, §3).
+
+        A text longer than the embedder's window (256 tokens for MiniLM) counts up to there. An
+        empty answer has 0: it says nothing relevant.
+        """
+        embeddings = self._model.encode(
+            [*questions, *answers], normalize_embeddings=True, show_progress_bar=False
+        )
+        asked, said = embeddings[: len(questions)], embeddings[len(questions) :]
+        cosines = (asked * said).sum(axis=1).clip(-1, 1)
+        return [
+            float(cosine) if answer.strip() else 0.0
+            for cosine, answer in zip(cosines, answers, strict=True)
+        ]

@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 import sys
 
-from alignlab.metrics.sentences import sentences
+from alignlab.metrics.words import sentences
 
 OPENING = 3
 """How many sentences are read: later ones often warn, and a warning is no refusal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from alignlab.metrics.sentences import plain, sentences
+from alignlab.metrics.words import plain, sentences
 
 FENCED_CODE = re.compile(r"^```.*?(?:^```|\Z)", re.MULTILINE | re.DOTALL)
 LIST_ITEM = re.compile(

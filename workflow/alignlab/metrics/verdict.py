@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import sys
 
-from alignlab.metrics.sentences import plain, sentences
+from alignlab.metrics.words import plain, sentences
 
 QUESTION = r"(?:question|user|request|message|task)"
 THE = r"(?<!the )(?<!this )(?<!your )(?<!my )(?<!correct )"

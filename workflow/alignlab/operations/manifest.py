@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from alignlab.answering.engine_statistics import engine_row
 from alignlab.core import tables
-from alignlab.endpoints.wording import Wording
+from alignlab.endpoints.respondent import Wording
 from alignlab.engines.base import Question
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results

@@ -19,8 +19,8 @@ BYTES = {"bfloat16": 2, "float32": 4}
 # demo's and lfm-demo's jobs the largest peaks 2.6 GB above two copies of its weights (max_rss of
 # results/benchmarks/generate_responses/retrieval-icl-*.tsv).
 PROCESS_MB = 3000
-# CUDA and what its kernels keep aside, MB.
-CUDA_MB = 1000
+CUDA = 1e9
+"""Bytes of CUDA itself and of the workspaces of its kernels."""
 # Tokens of a prompt; the beginning that all prompts of an arm share is held once.
 PROMPT_TOKENS = 1024
 
@@ -69,6 +69,11 @@ class ModelSize:
         return self.kv_values * BYTES[dtype] * tokens
 
 
+def bytes_per_gpu(weights: float, held: float, gpus: int = 1) -> float:
+    """Bytes on each of some GPUs, which share weights and what is held beside them."""
+    return CUDA + (weights + held) / gpus
+
+
 @dataclass(frozen=True)
 class Need:
     """What to reserve: MB of host memory, MB on each GPU, number of GPUs."""
@@ -96,7 +101,7 @@ def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1)
         attempt: 1, and one more for each time the job was retried.
     """
     host = PROCESS_MB + (sum(weights) + max(weights)) / 1e6
-    on_gpu = CUDA_MB + (sum(weights) + held) / gpus / 1e6
+    on_gpu = bytes_per_gpu(sum(weights), held, gpus) / 1e6
     return Need(attempt * round(host), round(on_gpu), gpus)
 
 

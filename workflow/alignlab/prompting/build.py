@@ -1,21 +1,51 @@
 """From a resolved method to its prompter: the one place that knows which module renders what.
 
+Any method may be asked for the good answer of a pair: Chain of Hindsight (2302.02676 §3).
+
 snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignlab.prompting.config import METHODS
 from alignlab.prompting.encode import Prompter
-from alignlab.prompting.hindsight import HindsightPrompter
+from alignlab.prompting.stopping import Stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class HindsightPrompter:
+    """Another method's prompts with the good marker after them.
+
+    A model that was tuned on pairs goes on to the bad answer, so its marker ends the good one.
+    """
+
+    inner: Prompter
+    good: str
+    bad: str
+
+    @property
+    def stopping(self) -> Stopping:
+        """Where an answer ends."""
+        stopping = self.inner.stopping
+        return replace(stopping, strings=(*stopping.strings, self.bad))
+
+    @property
+    def templated(self) -> bool:
+        """As the other method says."""
+        return self.inner.templated
+
+    def render(self, turns: Sequence[str], answers: Sequence[str]) -> str:
+        """The other method's prompt, and the marker; the space after it is the model's."""
+        return self.inner.render(turns, answers) + self.good
 
 
 def build_prompter(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alignlab.core.errors import AlignlabError
-from alignlab.prompting.guidance import guided
+from alignlab.prompting.encode import guided
 from alignlab.prompting.stopping import Stopping
 
 if TYPE_CHECKING:

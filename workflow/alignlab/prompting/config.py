@@ -39,7 +39,7 @@ class ZeroShotConfig(MethodConfig):
 class InContextConfig(MethodConfig):
     """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
 
-    unit: ClassVar[Unit] = Unit("method in-context", "alignlab.prompting.in_context")
+    unit: ClassVar[Unit] = Unit("method in-context", "alignlab.prompting.frame")
     kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
     prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
     k: int | None = Field(

@@ -1,4 +1,4 @@
-"""Text → exact token ids, with one BOS; and the ids that all prompts of an arm begin with.
+"""What a prompter is, and its text → exact token ids, with one BOS; what all prompts begin with.
 
 snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
 """
@@ -15,6 +15,9 @@ from alignlab.prompting.stopping import Stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Encode = Callable[[str], list[int]]
+PROBES = ("A", "1", "```")
 
 
 class Prompter(Protocol):
@@ -33,10 +36,6 @@ class Prompter(Protocol):
     def render(self, turns: Sequence[str], answers: Sequence[str]) -> str:
         """The text whose continuation answers `turns[len(answers)]`."""
         ...
-
-
-Encode = Callable[[str], list[int]]
-PROBES = ("A", "1", "```")
 
 
 def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -90,3 +89,8 @@ def common_context(rows: Iterable[list[int]]) -> list[int]:
 def begins_with(ids: list[int], prefix: list[int]) -> bool:
     """Whether ids go on after a prefix, so that it can be run before them."""
     return len(ids) > len(prefix) and ids[: len(prefix)] == prefix
+
+
+def guided(turns: Sequence[str], guidance: str | None) -> list[str]:
+    """Put the guidance before every question (LfM, arXiv 2310.10477, step 4: guided generation)."""
+    return [f"{guidance}\n\n{turn}" if guidance else turn for turn in turns]

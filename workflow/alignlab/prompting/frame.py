@@ -1,4 +1,4 @@
-"""The Markdown frames of URIAL: how a question is set off, and where an answer ends.
+"""Zero-shot and in-context prompts in the Markdown frames of URIAL, and where an answer ends.
 
     python -c "from alignlab.prompting.frame import FENCED; print(FENCED.open('Why?'))"
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignlab.prompting.guidance import guided
+from alignlab.prompting.encode import guided
 from alignlab.prompting.stopping import Stopping
 
 
@@ -90,5 +90,13 @@ class FramePrompter:
 
 
 def prompter(method: dict[str, Any]) -> FramePrompter:
-    """Zero-shot: the frame alone (URIAL §4.1)."""
-    return FramePrompter(FENCED, guidance=method.get("guidance"))
+    """From a resolved method: `style` and `prefix` (URIAL's files), or `system` and `examples`.
+
+    Without any it is zero-shot: the frame alone (URIAL §4.1).
+    """
+    guidance = method.get("guidance")
+    if "prefix" in method:
+        return FramePrompter(FRAMES[method["style"]], method["prefix"], guidance)
+    system = f"# Instruction\n\n{method['system']}\n" if "system" in method else ""
+    blocks = "".join(FENCED.block(e["query"], e["answer"]) for e in method.get("examples", ()))
+    return FramePrompter(FENCED, (system + blocks).removeprefix("\n"), guidance)

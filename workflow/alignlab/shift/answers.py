@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Encode, Prompter, encoder
+from alignlab.prompting.encode import Encode, Prompter, common_context, encoder
+from alignlab.shift import BATCH_TOKENS
 from alignlab.shift.model import Forced, Weights
 
 log = logging.getLogger(__name__)
+
+# Answers read, sorted by length and written together.
+WINDOW = 256
 
 
 @dataclass(frozen=True)
@@ -210,3 +215,39 @@ def _has_text_only(row: Row) -> bool:
 def _label(row: Row) -> str:
     sample = f" sample {row['sample']}" if row["sample"] else ""
     return f"{row['prompt_id']} turn {row['turn']}{sample}"
+
+
+Batch = list[Answer]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some answers, and the ids that all their prompts begin with for either model."""
+
+    batches: list[Batch]
+    base_prefix: list[int]
+    aligned_prefix: list[int]
+
+
+def windows(answers: Iterable[Answer]) -> Iterator[Window]:
+    """Cut answers into windows; the same answers always give the same batches."""
+    left = iter(answers)
+    while window := list(islice(left, WINDOW)):
+        base = common_context(answer.base.context for answer in window)
+        aligned = common_context(answer.aligned.context for answer in window)
+        own = {
+            answer.number: max(
+                len(answer.base.fed) - len(base), len(answer.aligned.fed) - len(aligned)
+            )
+            for answer in window
+        }
+        window.sort(key=lambda answer: own[answer.number], reverse=True)
+        yield Window(list(_batches(window, own)), base, aligned)
+
+
+def _batches(window: list[Answer], own: dict[int, int]) -> Iterator[Batch]:
+    """Runs of descending length whose padded size stays within BATCH_TOKENS, or single answers."""
+    while window:
+        rows = max(1, BATCH_TOKENS // own[window[0].number])
+        yield window[:rows]
+        window = window[rows:]

@@ -2,12 +2,14 @@
 
     snakemake --cores 2 --until fetch_prompts
 
-Nothing is dropped silently: a row that cannot be asked is an error that names it.
+Nothing is dropped silently: a row that cannot be asked is an error that names it. Selections are
+the same on every machine; samples are drawn by `alignlab.core.stable_random`.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -15,15 +17,17 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
-from alignlab.sources import files, hijacking, preferences, records
-from alignlab.sources.config import ColumnsConfig, PromptSetConfig
+from alignlab.sources import files, hijacking, records
+from alignlab.sources.config import ColumnsConfig, PreferenceConfig, PromptSetConfig
 from alignlab.sources.records import Record
-from alignlab.sources.selection import select
 
 CATEGORIES = ("regular", "safety")
 SHOWN = 5
 log = logging.getLogger(__name__)
+
+TRUTH = {"true": True, "false": False}
 
 
 def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
@@ -71,7 +75,7 @@ def normalise(
     rows = [_row(record, number, dataset, columns, category) for number, record in enumerate(found)]
     _check(rows, path)
     if columns.preference:
-        return preferences.with_one_safe(rows, found, columns.preference, path)
+        return with_one_safe(rows, found, columns.preference, path)
     questions = Counter(tuple(row["turns"]) for row in rows)
     if repeats := len(rows) - len(questions):
         log.warning("%s: %d rows repeat an earlier question; they are kept", dataset, repeats)
@@ -138,3 +142,124 @@ def _check(rows: list[Row], path: Path) -> None:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
         raise AlignlabError(f"{path}: {len(problems)} problems, rows counted from 0:{shown}{more}")
+
+
+def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
+    """Rows of the prompts table that `chosen` keeps, in their order, turns truncated.
+
+    A sample takes the rows with the smallest lots: it does not depend on the order of the file, and
+    a larger `take` contains a smaller one.
+
+    Raises:
+        AlignlabError: an id or value that no row has, or more rows asked for than there are.
+    """
+    kept = _by_id(rows, chosen) if chosen.ids is not None else rows
+    for column, values in chosen.where.items():
+        kept = _where(kept, column, values)
+    if chosen.distinct:
+        first = {tuple(row["turns"]): row for row in reversed(kept)}
+        kept = [row for row in kept if first[tuple(row["turns"])] is row]
+    if chosen.take is not None:
+        kept = _take(kept, chosen)
+    elif chosen.per or chosen.sample is not None:
+        raise AlignlabError("selection: `per` and `sample` need `take`, the number of rows")
+    return [{**row, "turns": row["turns"][: chosen.turns]} for row in kept]
+
+
+def _by_id(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
+    wanted = set(chosen.ids or ())
+    if unknown := sorted(wanted - {row["prompt_id"] for row in rows}):
+        raise AlignlabError(
+            f"selection.ids: there is no prompt {unknown[0]!r}; ids look like "
+            f"{rows[0]['prompt_id']!r}"
+        )
+    return [row for row in rows if row["prompt_id"] in wanted]
+
+
+def _where(rows: list[Row], column: str, values: tuple[str, ...]) -> list[Row]:
+    there = {value for row in rows for value in _values(row, column)}
+    if unknown := [value for value in values if value not in there]:
+        raise AlignlabError(
+            f"selection.where.{column}: no row has {unknown[0]!r}; "
+            f"there are {', '.join(sorted(there))}"
+        )
+    return [row for row in rows if not set(values).isdisjoint(_values(row, column))]
+
+
+def _take(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        # A row without tags is in a group of its own name, the empty one.
+        group = next(iter(_values(row, chosen.per)), "") if chosen.per else ""
+        groups.setdefault(group, []).append(row)
+    taken, seed = set(), chosen.sample
+    for group, members in groups.items():
+        if len(members) < (chosen.take or 0):
+            among = f" with {chosen.per} {group!r}" if chosen.per else ""
+            raise AlignlabError(
+                f"selection.take: {chosen.take} rows asked for, there are {len(members)}{among}"
+            )
+        if seed is not None:
+            members = sorted(members, key=lambda row: lot(seed, row["prompt_id"]))
+        taken |= {row["prompt_id"] for row in members[: chosen.take]}
+    return [row for row in rows if row["prompt_id"] in taken]
+
+
+def _values(row: Row, column: str) -> list[str]:
+    value = row[column]
+    return value if isinstance(value, list) else [value]
+
+
+def with_one_safe(
+    rows: list[Row], found: list[Record], columns: PreferenceConfig, path: Path
+) -> list[Row]:
+    """The rows with exactly one safe answer, as their `reference`; the other is their `mistake`.
+
+    Of rows with the same question (case, punctuation and spacing aside) the first such row is
+    kept, so that training and evaluation can be split by question. What is left out is counted
+    in the log.
+
+    Args:
+        rows: rows of the prompts table without these two columns.
+        found: the records they come from, in the same order.
+        columns: which columns hold answers and labels.
+        path: the file, for messages.
+
+    Raises:
+        AlignlabError: a label is neither true nor false, or no row is left.
+    """
+    kept: dict[tuple[str, ...], Row] = {}
+    dropped: Counter[str] = Counter()
+    for number, (row, record) in enumerate(zip(rows, found, strict=True)):
+        labels = [_label(record, name, number, path) for name in columns.safe]
+        answers = [str(record.get(name) or "").strip() for name in columns.answers]
+        question = tuple(_normalised(turn) for turn in row["turns"])
+        if labels[0] == labels[1]:
+            dropped["both answers are safe" if labels[0] else "neither answer is safe"] += 1
+        elif not all(answers):
+            dropped["an answer is empty"] += 1
+        elif question in kept:
+            dropped["the question occurs earlier"] += 1
+        else:
+            good, bad = answers if labels[0] else reversed(answers)
+            kept[question] = {**row, "reference": good, "mistake": bad}
+    counted = ", ".join(f"{count} because {reason}" for reason, count in dropped.items())
+    if not kept:
+        raise AlignlabError(f"{path}: no row has exactly one safe answer; dropped: {counted}")
+    if dropped:
+        log.warning("%s: %d of %d rows kept; dropped: %s", path, len(kept), len(rows), counted)
+    return list(kept.values())
+
+
+def _label(record: Record, column: str, number: int, path: Path) -> bool:
+    value = record.get(column)
+    try:
+        return TRUTH[str(value).casefold()]  # a CSV file has texts
+    except KeyError:
+        raise AlignlabError(
+            f"{path}: row {number}, counted from 0: {column} is {value!r}, expected true or false"
+        ) from None
+
+
+def _normalised(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold())) or text

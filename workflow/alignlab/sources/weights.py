@@ -31,7 +31,7 @@ from transformers import (
 )
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.local import require_safe_weights
+from alignlab.sources.files import require_safe_weights
 
 INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")

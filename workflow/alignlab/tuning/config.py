@@ -5,15 +5,14 @@ snakemake --cores 2 --until tune_model
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from alignlab.core.config import Name, StrictModel
 from alignlab.planning.digest import Unit
 from alignlab.prompting.config import AnyMethod, ChatConfig
-
-OWN_KEYS = ("dpo", "rlhf")  # trainers with keys of their own, named as they are
 
 
 class LoraConfig(StrictModel):
@@ -63,13 +62,55 @@ class RlhfConfig(StrictModel):
     temperature: float = Field(1.0, gt=0, description="Temperature of the sampled answers")
 
 
+class Trainer(NamedTuple):
+    """How a model can be tuned.
+
+    Attributes:
+        unit: its code: a module with a function `train`.
+        keys: of the key of `TunedConfig` that is named as the trainer, where there is one.
+        preferences: it learns from preferences, else from completions.
+        answers: of an adapter's slice, answers to each example that are learnt side by side.
+        rewards: it holds a reward model, in float32, beside the one that it tunes.
+        sampled: of an adapter's slice, tokens that it has the model write.
+    """
+
+    unit: Unit
+    keys: type[StrictModel] | None = None
+    preferences: bool = True
+    answers: Callable[[Mapping[str, Any]], int] = lambda spec: 2
+    rewards: bool = False
+    sampled: Callable[[Mapping[str, Any]], int] = lambda spec: 0
+
+
+def _sampled(spec: Mapping[str, Any]) -> int:
+    own = spec["rlhf"]
+    return own["steps"] * spec["batch_size"] * own["generations"] * own["max_new_tokens"]
+
+
+TRAINERS = {
+    "sft": Trainer(
+        Unit("trainer sft", "alignlab.tuning.sft"), preferences=False, answers=lambda spec: 1
+    ),
+    "dpo": Trainer(Unit("trainer dpo", "alignlab.tuning.dpo"), DpoConfig),
+    "rlhf": Trainer(
+        Unit("trainer rlhf", "alignlab.tuning.rlhf"),
+        RlhfConfig,
+        answers=lambda spec: spec["rlhf"]["generations"],
+        rewards=True,
+        sampled=_sampled,
+    ),
+}
+"""Trainer as an experiment names it → what it is like."""
+OWN_KEYS = [name for name, trainer in TRAINERS.items() if trainer.keys]
+
+
 class TunedConfig(StrictModel):
     """A catalog model fine-tuned on a training set. Every key is part of the digest."""
 
     name: Name = Field(description="Unique; arms name it as their `model`")
     base: str = Field(description="A model of the catalog")
     trainset: str = Field(description="An entry of `trainsets`")
-    trainer: Literal["sft", "dpo", "rlhf"] = Field(
+    trainer: Literal[tuple(TRAINERS)] = Field(  # type: ignore[valid-type]
         "sft",
         description="`sft` learns completions; `dpo` and `rlhf` learn from preferences, the "
         "latter through a reward model",
@@ -123,8 +164,3 @@ class TunedConfig(StrictModel):
         if self.method.hindsight:
             raise ValueError("method.hindsight: examples bring their markers; only arms name them")
         return self
-
-
-def trainer_unit(trainer: str) -> Unit:
-    """The code of a trainer: a module with a function `train`."""
-    return Unit(f"trainer {trainer}", f"alignlab.tuning.{trainer}")

@@ -13,10 +13,16 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
-from alignlab.tuning.examples import Examples, preferences
-from alignlab.tuning.fit import SEVERAL_ANSWERS, Trained, arguments, fit, order
-from alignlab.tuning.lora import lora_config, open_base
-from alignlab.tuning.preflight import check_batch
+from alignlab.tuning.examples import Examples, check_batch, preferences
+from alignlab.tuning.fit import (
+    SEVERAL_ANSWERS,
+    Trained,
+    arguments,
+    fit,
+    lora_config,
+    open_base,
+    order,
+)
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:

@@ -7,6 +7,9 @@ see the same ids. An answer has the ids that it has in the whole text. Only wher
 would merge with the end of the prompt is it tokenised alone, for a model that is asked has the
 prompt's ids and goes on from there. The loss counts the pieces of the answer and the token that
 ends it; a token that is part marker, part piece counts, so the space between them does.
+
+What would ruin a tuning without a word is checked before the first step; a message names the model,
+and the row where there is one. `alignlab.learning.overlap` checks for prompts of an evaluation.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Encode, Prompter, encoder
-from alignlab.tuning.preflight import UNLABELLED, check_example
+from alignlab.prompting.encode import Encode, Prompter, adds_bos, encoder
+from alignlab.tuning.config import TRAINERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 BETWEEN_PIECES = "\n\n"
 Ids = dict[str, list[int]]
 log = logging.getLogger(__name__)
+UNLABELLED = -100  # torch's own number for "no loss here"
+PROBES = ("first question", "first answer", "second question")
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,13 @@ def labelled(examples: Examples) -> list[Ids]:
     """`input_ids` and `labels` of every row, in order; labels without loss are -100.
 
     Raises:
-        AlignlabError: a row is a preference, or fails a check of `preflight.check_example`.
+        AlignlabError: a row is a preference, or fails a check of `check_example`.
     """
     for row in examples.rows:
         if row["kind"] == "preference":
+            trainers = " or ".join(name for name, t in TRAINERS.items() if t.preferences)
             raise AlignlabError(
-                f"{examples.where(row)} is a preference, which trainer dpo or rlhf learns from"
+                f"{examples.where(row)} is a preference, which trainer {trainers} learns from"
             )
     return [_one(examples, row, row["markers"], row["completion"]) for row in examples.rows]
 
@@ -139,3 +147,86 @@ def _continued(
         behind, shift = 0, 0
     offsets = [(start - shift, end - shift) for start, end in whole.offset_mapping[behind:]]
     return whole.input_ids[behind:], offsets
+
+
+def check_turns(prompter: Prompter, name: str) -> None:
+    """What was said so far must stand in the prompt: some chat templates drop a role.
+
+    Raises:
+        AlignlabError: a message is missing, or the template refuses a conversation.
+    """
+    question, answer, follow_up = PROBES
+    try:
+        text = prompter.render([question, follow_up], [answer])
+    except TemplateError as error:
+        raise AlignlabError(f"{name}: the chat template refuses a conversation: {error}") from error
+    for role, said in (("user's", question), ("assistant's", answer), ("user's", follow_up)):
+        if said not in text:
+            raise AlignlabError(f"{name}: the chat template drops the {role} turn: {text!r}")
+
+
+def choose_padding(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Pad with a token that is not the end of an answer.
+
+    Code that masks padding by its id would mask the end too, and the model would never learn to
+    stop.
+
+    Raises:
+        AlignlabError: no token ends an answer, or there is no other special token.
+    """
+    end, where = tokenizer.eos_token, tokenizer.name_or_path
+    if end is None:
+        raise AlignlabError(f"{where}: the tokenizer has no token to end answers")
+    named = (tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token)
+    other = next((token for token in named if token not in (None, end)), None)
+    if other is None:
+        raise AlignlabError(f"{where}: no special token but {end!r} to pad with")
+    tokenizer.pad_token = other
+
+
+def check_example(
+    where: str,
+    example: dict[str, list[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> None:
+    """One BOS, one end of the answer, something to learn before it, and not too long.
+
+    Args:
+        where: names the model and the row.
+        example: `input_ids` and `labels`, of equal length.
+        tokenizer: whose special tokens are looked for.
+        max_length: in tokens.
+
+    Raises:
+        AlignlabError: one of these does not hold.
+    """
+    ids, end = example["input_ids"], tokenizer.eos_token_id
+    learnt = [label for label in example["labels"] if label != UNLABELLED]
+    if learnt.count(end) != 1 or learnt[-1] != end:
+        raise AlignlabError(
+            f"{where}: {tokenizer.eos_token!r} must stand once in the labels, at the end of the "
+            f"answer; it stands there {learnt.count(end)} times"
+        )
+    if len(learnt) == 1:
+        raise AlignlabError(f"{where}: no token of the answer carries loss")
+    if adds_bos(tokenizer) and ids.count(tokenizer.bos_token_id) != 1:
+        raise AlignlabError(
+            f"{where}: exactly one {tokenizer.bos_token!r} is expected, not "
+            f"{ids.count(tokenizer.bos_token_id)}"
+        )
+    if len(ids) > max_length:
+        raise AlignlabError(f"{where}: {len(ids)} tokens are more than max_length, {max_length}")
+
+
+def check_batch(spec: dict[str, Any], count: int, what: str) -> None:
+    """There must be enough for one batch.
+
+    Raises:
+        AlignlabError: there are fewer.
+    """
+    if count < spec["batch_size"]:
+        raise AlignlabError(
+            f"{spec['name']}: {count} {what} are fewer than one batch; batch_size is "
+            f"{spec['batch_size']}"
+        )

@@ -18,10 +18,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from alignlab.core import checksums, tables
-from alignlab.tuning.config import trainer_unit
-from alignlab.tuning.examples import open_examples
+from alignlab.tuning.config import TRAINERS
+from alignlab.tuning.examples import check_batch, check_turns, choose_padding, open_examples
 from alignlab.tuning.fit import Trained, save
-from alignlab.tuning.preflight import check_batch, check_turns, choose_padding
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def finetune(
     examples = open_examples(spec, rows, tokenizer)
     check_turns(examples.prompter, spec["name"])
     log.info("first prompt of %s:\n%s", spec["name"], examples.render(rows[0]))
-    module = import_module(trainer_unit(spec["trainer"]).module)
+    module = import_module(TRAINERS[spec["trainer"]].unit.module)
     trained: Trained = module.train(examples, model, aside)
     with tables.building(output) as folder:
         save(trained, examples, folder)

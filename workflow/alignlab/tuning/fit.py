@@ -1,13 +1,16 @@
-"""What every trainer shares: the order of the rows, the arguments, the resumed run, the table.
+"""What every trainer shares: base model and update, order of rows, arguments, resumed run, table.
 
     snakemake --cores 2 --until tune_model
 
 A killed run goes on from its last checkpoint: rows come in an order that is fixed before the first
-step, and the checkpoint holds the state of the random numbers.
+step, and the checkpoint holds the state of the random numbers. LoRA (arXiv 2106.09685) comes
+through PEFT; weights are read and written as safetensors only.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,17 +18,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from datasets import Dataset
 from huggingface_hub import constants
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from peft import LoraConfig, PeftModel
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.tuning.examples import Examples
-from alignlab.tuning.lora import save_adapter
-from alignlab.tuning.watch import Watch
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 CHECKPOINTS = 10
 # For trainers that learn from several answers to a question at once: what layers keep is computed
@@ -38,9 +49,67 @@ LOGGED = {
     "reward": ("reward",),
     "kl": ("kl",),
 }
-
 # TRL reports every trainer that is made to the model hub.
 constants.HF_HUB_DISABLE_TELEMETRY = True
+
+
+def open_base(spec: dict[str, Any], folder: Path, kind: Any, **keys: Any) -> PreTrainedModel:
+    """The base model without any adapter.
+
+    Args:
+        spec: the adapter's slice.
+        folder: of the materialised model.
+        kind: one of transformers' `AutoModelFor...` classes.
+        keys: more arguments of its `from_pretrained`; they win.
+
+    Raises:
+        AlignlabError: the architecture has no such form, or `lora.targets` names no linear layer.
+    """
+    dtype = getattr(torch, spec["engine"]["dtype"])
+    try:
+        model = kind.from_pretrained(folder, **{"dtype": dtype, "use_safetensors": True, **keys})
+    except ValueError as error:
+        raise AlignlabError(f"{spec['name']}: {spec['base']} cannot be tuned: {error}") from error
+    _check_targets(spec, model)
+    return model
+
+
+def _check_targets(spec: dict[str, Any], model: Any) -> None:
+    """PEFT refuses only targets of which none matches."""
+    if (targets := spec["lora"]["targets"]) == "all-linear":
+        return
+    heads = (getattr(model, "score", None), model.get_output_embeddings())
+    layers = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    known = {n.rpartition(".")[2] for n in layers if model.get_submodule(n) not in heads}
+    if unknown := sorted(set(targets) - known):
+        raise AlignlabError(
+            f"{spec['name']}: lora.targets: {spec['base']} has no linear layer "
+            f"{', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
+
+
+def lora_config(spec: dict[str, Any], task: str) -> LoraConfig:
+    """What PEFT adds to a base model for a task of its own list, such as `CAUSAL_LM`."""
+    lora = spec["lora"]
+    return LoraConfig(
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=lora["targets"],
+        task_type=task,
+    )
+
+
+def save_adapter(tuned: PeftModel, base: str, folder: Path) -> None:
+    """Write the adapter; nothing in it says on which machine it was made."""
+    config = tuned.peft_config["default"]
+    config.base_model_name_or_path = base
+    config.target_modules = sorted(config.target_modules)  # a set, whose order changes by process
+    tuned.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()
+    # safetensors writes 0600, which a shared store cannot use.
+    mode = (folder / "adapter_config.json").stat().st_mode
+    (folder / "adapter_model.safetensors").chmod(mode)
 
 
 class Trained(NamedTuple):
@@ -161,3 +230,46 @@ def save(trained: Trained, examples: Examples, folder: Path) -> None:
     save_adapter(trained.model, examples.spec["base"], folder)
     examples.tokenizer.save_pretrained(folder)
     tables.write("training", folder / "training.parquet", trained.steps, examples.spec)
+
+
+class Watch(TrainerCallback):
+    """Adds `seconds` and `tokens` to every logged step; the trainer's checkpoints keep them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Go on counting where an interrupted attempt was saved."""
+        before = state.log_history[-1]["seconds"] if state.log_history else 0.0
+        self.start = time.monotonic() - before
+        self.bar = progress(state.max_steps, "step")
+        self.bar.update(state.global_step)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Complete the entry of a step.
+
+        Raises:
+            AlignlabError: the loss or the gradient is no number any more.
+        """
+        entry = state.log_history[-1]
+        entry["seconds"] = time.monotonic() - self.start
+        entry["tokens"] = state.num_input_tokens_seen
+        if "loss" not in entry:
+            return
+        self.bar.set_postfix(loss=f"{entry['loss']:.2f}", refresh=False)
+        self.bar.update()
+        if not math.isfinite(entry["loss"] + entry["grad_norm"]):
+            raise AlignlabError(
+                f"{self.name}: the loss is {entry['loss']} and the gradient's norm "
+                f"{entry['grad_norm']} at step {state.global_step}; try a lower learning_rate"
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Close the bar."""
+        self.bar.close()

@@ -29,10 +29,17 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
-from alignlab.tuning.examples import Examples, preferences
-from alignlab.tuning.fit import SEVERAL_ANSWERS, Trained, arguments, fit, order, save
-from alignlab.tuning.lora import lora_config, open_base
-from alignlab.tuning.preflight import check_batch
+from alignlab.tuning.examples import Examples, check_batch, preferences
+from alignlab.tuning.fit import (
+    SEVERAL_ANSWERS,
+    Trained,
+    arguments,
+    fit,
+    lora_config,
+    open_base,
+    order,
+    save,
+)
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:

@@ -18,10 +18,8 @@ from torch.nn.functional import linear_cross_entropy
 from transformers import AutoModelForCausalLM
 from trl import SFTConfig, SFTTrainer
 
-from alignlab.tuning.examples import Examples, labelled
-from alignlab.tuning.fit import Trained, arguments, fit, order
-from alignlab.tuning.lora import lora_config, open_base
-from alignlab.tuning.preflight import UNLABELLED
+from alignlab.tuning.examples import UNLABELLED, Examples, labelled
+from alignlab.tuning.fit import Trained, arguments, fit, lora_config, open_base, order
 
 # Positions whose logits exist at a time: 128 MB for 262,144 tokens in float32.
 ROWS = 128

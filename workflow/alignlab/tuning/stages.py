@@ -24,7 +24,7 @@ from alignlab.planning.forecast import (
 from alignlab.prompting import prompt_files
 from alignlab.prompting.config import METHODS
 from alignlab.sources.stages import UsedModel
-from alignlab.tuning.config import TunedConfig, trainer_unit
+from alignlab.tuning.config import TRAINERS, TunedConfig
 
 ADAPTER_SHARE = 0.02
 """Weights of an adapter of rank 16 on all linear layers, as a share of the model's, rounded up."""
@@ -46,7 +46,7 @@ def adapter(
     }
     if entry.chat_template:
         spec["chat_template"] = prompt_files.chat_template(entry.chat_template)
-    units = (METHODS[entry.method.kind].unit, trainer_unit(entry.trainer))
+    units = (METHODS[entry.method.kind].unit, TRAINERS[entry.trainer].unit)
     parents = {"model": base.artefacts["model"], "trainset": trainset}
     return Artefact(ADAPTERS, entry.name, spec, parents, units=units, facts=base.size)
 
@@ -54,25 +54,19 @@ def adapter(
 def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
     spec, size = artefact.slice, artefact.facts
     dtype = spec["engine"]["dtype"]
-    weights = [size.weights(dtype)]
-    answers = {"sft": 1, "dpo": 2}
-    if spec["trainer"] == "rlhf":
-        weights.append(size.weights("float32"))  # the reward model
-        answers["rlhf"] = spec["rlhf"]["generations"]
-    tokens = spec["batch_size"] * answers[spec["trainer"]] * spec["max_length"]
+    weights, trainer = [size.weights(dtype)], TRAINERS[spec["trainer"]]
+    if trainer.rewards:
+        weights.append(size.weights("float32"))
+    tokens = spec["batch_size"] * trainer.answers(spec) * spec["max_length"]
     return need(weights, ACTIVATIONS * size.cache(dtype, tokens), attempt=attempt)
 
 
 def _cost(artefact: Artefact, speeds: Speeds) -> Cost:
     spec, size = artefact.slice, artefact.facts
     trainset = artefact.parent("trainset")[0]
-    read, written = (
-        spec["epochs"] * _examples(trainset) * (QUESTION // CHARACTERS_A_TOKEN + UNKNOWN_ANSWER),
-        0,
-    )
-    if rlhf := spec.get("rlhf"):
-        drawn = rlhf["steps"] * spec["batch_size"] * rlhf["generations"]
-        written = drawn * rlhf["max_new_tokens"]
+    an_example = QUESTION // CHARACTERS_A_TOKEN + UNKNOWN_ANSWER
+    read = spec["epochs"] * _examples(trainset) * an_example
+    written = TRAINERS[spec["trainer"]].sampled(spec)
     # Forward, backward and the forward of layers made again: 6 operations a weight, not 2.
     guessed = speeds.roofline(
         size,

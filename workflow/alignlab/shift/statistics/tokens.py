@@ -1,10 +1,13 @@
-"""The tokens of one pair of models, as the statistics of token shift take them.
+"""The tokens of one pair of models: read, and by position, text, category and confidence.
 
-Used by `alignlab.shift.statistics.summarise`.
+Used by `alignlab.shift.statistics.summarise`. A mean at a position is over the answers still alive
+there, a mix that changes; the curves of `long` answers stay with one set of answers for as long as
+they go (Lin et al. 2023, §2.2 and figure 4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,16 @@ import pyarrow.compute as pc
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.statistics.arrays import Array
+from alignlab.core.tables import Row
+from alignlab.statistics.arrays import ALL, Array, estimate, number
+from alignlab.statistics.bootstrap import (
+    Integers,
+    bands,
+    draws,
+    medians,
+    ratio_share_intervals,
+    sums,
+)
 
 ORDER = ["prompt", "turn", "sample", "position"]
 COLUMNS = [
@@ -21,6 +33,19 @@ COLUMNS = [
     *("base_rank", "shift_class", "base_logprob", "aligned_logprob", "base_topk_logprobs"),
     *("kl_aligned_base", "kl_base_aligned", "js", "base_entropy", "aligned_entropy", "is_eos"),
 ]
+TOP = 200
+BINS = 10
+LONG = 64
+MEANS = {
+    "kl_aligned_base": "kl_aligned_base",
+    "kl_base_aligned": "kl_base_aligned",
+    "base_rank_mean": "base_rank",
+    "base_probability": "base_probability",
+    "base_entropy": "base_entropy",
+    "aligned_entropy": "aligned_entropy",
+    "shifted": "shifted",
+}
+"""Curve → the column whose mean it is."""
 
 
 def read_tokens(path: Path, asked: pd.DataFrame) -> pd.DataFrame:
@@ -75,3 +100,121 @@ def _indicators(frame: pd.DataFrame) -> dict[str, Array]:
 def sums_by_prompt(frame: pd.DataFrame, values: pd.Series, prompts: int) -> Array:
     """Sum of values, one a token, over each prompt's tokens; shape (prompts,)."""
     return np.bincount(frame["prompt"], values, prompts).astype(float)
+
+
+def top_tokens(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
+    """Rows of `shifted_tokens`: the 200 tokens most often shifted, the most frequent first."""
+    by_token = tokens.groupby("token_id")
+    counts = by_token.agg(count=("tokens", "sum"), shifted=("shifted", "sum")).reset_index()
+    base_rate = tokens["shifted"].mean()
+    found = counts[counts["shifted"] > 0].sort_values(
+        ["shifted", "token_id"], ascending=[False, True]
+    )
+    for row in found.head(TOP).itertuples():
+        of_token = by_token.get_group(row.token_id)
+        shifted = of_token[of_token["shifted"] > 0]
+        yield {
+            "token_id": int(row.token_id),
+            "token": of_token["token"].iloc[0],
+            "token_category": of_token["token_category"].mode()[0],
+            "count": int(row.count),
+            "shifted": int(row.shifted),
+            "lift": float(row.shifted / row.count / base_rate),
+            "prompts": int(shifted["prompt"].nunique()),
+        }
+
+
+def categories(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
+    """Rows of `shift_categories`, for the categories that occur."""
+    names, group = np.unique(tokens["token_category"].to_numpy(str), return_inverse=True)
+    shape = (len(names), len(asked))
+    count, shifted, kl = (
+        _sums(tokens, group, shape, column) for column in ("tokens", "shifted", "kl_aligned_base")
+    )
+    bounds = ratio_share_intervals(shifted, count, seed)
+    shifted_all, kl_all = shifted.sum(), kl.sum()
+    for place, name in enumerate(names):
+        here = count[place].sum()
+        yield {
+            "token_category": str(name),
+            "tokens": int(here),
+            "share": float(here / len(tokens)),
+            "shifted_rate": float(shifted[place].sum() / here),
+            "ci_low": number(bounds[place, 0]),
+            "ci_high": number(bounds[place, 1]),
+            "share_of_shifted": _share(shifted[place].sum(), shifted_all),
+            "share_of_kl": _share(kl[place].sum(), kl_all),
+        }
+
+
+def confidence(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
+    """Rows of `shift_confidence`: ten bins of the base model's top probability, even empty ones."""
+    # Float32 log-probabilities may give a bit more than one.
+    group = np.minimum(tokens["confidence"].to_numpy() * BINS, BINS - 1).astype(int)
+    shape = (BINS, len(asked))
+    count, misses, shifted = (
+        _sums(tokens, group, shape, column) for column in ("tokens", "disagrees", "shifted")
+    )
+    bounds = ratio_share_intervals(misses, count, seed)
+    for place in range(BINS):
+        here = count[place].sum()
+        yield {
+            "low": place / BINS,
+            "high": (place + 1) / BINS,
+            "tokens": int(here),
+            "share": _share(here, len(tokens)),
+            "disagreement": _share(misses[place].sum(), here),
+            "ci_low": number(bounds[place, 0]),
+            "ci_high": number(bounds[place, 1]),
+            "shifted_rate": _share(shifted[place].sum(), here),
+        }
+
+
+def _sums(tokens: pd.DataFrame, group: Integers, shape: tuple[int, int], column: str) -> Array:
+    """Sum of a column by group and prompt; shape (groups, prompts)."""
+    cells = group * shape[1] + tokens["prompt"].to_numpy()
+    sums = np.bincount(cells, tokens[column], shape[0] * shape[1])
+    return sums.reshape(shape).astype(float)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def curves(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
+    """Rows of `shift_curves`; nothing is smoothed."""
+    kinds = asked["category"].to_numpy(str)[tokens["prompt"]]
+    longest = tokens.groupby("answer")["position"].transform("max")
+    early = tokens["position"] <= LONG
+    names = np.unique(kinds)
+    for category in (ALL, *names) if len(names) > 1 else (ALL,):
+        of_kind = (kinds == category) | (category == ALL)
+        for answers, chosen in (("all", of_kind), ("long", of_kind & early & (longest >= LONG))):
+            label = {"category": str(category), "answers": answers}
+            for row in _curves(tokens[chosen], seed) if chosen.any() else ():
+                yield label | row
+
+
+def _curves(frame: pd.DataFrame, seed: int) -> Iterator[Row]:
+    prompts, position = pd.factorize(frame["prompt"])[0], frame["position"].to_numpy()
+    times = draws(frame["prompt"].nunique(), seed)
+    alive = sums(times, prompts, position, frame["tokens"].to_numpy())
+    prompts_alive = frame.groupby("position")["prompt"].nunique()
+    several = prompts_alive.reindex(range(alive.shape[1]), fill_value=0).to_numpy() > 1
+    found = {"base_rank_median": _medians(times, prompts, position, frame["base_rank"].to_numpy())}
+    for metric, column in MEANS.items():
+        with np.errstate(invalid="ignore"):
+            found[metric] = sums(times, prompts, position, frame[column].to_numpy()) / alive
+    for metric, samples in found.items():
+        for place, values in enumerate(zip(*bands(samples, several), strict=True)):
+            if n := int(alive[0, place]):
+                yield {"metric": metric, "position": place, "n": n, **estimate(*values)}
+
+
+def _medians(times: Array, prompts: Integers, position: Integers, ranks: Integers) -> Array:
+    """Shape (resamples, positions)."""
+    found = np.full((len(times), int(position.max()) + 1), np.nan)
+    order = np.argsort(position, kind="stable")
+    for tokens in np.split(order, np.flatnonzero(np.diff(position[order])) + 1):
+        found[:, position[tokens[0]]] = medians(times, prompts[tokens], ranks[tokens])
+    return found

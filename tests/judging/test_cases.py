@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import prompt, write
 
-from alignlab.judging.draw import drawn_prompts
+from alignlab.judging.cases import drawn_prompts
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.metrics.repetition import distinct, echo, repetition, words
+from alignlab.metrics.words import distinct, echo, plain, repetition, sentences, words
 
 TEXT = st.lists(st.sampled_from(["the", "cat", "sat", "on", "Mats"]), max_size=20).map(" ".join)
 
@@ -47,3 +47,14 @@ def test_a_text_echoes_itself_and_shares_are_shares(text):
 def test_case_changes_nothing(question, answer):
     assert echo(question, answer) == echo(question.upper(), answer.lower())
     assert distinct(answer, 2) == distinct(answer.upper(), 2)
+
+
+def test_sentences_end_at_marks_and_lines():
+    assert sentences("It’s so. Is it? *Yes!*\nNo end") == ["It's so.", "Is it?", "*Yes!", "No end"]
+
+
+@given(st.text())
+def test_no_sentence_is_empty_and_none_is_added(text):
+    found = sentences(text)
+    assert all(found)
+    assert sum(map(len, found)) <= len(plain(text))

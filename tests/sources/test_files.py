@@ -89,9 +89,9 @@ def hub(tmp_path):
             "import sys\n"
             "from alignlab.core.errors import AlignlabError\n"
             "from alignlab.sources.config import HubConfig\n"
-            "from alignlab.sources import hub\n"
+            "from alignlab.sources import files\n"
             f"source = HubConfig(kind='hub', repo={repo!r}, revision={revision!r}, file={file!r})\n"
-            f"try:\n    print(hub.{call}(source))\n"
+            f"try:\n    print(files.{call}(source))\n"
             "except AlignlabError as error:\n    sys.exit(f'message: {error}')\n"
         )
         address = f"http://127.0.0.1:{server.server_port}"
@@ -121,13 +121,13 @@ def names(folder):
 
 
 def test_a_snapshot_holds_weights_and_config_and_no_code(hub):
-    done = hub("snapshot", "owner/safe")
+    done = hub("hub_folder", "owner/safe")
     assert names(done.stdout.strip()) == ["config.json", "model.safetensors"], done.stderr
     assert "run.py" not in hub.server.seen
 
 
 def test_other_formats_of_the_weights_are_never_fetched(hub):
-    done = hub("snapshot", "owner/crowded")
+    done = hub("hub_folder", "owner/crowded")
     folder = Path(done.stdout.strip())
     assert names(folder) == ["1_Pooling", "config.json", "model.safetensors"], done.stderr
     assert names(folder / "1_Pooling") == ["config.json"]
@@ -135,17 +135,17 @@ def test_other_formats_of_the_weights_are_never_fetched(hub):
 
 
 def test_what_is_cached_needs_no_hub(hub):
-    first = hub("snapshot", "owner/safe").stdout
-    assert first == hub("snapshot", "owner/safe", HF_HUB_OFFLINE="1").stdout != ""
+    first = hub("hub_folder", "owner/safe").stdout
+    assert first == hub("hub_folder", "owner/safe", HF_HUB_OFFLINE="1").stdout != ""
 
 
 def test_a_dataset_is_the_file_the_catalog_names(hub):
-    path = hub("dataset_file", "owner/data", file="data/test.jsonl").stdout.strip()
+    path = hub("hub_file", "owner/data", file="data/test.jsonl").stdout.strip()
     assert Path(path).read_text() == '{"prompt": "why"}\n'
 
 
 def test_pickled_weights_are_refused_by_name_and_never_downloaded(hub):
-    message = refusal(hub("snapshot", "owner/pickled"))
+    message = refusal(hub("hub_folder", "owner/pickled"))
     assert "owner/pickled: only pickled weights (extra.ckpt, pytorch_model.bin)" in message
     assert "only safetensors or GGUF" in message
     assert "pytorch_model.bin" not in hub.server.seen
@@ -161,11 +161,11 @@ def test_pickled_weights_are_refused_by_name_and_never_downloaded(hub):
     ],
 )
 def test_each_refusal_says_what_to_do(hub, call, expected):
-    message = refusal(hub("snapshot", **call))
+    message = refusal(hub("hub_folder", **call))
     assert all(part in message for part in expected), message
 
 
 def test_a_dataset_without_its_file(hub):
-    assert "no file 'absent.csv'" in refusal(hub("dataset_file", "owner/data", file="absent.csv"))
-    assert "needs `file`" in refusal(hub("dataset_file", "owner/data"))
-    assert "is gated" in refusal(hub("dataset_file", "owner/gated", file="config.json"))
+    assert "no file 'absent.csv'" in refusal(hub("hub_file", "owner/data", file="absent.csv"))
+    assert "needs `file`" in refusal(hub("hub_file", "owner/data"))
+    assert "is gated" in refusal(hub("hub_file", "owner/gated", file="config.json"))

@@ -1,16 +1,27 @@
-"""N-gram measures of a text: repetition, diversity, and echo of the question.
+"""A text as words and sentences: repetition, diversity, and echo of the question.
 
-Used by `alignlab.metrics.measure`. A word is a run of letters, digits and apostrophes, in lower
-case: scripts that put no space between words have few words, and mostly null values.
+Used by `measure` and by rules that read answers. A word is a run of letters, digits
+and apostrophes, in lower case: scripts that put no space between words have few words, and mostly
+null values.
 """
 
 from __future__ import annotations
 
 import re
 
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+|\n+")
+WORD = re.compile(r"\w+(?:['’]\w+)*")
 Gram = tuple[str, ...]
 
-WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+def plain(text: str) -> str:
+    """The text with straight apostrophes, as the rules are written."""
+    return text.replace("’", "'")
+
+
+def sentences(text: str) -> list[str]:
+    """Split at line ends and after `.`, `!` or `?`: rough, but the same for every arm."""
+    return [part for part in SENTENCE_END.split(plain(text).strip()) if part]
 
 
 def words(text: str) -> list[str]:
