@@ -1,13 +1,17 @@
-"""Which prompts are judged."""
+"""Which prompts are judged, and who can judge them."""
 
 from collections import Counter
+from importlib import import_module
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import prompt, write
 
+from alignlab.endpoints.config import EndpointConfig
 from alignlab.judging.cases import drawn_prompts
+from alignlab.judging.config import AnyJudge
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +38,11 @@ def test_another_seed_draws_others_in_the_order_of_the_table(prompts):
     everything = list(drawn_prompts([prompts], None, 0))
     assert ones == [name for name in everything if name in ones]
     assert len(everything) == 30
+
+
+@pytest.mark.parametrize("kind", [k for k in get_args(get_args(AnyJudge)[0]) if k.can_be_asked])
+def test_every_kind_of_judge_that_can_be_asked_has_a_module(kind):
+    (name,) = get_args(kind.model_fields["kind"].annotation)
+    module = import_module(f"alignlab.judging.{name}_judge")
+    assert callable(module.load)
+    assert hasattr(module, "told") == issubclass(kind, EndpointConfig)

@@ -1,9 +1,11 @@
 """What a `tuned` entry may say."""
 
+from importlib import import_module
+
 import pytest
 from pydantic import ValidationError
 
-from alignlab.tuning.config import TunedConfig
+from alignlab.tuning.config import TRAINERS, TunedConfig
 
 KEYS = {"name": "tuned", "base": "tiny", "trainset": "lessons"}
 
@@ -39,3 +41,13 @@ def test_a_digest_covers_the_keys_of_the_chosen_trainer_only():
 def test_keys_that_nothing_would_use_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
         TunedConfig(**{**KEYS, **keys})
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_trainer_is_what_its_declaration_says(name):
+    trainer, required = TRAINERS[name], {"learning_rate": 1e-5}
+    spec = TunedConfig(**KEYS, **required, trainer=name).model_dump(exclude_none=True)
+    assert callable(import_module(trainer.module).train)
+    assert (trainer.keys is not None) == (name in spec)
+    assert trainer.answers(spec) >= 1 + trainer.preferences
+    assert (trainer.sampled(spec) > 0) == trainer.rewards
