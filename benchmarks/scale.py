@@ -62,7 +62,7 @@ def many_arms(folder: Path) -> Path:
 
 def generate_many(folder: str) -> float:
     """Answer many prompts with the fake engine under the URIAL prompt; peak memory in MB."""
-    from alignlab.answering.generate import Part, generate
+    from alignlab.answering.generate import GenerateJob, Part, generate
 
     model, prompts = Path(folder) / "model", Path(folder) / "prompts.parquet"
     question = {
@@ -82,10 +82,18 @@ def generate_many(folder: str) -> float:
             )
     spec = {
         **plan().responses["urial-k3-guided"].signed_spec,
-        "engine": {"name": "fake", "dtype": ""},
+        "engine": {"name": "fake", "dtype": "float32"},
     }
-    options = {"part": Part(0, 1), "aside": Path(folder) / "aside", "batch_size": 32}
-    generate(spec, [prompts], model, None, None, Path(folder) / "out.parquet", **options)
+    job = GenerateJob(
+        spec=spec,
+        prompts=[prompts],
+        model=model,
+        output=Path(folder) / "out.parquet",
+        part=Part(0, 1),
+        aside=Path(folder) / "aside",
+        batch_size=32,
+    )
+    generate(job)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from alignlab.answering import generate as room
-from alignlab.answering.generate import Part, gather, generate
+from alignlab.answering.generate import GatherJob, GenerateJob, Part, gather, generate
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.unfinished import forget
@@ -52,6 +52,19 @@ def model(tmp_path, repository_root):
 
 
 @pytest.fixture
+def joined(tmp_path):
+    """Gather parts into one table; returns its path."""
+
+    def join(*parts):
+        output, aside = tmp_path / "joined.parquet", tmp_path / "aside"
+        where = {"output": output, "aside": aside, "note": tmp_path / "note.json"}
+        gather(GatherJob(spec=SPEC, parts=parts, **where))
+        return output
+
+    return join
+
+
+@pytest.fixture
 def run(tmp_path, model):
     """Generate over some prompts; returns the rows."""
 
@@ -59,8 +72,8 @@ def run(tmp_path, model):
         table = tmp_path / f"prompts-{len(prompts)}.parquet"
         tables.write("prompts", table, prompts, {})
         output = tmp_path / f"{name}.parquet"
-        options = {"part": part, "aside": tmp_path / "aside", "batch_size": batch_size}
-        generate(spec, [table], model, None, None, output, **options)
+        work = {"part": part, "aside": tmp_path / "aside", "batch_size": batch_size}
+        generate(GenerateJob(spec=spec, prompts=[table], model=model, output=output, **work))
         return list(tables.rows("responses", output))
 
     return run
@@ -84,26 +97,22 @@ def test_a_second_turn_is_asked_after_the_first_answer(run, model):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_parts_join_to_the_whole_table(run, tmp_path, count):
+def test_parts_join_to_the_whole_table(run, joined, tmp_path, count):
     prompts = [prompt(i) for i in range(7)]
     whole = run(prompts)
     parts = []
     for index in range(count):
         run(prompts, part=Part(index, count), name=f"part{index}")
         parts.append(tmp_path / f"part{index}.parquet")
-    joined = tmp_path / "joined.parquet"
-    gather(SPEC, parts, joined, tmp_path / "aside", tmp_path / "note.json", 1)
-    assert list(tables.rows("responses", tmp_path / "joined.parquet")) == whole
+    assert list(tables.rows("responses", joined(*parts))) == whole
     assert not (tmp_path / "aside").exists()
     assert not (tmp_path / "note.json").exists(), "no endpoint, so nothing to ask again"
 
 
-def test_joined_answers_name_the_versions_that_made_them(run, tmp_path, monkeypatch):
+def test_joined_answers_name_the_versions_that_made_them(run, joined, tmp_path, monkeypatch):
     run([prompt(0)], name="part")
-    part, joined = tmp_path / "part.parquet", tmp_path / "joined.parquet"
     monkeypatch.setattr(tables, "versions", lambda: {"python": "of the process that joins"})
-    gather(SPEC, [part], joined, tmp_path / "aside", tmp_path / "note.json", 1)
-    assert "torch" in tables.versions_of(joined)
+    assert "torch" in tables.versions_of(joined(tmp_path / "part.parquet"))
 
 
 @given(st.integers(0, 1000), st.integers(1, 50))
@@ -151,12 +160,11 @@ def test_a_prompt_that_does_not_fit_is_counted_and_kept_as_an_error(run, caplog)
     assert "tokens do not fit a window of 300" in caplog.text
 
 
-def test_no_prompt_of_an_arm_fits(run, tmp_path):
+def test_no_prompt_of_an_arm_fits(run, joined, tmp_path):
     run([prompt(0, "word " * 400), prompt(1, "word " * 400)])
-    files = [tmp_path / "all.parquet", tmp_path / "aside", tmp_path / "note.json"]
     with pytest.raises(AlignlabError, match=r"tiny answered not one of 2 questions; .* window"):
-        gather(SPEC, [tmp_path / "out.parquet"], *files, 1)
-    assert not (tmp_path / "all.parquet").exists()
+        joined(tmp_path / "out.parquet")
+    assert not (tmp_path / "joined.parquet").exists()
 
 
 def test_only_the_prompt_that_does_not_fit_is_left_after_a_kill(run, tmp_path):
@@ -169,9 +177,9 @@ def test_only_the_prompt_that_does_not_fit_is_left_after_a_kill(run, tmp_path):
 def test_a_prompt_in_two_sets_is_refused(run, tmp_path, model):
     table = tmp_path / "p.parquet"
     tables.write("prompts", table, [prompt(0)], {})
-    options = {"part": WHOLE, "aside": tmp_path / "aside", "batch_size": 3}
+    work = {"part": WHOLE, "batch_size": 3, "output": tmp_path / "o.parquet"}
     with pytest.raises(AlignlabError, match="prompt 'd/0' is in two prompt sets"):
-        generate(SPEC, [table, table], model, None, None, tmp_path / "o.parquet", **options)
+        generate(GenerateJob(spec=SPEC, prompts=[table, table], model=model, **work))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import time
 
 from endpoint import completion, kill_at_work, serving, stored
 
-from alignlab.answering.generate import Part, generate
+from alignlab.answering.generate import GenerateJob, Part, generate
 from alignlab.core import tables
 
 KILLS, PROMPTS, CONCURRENCY = 8, 60, 4
@@ -14,20 +14,26 @@ KILLS, PROMPTS, CONCURRENCY = 8, 60, 4
 def answer(url, folder):
     """Run the arm; its questions have two turns."""
     runtime = {"key": None, "price": None, "max_usd": None, "timeout": 5, "retries": 1}
-    replies = str(folder / "replies.jsonl")
     spec = {
         "arm": "gpt",
         "model": "gpt",
         "method": {"kind": "chat"},
         "decoding": {"max_new_tokens": 20, "temperature": 0.5},
         "engine": {"name": "openai", "model": "gpt-x", "base_url": url, "form": "chat"},
-        "runtime": {**runtime, "concurrency": CONCURRENCY, "replies": replies},
         "seed": 0,
         "digest": "0" * 12,
     }
-    options = {"part": Part(0, 1), "aside": folder / "aside", "batch_size": 8}
-    output = folder / "part.parquet"
-    generate(spec, [folder / "prompts.parquet"], None, None, None, output, **options)
+    given = {"place": {"runtime": {**runtime, "concurrency": CONCURRENCY}}, "batch_size": 8}
+    job = GenerateJob(
+        spec=spec,
+        prompts=[folder / "prompts.parquet"],
+        part=Part(0, 1),
+        aside=folder / "aside",
+        replies=folder / "replies.jsonl",
+        output=folder / "part.parquet",
+        **given,
+    )
+    generate(job)
 
 
 def write_prompts(folder):

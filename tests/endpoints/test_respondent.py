@@ -16,7 +16,7 @@ from endpoint import (
     serving,
 )
 
-from alignlab.answering.generate import Part, gather, generate
+from alignlab.answering.generate import GatherJob, GenerateJob, Part, gather, generate
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints import attempts
@@ -77,24 +77,27 @@ def run(tmp_path):
     def run(url, conversations, method=CHAT, form="chat", decoding=None, **runtime):
         rows = [prompt(i, turns) for i, turns in enumerate(conversations)]
         tables.write("prompts", tmp_path / "prompts.parquet", rows, {})
-        told = {**RUNTIME, "replies": str(tmp_path / "replies.jsonl"), **runtime}
         spec = {
             "arm": "gpt",
             "model": "gpt",
             "method": method,
             "decoding": {"max_new_tokens": 20, **(decoding or {})},
             "engine": {"name": "openai", "model": "gpt-x", "base_url": url, "form": form},
-            "runtime": told,
             "seed": 3,
             "digest": "0" * 12,
         }
-        folder, part = tmp_path / "aside", tmp_path / "part.parquet"
-        tables_of = [tmp_path / "prompts.parquet"]
-        options = {"part": Part(0, 1), "aside": folder, "batch_size": 8}
-        generate(spec, tables_of, None, None, None, part, **options)
-        assert not folder.exists(), "replies are kept where they are paid for, not twice"
-        run.spec, run.part = spec, part
-        return list(tables.rows("responses", part))
+        run.given = {
+            "spec": spec,
+            "place": {"runtime": {**RUNTIME, **runtime}},
+            "prompts": [tmp_path / "prompts.parquet"],
+            "aside": tmp_path / "aside",
+            "replies": tmp_path / "replies.jsonl",
+            "note": tmp_path / "note.json",
+        }
+        run.part = tmp_path / "part.parquet"
+        generate(GenerateJob(**run.given, part=Part(0, 1), batch_size=8, output=run.part))
+        assert not run.given["aside"].exists(), "replies are kept where they are paid for"
+        return list(tables.rows("responses", run.part))
 
     return run
 
@@ -139,7 +142,7 @@ def test_what_failed_is_noted_and_due_again_until_it_is_answered(run, tmp_path):
         for attempt, due in ((1, 2), (2, 2)):
             assert attempts.due(note, None) == attempt
             run(server.url, [[word] for word in words])
-            gather(run.spec, [run.part], output, tmp_path / "aside", note, attempt)
+            gather(GatherJob(**run.given, parts=[run.part], output=output, attempt=attempt))
             assert attempts.due(note, None) == due
     assert [row["finish_reason"] for row in tables.rows("responses", output)] == [
         "eos",
@@ -153,7 +156,7 @@ def test_an_arm_without_any_answer_is_no_table_and_due_again(run, tmp_path):
     with serving(lambda word: fails(500, **QUICK)) as server:
         run(server.url, [["a"], ["b"]])
     with pytest.raises(AlignlabError, match=r"gpt answered not one of 2 questions; .*call failed"):
-        gather(run.spec, [run.part], output, tmp_path / "aside", note, 1)
+        gather(GatherJob(**run.given, parts=[run.part], output=output))
     assert not output.exists()
     assert attempts.due(note, None) == 2
 

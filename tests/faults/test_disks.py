@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from alignlab.answering.generate import Part, generate
+from alignlab.answering.generate import GenerateJob, Part, generate
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.engines import fake_engine
@@ -87,8 +87,8 @@ def test_batches_on_a_full_disk_are_kept_and_the_rest_is_asked_later(
             yield batch
 
     def run(output):
-        options = {"part": Part(0, 1), "aside": disk / "aside", "batch_size": 3}
-        generate(SPEC, [prompts], model, None, None, output, **options)
+        work = {"part": Part(0, 1), "aside": disk / "aside", "batch_size": 3}
+        generate(GenerateJob(spec=SPEC, prompts=[prompts], model=model, output=output, **work))
         return list(tables.rows("responses", output))
 
     whole = run(tmp_path / "whole.parquet")

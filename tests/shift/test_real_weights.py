@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.answering.generate import Part, generate
+from alignlab.answering.generate import GenerateJob, Part, generate
 from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
@@ -75,9 +75,17 @@ def scored(experiment, repository_root, real_model, tmp_path_factory):
         adapter,
         folder / "aside",
     )
-    spec = {**experiment.responses["tuned"].signed_spec, **experiment.responses["tuned"].place}
-    settings = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
-    generate(spec, [prompts], model, adapter, None, responses, **settings)
+    job = GenerateJob(
+        spec=experiment.responses["tuned"].signed_spec,
+        prompts=[prompts],
+        model=model,
+        adapter=adapter,
+        output=responses,
+        part=Part(0, 1),
+        aside=folder / "batches",
+        batch_size=4,
+    )
+    generate(job)
     output = folder / "shift.parquet"
     weights = Weights(model), Weights(model, adapter)
     spec = {**experiment.shifts["pair"].signed_spec, **experiment.shifts["pair"].place}

@@ -115,7 +115,7 @@ def job_of(stage):
         if artefact.runtime:
             run["attempt"] = ATTEMPTS.get(artefact.key, 1)
         if "part" in wildcards.keys():
-            run["part"] = [int(wildcards.part), int(wildcards.parts)]
+            run["part"] = {"index": int(wildcards.part), "count": int(wildcards.parts)}
             run["output"] = str(output[0])
         if "parts" in input.keys():
             run["parts"] = list(input.parts)

@@ -14,6 +14,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -26,7 +27,8 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.engines.base import Request
-from alignlab.engines.config import DecodingConfig
+from alignlab.engines.config import DecodingConfig, EngineConfig
+from alignlab.planning.job import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import begins_with, common_prefix, encoder, shared_prefix
 from alignlab.prompting.stopping import Stopping
@@ -46,37 +48,59 @@ class Asked:
     prefix: list[int]
 
 
-def check_engine(
-    spec: dict[str, Any], prompts: list[Path], weights: Weights, output: Path, python: Path
-) -> None:
+class EngineCheckSpec(Spec):
+    """What a check is made of: a model, and how its first arm asks it."""
+
+    model: str
+    method: dict[str, Any]
+    engine: EngineConfig
+
+
+class EngineCheckJob(Job):
+    """What `check_engine` is given.
+
+    Attributes:
+        prompts: prompts tables, in order; the first turns of 32 rows are asked.
+        model: folder of a materialised model.
+        adapter: folder of the adapter, if the model is a tuned one.
+        embedder: folder of the embedding model, for retrieval.
+        output: table `engine_checks`.
+    """
+
+    spec: EngineCheckSpec
+    prompts: tuple[Path, ...]
+    model: Path
+    adapter: Path | None = None
+    embedder: Path | None = None
+
+
+def check_engine(job: EngineCheckJob, python: Path) -> None:
     """Compare vLLM with transformers on the first prompts of an arm.
 
     Args:
-        spec: semantic slice: model, method, engine, digest.
-        prompts: prompts tables, in order; the first turns of 32 rows are asked.
-        weights: the model.
-        output: table `engine_checks` to write.
+        job: says what to compare.
         python: the interpreter that has vLLM.
 
     Raises:
         AlignlabError: a model cannot be loaded, or vLLM fails.
     """
-    dtype = spec["engine"]["dtype"]
-    asked = _first_prompts(spec["method"], prompts, weights)
+    spec, weights = job.spec, Weights(job.model, job.adapter, job.embedder)
+    dtype = spec.engine.dtype
+    asked = _first_prompts(spec.method, job.prompts, weights)
     answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
     scorer = ScoringModel(weights, dtype)
     own = _answers(scorer, asked)
     rows = [
-        {"model": spec["model"], "prompt_id": name, **_compared(scorer, asked, ids, theirs, ours)}
+        {"model": spec.model, "prompt_id": name, **_compared(scorer, asked, ids, theirs, ours)}
         for name, ids, theirs, ours in zip(
             asked.prompt_ids, asked.token_ids, answers, own, strict=True
         )
     ]
-    with tables.writing("engine_checks", output, spec, made_with) as writer:
+    with tables.writing("engine_checks", job.output, spec.signed, made_with) as writer:
         writer.write(rows)
 
 
-def _first_prompts(method: dict[str, Any], paths: list[Path], weights: Weights) -> Asked:
+def _first_prompts(method: dict[str, Any], paths: Sequence[Path], weights: Weights) -> Asked:
     """First turns that leave room for an answer."""
     prompter = build_prompter(method, weights.tokenizer, weights.embedder)
     encode = encoder(weights.tokenizer, prompter)

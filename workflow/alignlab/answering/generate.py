@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
@@ -24,9 +24,10 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
-from alignlab.endpoints.respondent import respondent as endpoint_respondent
+from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
-from alignlab.engines.config import DecodingConfig, engine_unit
+from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
+from alignlab.planning.job import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Prompter, encoder, shared_prefix
 
@@ -38,6 +39,37 @@ ADVICE = {
     attempts.NO_ROOM: "`max_usd` leaves no room for another call",
 }
 """Why there is no answer → what a message says of it."""
+
+
+class ResponsesSpec(Spec):
+    """What a responses table is made of: a model, a method, and how answers are decoded."""
+
+    arm: str
+    model: str
+    method: dict[str, Any]
+    decoding: DecodingConfig
+    engine: EngineConfig | ApiEngineConfig
+    seed: int | None = None
+
+
+class ResponsesJob(Job):
+    """What every job on the answers of an arm is given.
+
+    Attributes:
+        prompts: prompts tables, in order.
+        model: folder of a materialised model; none if it is behind an endpoint.
+        adapter: folder of the adapter, if the model is a tuned one.
+        embedder: folder of the embedding model, for retrieval.
+        attempt: at what an endpoint failed to answer; 1 for others.
+        place: `runtime` if the model is behind an endpoint (see `endpoints.respondent`).
+    """
+
+    spec: ResponsesSpec
+    prompts: tuple[Path, ...] = ()
+    model: Path | None = None
+    adapter: Path | None = None
+    embedder: Path | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,30 @@ class Part:
         return self.index * total // self.count, (self.index + 1) * total // self.count
 
 
+class GenerateJob(ResponsesJob):
+    """What `generate` is given.
+
+    Attributes:
+        part: the share of prompts that it answers.
+        batch_size: prompts per forward pass.
+        output: responses table of this part.
+    """
+
+    part: Part
+    batch_size: int
+
+
+class GatherJob(ResponsesJob):
+    """What `gather` is given.
+
+    Attributes:
+        parts: responses tables of all parts, in order.
+        output: responses table of the arm.
+    """
+
+    parts: tuple[Path, ...]
+
+
 @dataclass
 class Conversation:
     """One sample of one prompt, as its turns are answered."""
@@ -63,101 +119,77 @@ class Conversation:
     """Why an earlier turn has no answer; then the later ones are not asked."""
 
 
-def generate(
-    spec: dict[str, Any],
-    prompts: list[Path],
-    model: Path | None,
-    adapter: Path | None,
-    embedder: Path | None,
-    output: Path,
-    *,
-    part: Part,
-    aside: Path,
-    batch_size: int,
-) -> None:
+def generate(job: GenerateJob) -> None:
     """Answer one part of an arm's prompts.
-
-    Args:
-        spec: the arm's semantic slice: arm, model, method, decoding, engine, seed, digest; and
-            `runtime` if its model is behind an endpoint (see `alignlab.endpoints.respondent`).
-        prompts: prompts tables, in order.
-        model: folder of a materialised model; none if it is behind an endpoint.
-        adapter: folder of the adapter, if the model is a tuned one.
-        embedder: folder of the embedding model, for retrieval.
-        output: responses table to write.
-        part: the share of prompts this job answers.
-        aside: folder where finished batches wait; shared by all parts of the arm.
-        batch_size: prompts per forward pass.
 
     Raises:
         AlignlabError: a prompt is in two of the tables, the model cannot be loaded, or every call
             to its endpoint would fail.
     """
-    _check_unique(prompts)
-    respondent = _respondent(spec, model, adapter, embedder, batch_size)
-    job = Job(spec, respondent, aside)
-    first, last = part.bounds(sum(tables.opened("prompts", p).metadata.num_rows for p in prompts))
-    rows = islice((row for path in prompts for row in tables.rows("prompts", path)), first, last)
-    with tables.writing("responses", output, spec) as writer, job.watched(last - first):
+    _check_unique(job.prompts)
+    answering = Answering(job.spec, _respondent(job), job.aside)
+    number = sum(tables.opened("prompts", path).metadata.num_rows for path in job.prompts)
+    first, last = job.part.bounds(number)
+    every = (row for path in job.prompts for row in tables.rows("prompts", path))
+    rows, spec = islice(every, first, last), job.spec.signed
+    with (
+        tables.writing("responses", job.output, spec) as writer,
+        answering.watched(last - first),
+    ):
         while window := list(islice(rows, WINDOW)):
-            writer.write(job.answer(window))
-        job.report()
-        job.unfinished.note(writer)
+            writer.write(answering.answer(window))
+        answering.report()
+        answering.unfinished.note(writer)
 
 
-def _respondent(
-    spec: dict[str, Any],
-    model: Path | None,
-    adapter: Path | None,
-    embedder: Path | None,
-    batch_size: int,
-) -> Respondent:
-    if model is None:
-        return endpoint_respondent(spec, embedder)
-    module = import_module(engine_unit(spec["engine"]["name"]).module)
-    engine = module.load(model, spec["engine"]["dtype"], batch_size, adapter)
-    prompter = build_prompter(spec["method"], engine.tokenizer, embedder)
-    return LocalRespondent(engine, prompter, DecodingConfig.model_validate(spec["decoding"]))
+def _respondent(job: GenerateJob) -> Respondent:
+    """What answers; its code is imported by name, so that it counts for its own arms alone."""
+    spec, engine = job.spec, job.spec.engine
+    module = import_module(engine_unit(engine.name).module)
+    if isinstance(engine, ApiEngineConfig):
+        wording = module.Wording(spec.method, spec.decoding, engine.form, job.embedder)
+        return module.respondent(wording, engine, job.place["runtime"], job.replies)
+    loaded = module.load(job.model, engine.dtype, job.batch_size, job.adapter)
+    prompter = build_prompter(spec.method, loaded.tokenizer, job.embedder)
+    return LocalRespondent(loaded, prompter, spec.decoding)
 
 
-def gather(
-    spec: dict[str, Any], parts: list[Path], output: Path, aside: Path, note: Path, attempt: int
-) -> None:
+def gather(job: GatherJob) -> None:
     """Join the parts of an arm, in order, and drop what its jobs had put aside.
 
-    Answers that an endpoint failed to give are counted in `note`, so that the next run asks again.
+    Answers that an endpoint failed to give are counted in a note, so that the next run asks again.
 
     Raises:
         AlignlabError: no question of the arm was answered; says why.
     """
     total, failed = 0, Counter[str]()
-    made_with = tables.versions_of(parts[0])  # by an engine whose environment may be another
-    with tables.writing("responses", output, spec, made_with) as writer:
-        for path in parts:
+    made_with = tables.versions_of(job.parts[0])  # by an engine whose environment may be another
+    with tables.writing("responses", job.output, job.spec.signed, made_with) as writer:
+        for path in job.parts:
             for batch in tables.opened("responses", path).iter_batches(batch_size=WINDOW):
                 rows = batch.to_pylist()
                 writer.write(rows)
                 total += len(rows)
                 failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
-        if "runtime" in spec:
+        if runtime := job.place.get("runtime"):
             mendable = (failed[attempts.API_ERROR], failed[attempts.NO_ROOM])
-            attempts.write(note, attempt, *mendable, spec["runtime"]["max_usd"])
+            attempts.write(job.note, job.attempt, *mendable, runtime["max_usd"])
         if total and failed.total() == total:
             ((why, _),) = failed.most_common(1)
             raise AlignlabError(
-                f"arm {spec['arm']}: {spec['model']} answered not one of {total} questions; most "
+                f"arm {job.spec.arm}: {job.spec.model} answered not one of {total} questions; most "
                 f"often: {ADVICE.get(why, why)}"
             )
-    forget(aside)
+    forget(job.aside)
 
 
-class Job:
+class Answering:
     """What stays the same over the windows of a job."""
 
-    def __init__(self, spec: dict[str, Any], respondent: Respondent, aside: Path) -> None:
+    def __init__(self, spec: ResponsesSpec, respondent: Respondent, aside: Path) -> None:
         self.spec, self.respondent = spec, respondent
-        self.unfinished = Unfinished("responses", spec, aside)
-        self.decoding = DecodingConfig.model_validate(spec["decoding"])
+        self.unfinished = Unfinished("responses", spec.signed, aside)
+        self.decoding = spec.decoding
         self.unanswered: dict[str, list[str]] = {}
         self.announced = False
 
@@ -211,13 +243,14 @@ class Job:
     def _question(self, talk: Conversation, turn: int) -> Question:
         seed = None
         if self.decoding.temperature:
-            origin = (self.spec["seed"], self.spec["arm"], talk.prompt["prompt_id"], turn)
+            assert self.spec.seed is not None
+            origin = (self.spec.seed, self.spec.arm, talk.prompt["prompt_id"], turn)
             seed = lot(*origin, talk.sample) >> 1  # the table's integers have a sign
         turns = talk.prompt["turns"][: turn + 1]
         question = Question(turns, tuple(talk.answers), talk.sample, seed)
         if not self.announced:
             text = self.respondent.shown(question)
-            log.info("first prompt of arm %s:\n%s", self.spec["arm"], text)
+            log.info("first prompt of arm %s:\n%s", self.spec.arm, text)
             self.announced = True
         return question
 
@@ -228,8 +261,8 @@ class Job:
             where = f"{talk.prompt['prompt_id']} turn {turn}: {answer.said}"
             self.unanswered.setdefault(answer.trimmed, []).append(where)
         return {
-            "arm": self.spec["arm"],
-            "model": self.spec["model"],
+            "arm": self.spec.arm,
+            "model": self.spec.model,
             "prompt_id": talk.prompt["prompt_id"],
             "turn": turn,
             "sample": talk.sample,
@@ -247,12 +280,12 @@ class Job:
     def report(self) -> None:
         """Say which questions have no answer; their rows say so too."""
         for why, places in self.unanswered.items():
-            counted = (self.spec["arm"], len(places), self.spec["model"], why)
+            counted = (self.spec.arm, len(places), self.spec.model, why)
             shown = "; ".join(places[:5])
             log.warning("arm %s: %d questions without an answer of %s, %s: %s", *counted, shown)
 
 
-def _check_unique(prompts: list[Path]) -> None:
+def _check_unique(prompts: Sequence[Path]) -> None:
     """A prompt asked twice would count twice, and its answers could not be told apart."""
     seen: set[str] = set()
     for path in prompts:

@@ -13,7 +13,7 @@ from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
 from alignlab.engines.config import DecodingConfig, engine_unit
-from alignlab.planning.artefact import Artefact, Progress, Stage, replies_of
+from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import (
@@ -74,19 +74,18 @@ def responses(
         spec["seed"] = seed
     parents = {**model.artefacts, **({"embedder": embedder} if embedder else {})}
     units = (METHODS[asked.method.kind].unit, engine_unit(model.engine.name))
-    place = _runtime(name, asked, model)
+    place = _runtime(asked, model)
     return Artefact(
         RESPONSES, name, spec, {**parents, "prompts": prompts}, place, units, facts=model.size
     )
 
 
-def _runtime(name: str, asked: AskedConfig, model: UsedModel) -> dict[str, Any]:
+def _runtime(asked: AskedConfig, model: UsedModel) -> dict[str, Any]:
     """What asking an endpoint needs that changes no answer; nothing for other models."""
     if model.endpoint is None:
         return {}
-    replies = str(replies_of(RESPONSES.name, name))
     told = model.endpoint.model_dump(mode="json", include=RUNTIME)
-    return {"runtime": {**told, "max_usd": asked.max_usd, "replies": replies}}
+    return {"runtime": {**told, "max_usd": asked.max_usd}}
 
 
 def _check_penalty(arm: str, decoding: DecodingConfig, engine: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from alignlab.endpoints.attempts import API_ERROR, NO_ROOM
 from alignlab.endpoints.client import FILTERED, ChatApi
+from alignlab.endpoints.config import ApiEngineConfig, Form
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest, CompletionsRequest
 from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
@@ -93,22 +94,23 @@ def _worth(reply: Reply) -> float:
     return float(reply.outcome == "answered" and (told or ended))
 
 
-def respondent(spec: Mapping[str, Any], embedder: Path | None) -> OpenaiRespondent:
+def respondent(
+    wording: Wording, engine: ApiEngineConfig, runtime: Mapping[str, Any], replies: Path
+) -> OpenaiRespondent:
     """The respondent of an arm whose model is behind an endpoint.
 
     Args:
-        spec: `method` (resolved), `decoding`, `engine` (`model`, `base_url`, `form`) and `runtime`
-            (`key`, `price`, `max_usd`, `concurrency`, `timeout`, `retries`, and `replies`, the
-            file that keeps them).
-        embedder: folder of the embedding model, for retrieval.
+        wording: how its questions are put.
+        engine: which model is asked, and where.
+        runtime: `key`, `price`, `max_usd`, `concurrency`, `timeout`, `retries`.
+        replies: the file that keeps every reply.
 
     Raises:
         AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
     """
-    told = spec["runtime"]
-    replies = Replies(Path(told["replies"]), Budget(price_of(told), told["max_usd"]))
-    api = ChatApi(Endpoint.of({**spec["engine"], **told}), replies)
-    return OpenaiRespondent(Wording(spec, embedder), api)
+    kept = Replies(replies, Budget(price_of(runtime), runtime["max_usd"]))
+    api = ChatApi(Endpoint.of({**engine.model_dump(), **runtime}), kept)
+    return OpenaiRespondent(wording, api)
 
 
 class Wording:
@@ -119,12 +121,17 @@ class Wording:
         stop: strings at which the endpoint itself ends an answer.
     """
 
-    def __init__(self, spec: Mapping[str, Any], embedder: Path | None) -> None:
-        """Make it from an arm's slice and the folder of the embedding model, for retrieval."""
-        self.method = spec["method"]
-        self.decoding = DecodingConfig.model_validate(spec["decoding"])
-        renders = spec["engine"]["form"] == "completions"
-        self.prompter = build_prompter(self.method, None, embedder) if renders else None
+    def __init__(
+        self,
+        method: Mapping[str, Any],
+        decoding: DecodingConfig,
+        form: Form,
+        embedder: Path | None,
+    ) -> None:
+        """Make it from a resolved method; retrieval needs the folder of its embedding model."""
+        self.method, self.decoding = method, decoding
+        renders = form == "completions"
+        self.prompter = build_prompter(method, None, embedder) if renders else None
         self.stopping = self.prompter.stopping if self.prompter else Stopping()
         # A stop string counts at the start of a line only: "# Query:" may stand inside one.
         self.stop = tuple(f"\n{string}" for string in self.stopping.strings[:MAX_STOPS])

@@ -22,6 +22,7 @@ from alignlab.answering.engine_statistics import engine_row
 from alignlab.core import tables
 from alignlab.endpoints.respondent import Wording
 from alignlab.engines.base import Question
+from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.planning.artefact import RESULTS, Artefact
@@ -69,7 +70,9 @@ def _first_sent(responses: Artefact) -> str:
     """The first prompt of an arm whose model is behind an endpoint, as it was sent."""
     prompts, embedders = responses.parent("prompts"), responses.parent("embedder")
     row = next(tables.rows("prompts", prompts[0].path, batch_size=1))
-    wording = Wording(responses.slice, embedders[0].path if embedders else None)
+    spec, embedder = responses.slice, embedders[0].path if embedders else None
+    decoding = DecodingConfig.model_validate(spec["decoding"])
+    wording = Wording(spec["method"], decoding, spec["engine"]["form"], embedder)
     return wording.shown(Question(row["turns"][:1], (), 0, None))
 
 

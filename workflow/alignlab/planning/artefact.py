@@ -163,6 +163,8 @@ class Artefact:
         given: dict[str, Any] = {role: _paths(parent) for role, parent in self.parents.items()}
         given |= {"spec": self.signed_spec, "place": self.place, "key": self.key}
         given |= {"output": str(self.home or self.path), "made_of": list(self._tables())}
+        given |= {"aside": str(aside_of(self.key)), "note": str(self.note)}
+        given["replies"] = str(self.replies)
         return json.dumps({**given, **more}, sort_keys=True)
 
     def _tables(self) -> Iterator[tuple[str, str, str]]:

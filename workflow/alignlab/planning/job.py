@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Self
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from alignlab.core.config import StrictModel
-from alignlab.planning.artefact import aside_of, note_of, replies_of
 
 
 class Spec(StrictModel):
@@ -54,25 +53,17 @@ class Job(StrictModel):
         place: what may differ between machines, such as where a local file lies.
         key: name of the artefact, with its digest.
         output: the file or folder to make; for tables of an experiment, their folder.
-        made_of: every table of the store that it reads.
+        aside: where finished rows wait, from which a job goes on after another was killed.
+        replies: every reply of an endpoint for a table of this stage and name.
+        note: where failures of an endpoint are counted.
+        made_of: every table that it reads.
     """
 
     spec: Spec
     place: dict[str, Any] = {}
     key: str = ""
     output: Path
+    aside: Path = Path()
+    replies: Path = Path()
+    note: Path = Path()
     made_of: tuple[MadeOf, ...] = ()
-
-    @property
-    def aside(self) -> Path:
-        """Where finished rows wait, from which a job goes on after another was killed."""
-        return aside_of(self.key)
-
-    @property
-    def note(self) -> Path:
-        """Where failures of an endpoint are counted."""
-        return note_of(self.key)
-
-    def replies(self, stage: str) -> Path:
-        """Every reply of an endpoint for a table of this stage and name."""
-        return replies_of(stage, self.key.rpartition("-")[0])
