@@ -15,6 +15,9 @@ from transformers import AutoConfig
 
 from alignlab.errors import AlignlabError
 
+# Whether a model fits a GPU; nothing of what it answers.
+CHANGES_NO_VALUE = True
+
 GB = 1e9
 # CUDA itself and the workspaces of its kernels.
 CONTEXT = 1e9

@@ -16,7 +16,7 @@ from alignlab.experiment.artefact import Artefact, replies_of
 from alignlab.experiment.decoding import Decoding
 from alignlab.experiment.endpoints import RUNTIME
 from alignlab.experiment.learning import Asked
-from alignlab.experiment.methods import AnyMethod, Retrieval
+from alignlab.experiment.methods import AnyMethod, Retrieval, unit_of
 from alignlab.experiment.schema import Pair, Published
 from alignlab.experiment.selection import PromptSet
 from alignlab.experiment.specs import coded, content, dump, place, resolved_method
@@ -33,7 +33,7 @@ def model(plan: Plan, name: str) -> Artefact:
     entry = plan.catalog.models[name]
     described = dump(entry, {"role", "chat_template"})
     spec = {"id": name, **described, **content(entry.source, plan.catalog)}
-    signed = coded(spec, "alignlab.sources.models")
+    signed = coded(spec, "models")
     return Artefact("models", name, signed, place=place(entry.source, plan.catalog))
 
 
@@ -46,7 +46,7 @@ def prompts(plan: Plan, chosen: PromptSet) -> Artefact:
         **content(entry.source, plan.catalog),
         "selection": dump(chosen),
     }
-    signed = coded(spec, "alignlab.sources.datasets")
+    signed = coded(spec, "prompts")
     return Artefact("prompts", chosen.dataset, signed, place=place(entry.source, plan.catalog))
 
 
@@ -64,9 +64,9 @@ def responses(plan: Plan, name: str, asked: Asked, asks: Sequence[Artefact]) -> 
     }
     if decoding.temperature:
         spec["seed"] = plan.experiment.seed
-    modules = ("alignlab.generate", asked.method.module, f"alignlab.engines.{engine.name}")
+    units = ("responses", asked.method.unit, f"engine {engine.name}")
     parents: Parents = {**weights(plan, asked.model), **embedder(plan, asked.method)}
-    signed = coded(spec, *modules)
+    signed = coded(spec, *units)
     besides = runtime(plan, name, asked)
     return Artefact("responses", name, signed, {**parents, "prompts": asks}, besides)
 
@@ -106,8 +106,8 @@ def engine_checks(plan: Plan, made: Sequence[Artefact]) -> list[Artefact]:
     checks = []
     for model, answers in first.items():
         spec = {key: answers.slice[key] for key in ("model", "method", "engine")}
-        modules = ("alignlab.engine_check", "alignlab.engines.vllm", spec["method"]["module"])
-        checks.append(Artefact("engine_checks", model, coded(spec, *modules), answers.parents))
+        units = ("engine check", "engine vllm", unit_of(spec["method"]["kind"]))
+        checks.append(Artefact("engine_checks", model, coded(spec, *units), answers.parents))
     return checks
 
 
@@ -115,7 +115,7 @@ def published(plan: Plan, entry: Published) -> Artefact:
     """Answers that somebody else generated."""
     source = plan.catalog.published[entry.responses]
     spec = {"arm": entry.name, **dump(source, {"model"}), **content(source.source, plan.catalog)}
-    signed = coded(spec, "alignlab.sources.published")
+    signed = coded(spec, "published responses")
     parents: Parents = {"prompts": plan.prompts}
     return Artefact("responses", entry.name, signed, parents, place(source.source, plan.catalog))
 
@@ -125,7 +125,7 @@ def metrics(plan: Plan, arm: str) -> Artefact:
     parents: Parents = {"responses": plan.arm(arm), "prompts": plan.prompts}
     if plan.experiment.embedder:
         parents["embedder"] = plan.model(plan.experiment.embedder)
-    return Artefact("metrics", arm, coded({"arm": arm}, "alignlab.metrics.measure"), parents)
+    return Artefact("metrics", arm, coded({"arm": arm}, "metrics"), parents)
 
 
 def shift(plan: Plan, pair: Pair) -> Artefact:
@@ -134,7 +134,7 @@ def shift(plan: Plan, pair: Pair) -> Artefact:
     asked = [p for p in plan.prompts if pair.datasets is None or p.name in pair.datasets]
     parents: Parents = {"responses": plan.arm(pair.aligned), "prompts": asked}
     spec: dict[str, Any] = {"pair": pair.name, "template": pair.template}
-    modules = ["alignlab.shift.score"]
+    units = ["shift"]
     for side in SIDES:
         name, method = plan.asked(getattr(pair, side))
         spec[side] = {"model": name}
@@ -142,12 +142,12 @@ def shift(plan: Plan, pair: Pair) -> Artefact:
         # Answers that were generated here come with their prompts.
         if method and (side == "base" or is_published):
             spec[side]["method"] = resolved_method(method)
-            modules.append(method.module)
+            units.append(method.unit)
             loaded |= embedder(plan, method)
         parents |= {f"{side}_{role}": parent for role, parent in loaded.items()}
     spec["aligned"]["arm"] = pair.aligned
     spec["engine"] = dump(plan.experiment.engine, {"dtype"})
-    return Artefact("shift", pair.name, coded(spec, *modules), parents)
+    return Artefact("shift", pair.name, coded(spec, *units), parents)
 
 
 def weights(plan: Plan, name: str) -> dict[str, Artefact]:

@@ -43,7 +43,7 @@ def controls(plan: Plan, judge: Judge) -> Artefact:
     # A local judge is a function of its text; asking it again would say nothing.
     spec["again"] = isinstance(plan.catalog.judges[judge.judge], OpenaiJudge)
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
-    return Artefact("controls", arm, coded(spec, "alignlab.judging.controls"), parents)
+    return Artefact("controls", arm, coded(spec, "controls"), parents)
 
 
 def tried(plan: Plan, judge: Judge) -> list[Artefact]:
@@ -89,8 +89,7 @@ def _asked(plan: Plan, judge: Judge, stage: str, name: str, parents: Parents) ->
     if isinstance(entry, LocalJudge):
         spec["engine"] = dump(plan.experiment.engine, {"dtype"})
         parents = {**parents, "model": plan.model(entry.model)}
-    job = "compare" if compares else "judge"
-    signed = coded(spec, f"alignlab.judging.{job}", f"alignlab.judging.{entry.kind}")
+    signed = coded(spec, stage, f"judge {entry.kind}")
     if not isinstance(entry, OpenaiJudge):
         return Artefact(stage, name, signed, parents)
     runtime = {**entry.model_dump(mode="json", include=RUNTIME), "max_usd": judge.max_usd}
@@ -109,7 +108,7 @@ def _published(plan: Plan, judge: Judge, entry: PublishedJudge, arm: str) -> Art
     # A job opens pinned sources from the spec and local ones from where they lie.
     lies = {"sources": [place(s, plan.catalog).get("source", dump(s)) for s in sources]}
     parents: Parents = {"responses": plan.arm(arm), "prompts": _prompts(plan, judge, arm)}
-    signed = coded(spec, "alignlab.sources.judgements")
+    signed = coded(spec, "published judgements")
     return Artefact("judgements", f"{judge.name}.{arm}", signed, parents, lies)
 
 

@@ -33,7 +33,7 @@ def mistakes(plan: Plan, entry: Mistakes) -> Artefact:
     if entry.induced:
         parents["responses"] = responses(plan, entry.name, entry.induced, asked)
         spec["cue"] = resolved_method(entry.induced.method).get("guidance")
-    return Artefact("mistakes", entry.name, coded(spec, "alignlab.mistakes.collect"), parents)
+    return Artefact("mistakes", entry.name, coded(spec, "mistakes"), parents)
 
 
 def questions(plan: Plan, entry: Analysis) -> Artefact:
@@ -50,7 +50,7 @@ def questions(plan: Plan, entry: Analysis) -> Artefact:
         }
     else:
         parents = {"mistakes": plan.entry("mistakes", entry.of)}
-    return Artefact("questions", entry.name, coded(spec, "alignlab.mistakes.questions"), parents)
+    return Artefact("questions", entry.name, coded(spec, "questions"), parents)
 
 
 def analysis(plan: Plan, entry: Analysis) -> Artefact:
@@ -76,7 +76,7 @@ def trainset(plan: Plan, entry: TrainSet) -> Artefact:
         if entry.recipe in QUESTIONS:
             source = _named(plan.experiment.analyses, entry.analyses)
             spec["question"] = texts.lfm_texts(source.texts)[QUESTIONS[entry.recipe]]
-    return Artefact("trainsets", entry.name, coded(spec, "alignlab.mistakes.trainset"), parents)
+    return Artefact("trainsets", entry.name, coded(spec, "trainsets"), parents)
 
 
 def adapter(plan: Plan, entry: Tuned) -> Artefact:
@@ -89,8 +89,7 @@ def adapter(plan: Plan, entry: Tuned) -> Artefact:
     }
     if entry.chat_template:
         spec["chat_template"] = texts.chat_template(entry.chat_template)
-    modules = (entry.method.module, f"alignlab.tuning.{entry.trainer}")
-    signed = coded(spec, "alignlab.tuning.finetune", *modules)
+    signed = coded(spec, "tuning", entry.method.unit, f"trainer {entry.trainer}")
     parents: Parents = {
         "model": plan.model(entry.base),
         "trainset": plan.entry("trainsets", entry.trainset),

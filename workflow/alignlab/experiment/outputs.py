@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alignlab.experiment.digest import code_digest, file_digest
+from alignlab.experiment.digest import file_digest
 from alignlab.experiment.making import SIDES
 from alignlab.experiment.outputs_judging import judge_cards, judged_cards, judges_spec, scales
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.schema import Pair
 from alignlab.experiment.specs import dump, signed
+from alignlab.experiment.units import code_of
 
 TUNED_CARD = {"name", "base", "trainset", "trainer"}
 PAGE = Path(__file__).parents[1] / "reporting"
@@ -36,7 +37,7 @@ def summary_spec(plan: Plan) -> dict[str, Any]:
                 arm: [a.digest for a in found] for arm, found in plan.judgements.items()
             },
         },
-        "code": code_digest("alignlab.statistics.summarise"),
+        "code": code_of("statistics"),
     }
     return signed(spec)
 
@@ -50,7 +51,7 @@ def trainsets_spec(plan: Plan) -> dict[str, Any]:
             **{name: artefact.digest for name, artefact in plan.trainsets.items()},
             "prompts": [prompts.digest for prompts in plan.prompts],
         },
-        "code": code_digest("alignlab.mistakes.overlap"),
+        "code": code_of("training sets checked"),
     }
     return signed(spec)
 
@@ -76,7 +77,7 @@ def study_spec(plan: Plan) -> dict[str, Any]:
         "studies": studies,
         "seed": plan.experiment.seed,
         "parents": made,
-        "code": code_digest("alignlab.statistics.discrimination"),
+        "code": code_of("studies"),
     }
     return signed(spec)
 
@@ -88,7 +89,7 @@ def shift_spec(plan: Plan) -> dict[str, Any]:
         "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
         "seed": plan.experiment.seed,
         "parents": {name: artefact.digest for name, artefact in plan.shifts.items()},
-        "code": code_digest("alignlab.statistics.shift"),
+        "code": code_of("shift statistics"),
     }
     return signed(spec)
 
@@ -115,7 +116,7 @@ def report_spec(plan: Plan) -> dict[str, Any]:
         "judged": judged_cards(plan),
         "judges": judge_cards(plan),
         "judgements": summary_spec(plan)["parents"]["judgements"],
-        "code": code_digest("alignlab.reporting.report", "alignlab.reporting.provenance"),
+        "code": code_of("report", "provenance"),
         "page": _page_digests(),
     }
     return signed(spec)
@@ -128,7 +129,7 @@ def shift_page_spec(plan: Plan) -> dict[str, Any]:
         "title": plan.experiment.title,
         "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
         "parents": {"shift": shift_spec(plan)["digest"]},
-        "code": code_digest("alignlab.reporting.shift_page", "alignlab.reporting.shift_figures"),
+        "code": code_of("shift page", "shift figures"),
         "page": _page_digests(),
     }
     return signed(spec)

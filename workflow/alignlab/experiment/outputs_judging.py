@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from alignlab.experiment.digest import code_digest
 from alignlab.experiment.judging import Judge
 from alignlab.experiment.making_judgements import judged_arms
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.rubrics import Rubric, rubrics_of
 from alignlab.experiment.source_entries import ApiSource
 from alignlab.experiment.specs import signed
+from alignlab.experiment.units import code_of
 
 
 def judges_spec(plan: Plan) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def judges_spec(plan: Plan) -> dict[str, Any]:
         "arms": [arm for arm in plan.experiment.arm_names if plan.judgements[arm]],
         "tables": _places(plan),
         "parents": {name: [a.digest for a in found] for name, found in plan.judged.items()},
-        "code": code_digest("alignlab.statistics.qualification", "alignlab.statistics.winrates"),
+        "code": code_of("qualification", "win rates"),
     }
     return signed(spec)
 

@@ -11,7 +11,7 @@ from typing import Any
 from alignlab.errors import AlignlabError
 from alignlab.experiment import texts
 from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.digest import code_digest, config_digest, file_digest
+from alignlab.experiment.digest import config_digest, file_digest
 from alignlab.experiment.methods import InContext, Method, Retrieval
 from alignlab.experiment.source_entries import (
     DataSource,
@@ -20,6 +20,7 @@ from alignlab.experiment.source_entries import (
     ModelSource,
     RandomSource,
 )
+from alignlab.experiment.units import code_of
 from alignlab.experiment.yaml_files import CONFIG
 
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
@@ -27,7 +28,7 @@ TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 
 def resolved_method(method: Method) -> dict[str, Any]:
     """A method with its texts in place of file names, so that a digest covers what is read."""
-    resolved = {**dump(method), "module": method.module}
+    resolved = dump(method)
     if isinstance(method, InContext):
         for key in ("prompt", "k", "system"):
             resolved.pop(key, None)
@@ -49,9 +50,9 @@ def dump(model: Any, include: set[str] | None = None) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True, include=include)
 
 
-def coded(spec: dict[str, Any], *modules: str) -> dict[str, Any]:
-    """A slice with the digest of the code that turns it into an artefact."""
-    return {**spec, "code": code_digest(*modules)}
+def coded(spec: dict[str, Any], *units: str) -> dict[str, Any]:
+    """A slice with the versions of the code that turns it into an artefact."""
+    return {**spec, "code": code_of(*units)}
 
 
 def signed(spec: dict[str, Any]) -> dict[str, Any]:

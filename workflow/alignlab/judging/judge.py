@@ -21,6 +21,7 @@ from uuid import uuid4
 from alignlab import tables
 from alignlab.engines import attempts
 from alignlab.errors import AlignlabError
+from alignlab.experiment.units import UNITS
 from alignlab.judging.cases import Case, Judge, Rubric, Score
 from alignlab.judging.draw import drawn_prompts
 from alignlab.progress import progress
@@ -185,7 +186,7 @@ def asked(
     if not total:
         return
     told = {**spec["entry"], **spec.get("runtime", {}), "engine": spec.get("engine")}
-    module = import_module(f"alignlab.judging.{spec['entry']['kind']}")
+    module = import_module(UNITS[f"judge {spec['entry']['kind']}"])
     judge: Judge = module.load(told, model, replies, batch_size)
     with progress(total, "case") as bar:
         for rubric in spec["rubrics"]:

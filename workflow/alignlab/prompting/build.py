@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignlab.experiment.methods import unit_of
+from alignlab.experiment.units import UNITS
 from alignlab.prompting.encode import Prompter
 from alignlab.prompting.hindsight import HindsightPrompter
 
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 def build_prompter(
     method: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase | None, embedder: Path | None
 ) -> Prompter:
-    """The prompter of a resolved method (`alignlab.experiment.specs` resolves texts and modules).
+    """The prompter of a resolved method (`alignlab.experiment.specs` resolves texts).
 
     Method `chat` alone needs a tokenizer, and retrieval alone an embedder.
-    Modules are imported by name so that a change in one method's code leaves the digests of arms
-    with other methods alone.
+    Modules are imported by name so that a change in one method's code leaves arms with other
+    methods alone.
     """
-    module = import_module(method["module"])
+    module = import_module(UNITS[unit_of(method["kind"])])
     needs = {"chat": (tokenizer,), "retrieval": (embedder,)}.get(method["kind"], ())
     prompter: Prompter = module.prompter(method, *needs)
     markers = method.get("hindsight")

@@ -18,6 +18,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from alignlab import checksums, tables
+from alignlab.experiment.units import UNITS
 from alignlab.tuning.examples import open_examples
 from alignlab.tuning.fit import Trained, save
 from alignlab.tuning.preflight import check_batch, check_turns, choose_padding
@@ -56,7 +57,7 @@ def finetune(
     examples = open_examples(spec, rows, tokenizer)
     check_turns(examples.prompter, spec["name"])
     log.info("first prompt of %s:\n%s", spec["name"], examples.render(rows[0]))
-    module = import_module(f"alignlab.tuning.{spec['trainer']}")
+    module = import_module(UNITS[f"trainer {spec['trainer']}"])
     trained: Trained = module.train(examples, model, aside)
     with tables.building(output) as folder:
         save(trained, examples, folder)
