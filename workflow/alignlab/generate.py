@@ -28,6 +28,7 @@ from alignlab.engines.base import Answer, Question, Respondent
 from alignlab.engines.respondent import LocalRespondent
 from alignlab.errors import AlignlabError
 from alignlab.experiment.decoding import Decoding
+from alignlab.experiment.units import UNITS
 from alignlab.lots import lot
 from alignlab.progress import progress
 from alignlab.prompting.build import build_prompter
@@ -97,7 +98,7 @@ def generate(
             to its endpoint would fail.
     """
     _check_unique(prompts)
-    module = import_module(f"alignlab.engines.{spec['engine']['name']}")
+    module = import_module(UNITS[f"engine {spec['engine']['name']}"])
     respondent: Respondent
     if model is None:
         respondent = module.respondent(spec, embedder)

@@ -20,6 +20,7 @@ from alignlab.experiment.source_entries import (
     ModelSource,
     RandomSource,
 )
+from alignlab.experiment.strict import written_out
 from alignlab.experiment.units import code_of
 from alignlab.experiment.yaml_files import CONFIG
 
@@ -44,10 +45,8 @@ def resolved_method(method: Method) -> dict[str, Any]:
 
 
 def dump(model: Any, include: set[str] | None = None) -> dict[str, Any]:
-    """JSON of a config model. Absent optional keys stay absent, so that a new one changes nothing;
-    defaults are written out, so that a changed one changes the digest.
-    """
-    return model.model_dump(mode="json", exclude_none=True, include=include)
+    """JSON of a config model, as digests cover it; see `written_out`."""
+    return written_out(model, include)
 
 
 def coded(spec: dict[str, Any], *units: str) -> dict[str, Any]:
