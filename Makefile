@@ -1,6 +1,7 @@
 # make run     create .venv if needed, run the demo experiment, print its summary
 # make test    create .venv if needed, run every check and test
 # make lint    only the checks
+# make stages  find out whether changed code computes the same, and record its version
 # make vllm    create .venv-vllm, for models that vLLM runs
 # make conda   write envs/*.yaml again, from the locks
 .DELETE_ON_ERROR:
@@ -14,7 +15,7 @@ BIN := .venv/bin
 GPU := $(if $(shell command -v nvidia-smi),gpu=1)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $(GPU)
 
-.PHONY: run test lint vllm conda clean
+.PHONY: run test lint stages vllm conda clean
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
@@ -33,6 +34,11 @@ lint: .venv/.installed
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint --config experiment=smoke
 	@$(BIN)/alignlab check > /dev/null
+	@$(BIN)/alignlab stages --check
+
+stages: .venv/.installed
+	@echo "Making small tables by old and by new code: up to 15 minutes, where every unit moved."
+	@$(BIN)/alignlab stages
 
 # torch first and alone: where a CPU build is at hand, nothing else may pull a CUDA build in.
 .venv/.installed: envs/requirements.lock pyproject.toml

@@ -4,11 +4,13 @@ alignlab check                  validate every shipped experiment; print plans, 
 alignlab check my.yaml          the same for one
 alignlab gc --delete            remove from the store what no experiment names
 alignlab summary demo           the summary table of a finished experiment
+alignlab stages                 whether changed code computes the same: `workflow/stages.lock`
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -50,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     summary = commands.add_parser("summary", help="summary table of a finished experiment")
     summary.add_argument("experiment")
     summary.set_defaults(command=_summary)
+    stages = commands.add_parser("stages", help="bring the versions of changed code up to date")
+    how = stages.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="only say whether they are")
+    how.add_argument("--list", action="store_true", help="what the evidence makes, as JSON")
+    stages.set_defaults(command=_stages)
     return parser
 
 
@@ -137,6 +144,27 @@ def _summary(options: argparse.Namespace) -> int:
     if checks:
         print("\n" + "\n".join(engine_lines(checks)))
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
+    return 0
+
+
+def _stages(options: argparse.Namespace) -> int:
+    """Compare old code with new, or only its fingerprints with the lock."""
+    from alignlab.experiment import inventory, units
+
+    if options.list:
+        print(json.dumps(inventory.inventory()))
+    elif options.check:
+        if behind := units.versions().behind():
+            raise AlignlabError(
+                f"{units.LOCK}: not the code that it records: {', '.join(behind)}; "
+                "run `make stages`, and commit what it writes"
+            )
+    else:
+        from alignlab.planning import evidence  # imports pyarrow
+
+        if not Path("workflow/stages.lock").parent.is_dir():
+            raise AlignlabError("no workflow here: run stages in the project's folder")
+        evidence.update(Path.cwd(), units.UNITS, units.NEEDS)
     return 0
 
 

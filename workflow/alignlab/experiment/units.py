@@ -60,6 +60,9 @@ PAGES = {
 }
 """Units that have no version: pages cost seconds, so they are made again whenever code moves."""
 
+NEEDS = dict.fromkeys(("engine check", "engine vllm"), (".venv-vllm", "`make vllm`"))
+"""Units that run in an environment of their own → its folder, and what makes it."""
+
 LOCK = PACKAGE.parent / "stages.lock"
 
 

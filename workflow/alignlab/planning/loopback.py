@@ -72,7 +72,7 @@ def _pick(words: str, number: int) -> str:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         text, is_chat = reply(sent), "messages" in sent
         said = {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
