@@ -19,7 +19,7 @@ from alignlab.errors import AlignlabError
 from alignlab.planning.fingerprint import Code, code
 
 HEAD = """\
-# Unit of code, its version, the fingerprint of the code that this version stands for.
+# Unit of code, its version, and the fingerprint of the code that this version stands for.
 # Written by `make stages`, which compares what old and new code make; not meant to be edited.
 """
 LINE = re.compile(r"(?P<unit>\S+(?: \S+)*) +(?P<version>\S+) +(?P<fingerprint>\S+)")
