@@ -135,6 +135,15 @@ def test_what_is_made_again_is_all_that_is_behind_a_unit():
     assert evidence.remade("y", MADE) == ["responses", "metrics", "shift", "table statistics"]
 
 
+def test_a_unit_is_settled_by_what_can_be_compared_and_raised_by_what_differs():
+    found = evidence.Evidence(compared=MADE[:2], differing={"responses/r": ["column text"]})
+    assert [found.changed(unit) for unit in "xyz"] == [False, True, False]
+    assert [found.settles(unit) for unit in "xyz"] == [True, True, False]
+    found.other = MADE[4:]
+    assert found.settles("z")
+    assert found.changed("z"), "its tables have other names, so nothing shows that they are equal"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> int:
     """Validate each experiment; go on after a bad one, so that one run shows every mistake."""
     from alignlab.experiment.load import shipped
+    from alignlab.experiment.units import versions
 
     failed = 0
     for name in options.experiments or [str(path) for path in shipped()]:
@@ -71,6 +72,8 @@ def _check(options: argparse.Namespace) -> int:
         except AlignlabError as error:
             failed += 1
             print(f"alignlab: {error}", file=sys.stderr)
+    if not failed and (behind := versions().behind()):
+        print(f"alignlab: code changed of {', '.join(behind)}; see `make stages`", file=sys.stderr)
     return int(failed > 0)
 
 

@@ -42,22 +42,29 @@ class Evidence:
     Attributes:
         compared: what both made.
         differing: of these, what holds something else: path → the differences.
-        other: paths that today's code no longer plans, or makes of other settings.
+        other: what today's code no longer plans, or makes of other settings.
         blocked: what cannot be made here: unit → what to do about it.
     """
 
     compared: list[Made] = field(default_factory=list)
     differing: dict[str, list[str]] = field(default_factory=dict)
-    other: list[str] = field(default_factory=list)
+    other: list[Made] = field(default_factory=list)
     blocked: dict[str, str] = field(default_factory=dict)
 
-    def changed(self, unit: str) -> bool:
-        """Whether a unit is behind something that holds something else."""
-        return any(unit in m["units"] and m["path"] in self.differing for m in self.compared)
+    def behind(self, unit: str) -> list[Made]:
+        """What both made by a unit."""
+        return [made for made in self.compared if unit in made["units"]]
 
-    def proves(self, unit: str) -> bool:
-        """Whether a unit is behind anything that both made."""
-        return any(unit in made["units"] for made in self.compared)
+    def changed(self, unit: str) -> bool:
+        """Whether a unit is behind something that holds something else, or only behind what has
+        other names now and cannot be compared: a version that is raised for nothing does no harm.
+        """
+        found = self.behind(unit)
+        return any(m["path"] in self.differing for m in found) or (not found and self.settles(unit))
+
+    def settles(self, unit: str) -> bool:
+        """Whether it can be said of a unit that it computes the same, or that it does not."""
+        return bool(self.behind(unit)) or any(unit in made["units"] for made in self.other)
 
 
 def update(root: Path, units: Mapping[str, str], needs: Mapping[str, tuple[str, str]]) -> None:
@@ -85,12 +92,12 @@ def update(root: Path, units: Mapping[str, str], needs: Mapping[str, tuple[str, 
         made = _gather(evidence, root, commit, as_recorded, moved, needs)
     raised = [unit for unit in moved if evidence.changed(unit)]
     for unit in moved:
-        if evidence.proves(unit):
+        if evidence.settles(unit):
             lock[unit] = Recorded(lock[unit].version + (unit in raised), found[unit])
     (root / LOCK).write_text(lock_text(lock), encoding="utf-8")
     _note(root / CHANGELOG, [_line(u, lock[u].version, made) for u in raised])
     _report(evidence, known, lock, moved, raised)
-    _refuse([unit for unit in moved if not evidence.proves(unit)], evidence)
+    _refuse([unit for unit in moved if not evidence.settles(unit)], evidence)
 
 
 def _last_commit(root: Path) -> str:
@@ -129,7 +136,7 @@ def _gather(
         }
         todays = {_identity(entry) for entry in new.inventory()}
         due = _due(made, moved, evidence.blocked)
-        evidence.other = [entry["path"] for entry in due if _identity(entry) not in todays]
+        evidence.other = [entry for entry in due if _identity(entry) not in todays]
         due = [entry for entry in due if _identity(entry) in todays]
         _make(old, due, "recorded")
         for batch in batches(due):
@@ -258,15 +265,15 @@ def _report(
     moved: Sequence[str],
     raised: Sequence[str],
 ) -> None:
-    for path in evidence.other:
-        print(f"not compared: {path}: no longer planned, or made of other settings")
+    for made in evidence.other:
+        print(f"not compared: {made['path']}: no longer planned, or made of other settings")
     for path, found in evidence.differing.items():
         print(f"differs: {path}: {'; '.join(found)}")
     for unit in moved:
         if unit in raised:
             print(f"{unit}: version {lock[unit].version}, was {known[unit].version}")
-        elif evidence.proves(unit):
-            count = sum(unit in made["units"] for made in evidence.compared)
+        elif evidence.settles(unit):
+            count = len(evidence.behind(unit))
             print(f"{unit}: version {lock[unit].version} as before: {count} made again, all equal")
     for unit in sorted(lock.keys() - known.keys()):
         print(f"{unit}: new, version 1")
