@@ -185,8 +185,9 @@ def batches(due: Sequence[Made]) -> list[list[Made]]:
         taken = {colours[parent] for parent in entry["parents"] if parent in colours}
         colour = next(c for c in range(len(taken) + 1) if c not in taken)
         colours[entry["digest"]] = colour
-        found += [[]] * (colour == len(found))
-        found[colour] = [*found[colour], entry]
+        if colour == len(found):
+            found.append([])
+        found[colour].append(entry)
     return found
 
 
