@@ -2,6 +2,7 @@
 # make test    create .venv if needed, run every check and test
 # make lint    only the checks
 # make hooks   have git run them before every commit
+# make stages  find out whether changed code computes the same, and record its version
 # make vllm    create .venv-vllm, for models that vLLM runs
 # make conda   write envs/*.yaml again, from the locks
 .DELETE_ON_ERROR:
@@ -37,9 +38,14 @@ lint: .venv/.installed
 	@$(BIN)/alignlab check > /dev/null
 	@$(BIN)/oxlint workflow/alignlab/reporting
 	@$(BIN)/codespell
+	@$(BIN)/alignlab stages --check
 
 hooks: .venv/.installed
 	@$(BIN)/pre-commit install
+
+stages: .venv/.installed
+	@echo "Making small tables by old and by new code: up to 15 minutes, where every unit moved."
+	@$(BIN)/alignlab stages
 
 # torch first and alone: where a CPU build is at hand, nothing else may pull a CUDA build in.
 .venv/.installed: envs/requirements.lock pyproject.toml

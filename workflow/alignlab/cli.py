@@ -4,11 +4,13 @@ alignlab check                  validate every shipped experiment; print plans, 
 alignlab check my.yaml          the same for one
 alignlab gc --delete            remove from the store what no experiment names
 alignlab summary demo           the summary table of a finished experiment
+alignlab stages                 whether changed code computes the same: `workflow/stages.lock`
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -53,13 +55,21 @@ def _parser() -> argparse.ArgumentParser:
     summary = commands.add_parser("summary", help="summary table of a finished experiment")
     summary.add_argument("experiment")
     summary.set_defaults(command=_summary)
+    stages = commands.add_parser("stages", help="bring the versions of changed code up to date")
+    how = stages.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="only say whether they are")
+    how.add_argument("--list", action="store_true", help="what the evidence makes, as JSON")
+    stages.set_defaults(command=_stages)
     return parser
 
 
 def _check(options: argparse.Namespace) -> int:
     """Validate each experiment; go on after a bad one, so that one run shows every mistake."""
     from alignlab.experiment.load import shipped
+    from alignlab.experiment.units import check_lock, units
+    from alignlab.planning.versions import versions
 
+    check_lock()
     failed = 0
     for name in options.experiments or [str(path) for path in shipped()]:
         try:
@@ -67,6 +77,8 @@ def _check(options: argparse.Namespace) -> int:
         except AlignlabError as error:
             failed += 1
             print(f"alignlab: {error}", file=sys.stderr)
+    if not failed and (behind := versions().behind(units().values())):
+        print(f"alignlab: code changed of {', '.join(behind)}; see `make stages`", file=sys.stderr)
     return int(failed > 0)
 
 
@@ -137,6 +149,31 @@ def _summary(options: argparse.Namespace) -> int:
     if checks:
         print("\n" + "\n".join(engine_lines(checks)))
     print(f"\nReport: {Path(plan.folder / 'report' / 'index.html')}")
+    return 0
+
+
+def _stages(options: argparse.Namespace) -> int:
+    """Compare old code with new, or only its fingerprints with the lock."""
+    from alignlab.experiment.units import check_lock, units
+    from alignlab.planning.versions import LOCK, versions
+
+    if options.list:
+        from alignlab.operations.evidence.inventory import inventory
+
+        print(json.dumps(inventory()))
+    elif options.check:
+        check_lock()
+        if behind := versions().behind(units().values()):
+            raise AlignlabError(
+                f"{LOCK}: not the code that it records: {', '.join(behind)}; "
+                "run `make stages`, and commit what it writes"
+            )
+    else:
+        from alignlab.operations.evidence.update import update  # imports pyarrow
+
+        if not Path("workflow/stages.lock").parent.is_dir():
+            raise AlignlabError("no workflow here: run stages in the project's folder")
+        update(Path.cwd(), units())
     return 0
 
 

@@ -11,6 +11,9 @@ from alignlab.core.config import Name, StrictModel
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.config import AnyMethod
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 
 class AskedConfig(StrictModel):
     """A model under a prompting method: the part of an arm that steps of LfM share."""

@@ -15,7 +15,6 @@ from alignlab.endpoints.config import RUNTIME
 from alignlab.engines.config import DecodingConfig, engine_unit
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
-from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     PROMPT_TOKENS,
@@ -29,9 +28,13 @@ from alignlab.planning.forecast import (
     need,
     need_of_calls,
 )
+from alignlab.planning.versions import Unit
 from alignlab.prompting.config import METHODS
 from alignlab.prompting.prompt_files import constant_tokens, resolved_method
 from alignlab.sources.stages import UsedModel, answers_of
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 EXAMPLE_TOKENS = 512
 """Tokens of an example that retrieval puts before a question."""

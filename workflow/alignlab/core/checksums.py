@@ -15,6 +15,9 @@ from pathlib import Path
 
 from alignlab.core.errors import AlignlabError
 
+# Whether files are whole, not what is in them.
+CHANGES_NO_VALUE = True
+
 SUMS = "SHA256SUMS"
 
 

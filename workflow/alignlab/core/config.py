@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_jsonable_python
 
 from alignlab.core.errors import AlignlabError
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 CONFIG = Path("config")
+INTRODUCED = "introduced_as"
+_SAME = object()
 
 # Names become file names and Snakemake wildcards.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*$", max_length=60)]
@@ -46,8 +53,50 @@ class _UniqueKeys(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def dump(model: Any, include: set[str] | None = None) -> dict[str, Any]:
-    """JSON of a config model. Absent optional keys stay absent, so that a new one changes nothing;
-    defaults are written out, so that a changed one changes the digest.
+def added(default: Any, *, introduced: Any = _SAME, **field: Any) -> Any:
+    """A key that is added to a model whose artefacts are already in somebody's store.
+
+        top_k: int = added(0, ge=0, description="0 is all")
+
+    Its default must mean what was computed before the key was there. A slice leaves the key out
+    while it has that value, so adding it renames no artefact; any other value is written out.
+    Whoever changes the default later says what it was at first, so that the new one is written out:
+
+        top_k: int = added(50, introduced=0, ge=0, description="0 is all")
+
+    Args:
+        default: of the key, today.
+        introduced: the default that the key came with, if it is another one.
+        field: what else `pydantic.Field` takes.
     """
-    return model.model_dump(mode="json", exclude_none=True, include=include)
+    first = default if introduced is _SAME else introduced
+    return Field(default, json_schema_extra={INTRODUCED: to_jsonable_python(first)}, **field)
+
+
+def dump(model: BaseModel, include: set[str] | None = None) -> dict[str, Any]:
+    """JSON of a model as a slice has it. Absent optional keys stay absent, so that a new one
+    changes nothing, and so do `added` keys with their first default; other defaults are written
+    out, so that a changed one changes the digest.
+    """
+    return _without_first(model, model.model_dump(mode="json", exclude_none=True, include=include))
+
+
+def _without_first(value: Any, shown: Any) -> Any:
+    """What is shown of a value without `added` keys that have their first default, at any depth."""
+    if isinstance(value, BaseModel):
+        return {
+            name: _without_first(getattr(value, name, None), part)
+            for name, part in shown.items()
+            if not _is_first(type(value), name, part)
+        }
+    if isinstance(value, Mapping):
+        return {str(k): _without_first(v, shown[str(k)]) for k, v in value.items() if k in shown}
+    if isinstance(value, list | tuple):
+        return [_without_first(v, part) for v, part in zip(value, shown, strict=True)]
+    return shown
+
+
+def _is_first(model: type[BaseModel], name: str, shown: Any) -> bool:
+    field = model.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    return isinstance(extra, dict) and INTRODUCED in extra and extra[INTRODUCED] == shown

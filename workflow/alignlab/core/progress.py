@@ -6,6 +6,8 @@ import sys
 
 from tqdm import tqdm
 
+CHANGES_NO_VALUE = True
+
 
 def progress(total: int, unit: str) -> tqdm:
     """A tqdm whose rate and time left are readable in a log file too."""

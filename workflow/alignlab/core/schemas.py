@@ -12,6 +12,9 @@ import pyarrow as pa
 
 from alignlab.core.schemas_statistics import FLAG, FLOAT, INT, STATISTICS, TEXT
 
+# A new table or a reworded column must not make every table again.
+CHANGES_NO_VALUE = True
+
 IDS = pa.list_(pa.int32())
 LOGPROBS, PIECES = pa.list_(pa.float32()), pa.list_(pa.string())
 

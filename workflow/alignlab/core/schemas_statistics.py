@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+# See `alignlab.schemas`.
+CHANGES_NO_VALUE = True
+
 TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 SHARE = "Share of the pair's tokens, pooled over prompts"
 

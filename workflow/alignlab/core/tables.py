@@ -29,6 +29,9 @@ from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
 from alignlab.core.schemas import COLUMNS
 
+# How values are stored.
+CHANGES_NO_VALUE = True
+
 Row = dict[str, Any]
 
 # Any other error inside a block that writes, such as a missing source, is about something else.

@@ -11,6 +11,9 @@ from pydantic import Field
 
 from alignlab.core.config import StrictModel
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
 """Keys of an endpoint that change no answer, and so no digest."""
 

@@ -10,7 +10,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from alignlab.core.config import StrictModel
-from alignlab.planning.digest import Unit
+from alignlab.planning.versions import Unit
+
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
 
 
 class DecodingConfig(StrictModel):
@@ -51,4 +54,5 @@ def engine_unit(name: str) -> Unit:
     """The code of an engine: a module with a function `load`, or the client of an endpoint."""
     if name == "openai":
         return Unit("engine openai", "alignlab.endpoints.respondent")
-    return Unit(f"engine {name}", f"alignlab.engines.{name}_engine")
+    environment = ".venv-vllm" if name == "vllm" else ""
+    return Unit(f"engine {name}", f"alignlab.engines.{name}_engine", environment=environment)

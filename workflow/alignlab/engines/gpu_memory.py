@@ -12,6 +12,9 @@ from typing import Any
 from alignlab.core.errors import AlignlabError
 from alignlab.planning.forecast import ModelSize, bytes_per_gpu
 
+# Whether a model fits a GPU; nothing of what it answers.
+CHANGES_NO_VALUE = True
+
 GB = 1e9
 LEAST_TOKENS = 256
 """Of a prompt with its answer: fewer than nearly all have, so what is refused cannot run."""

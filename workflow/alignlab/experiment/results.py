@@ -14,9 +14,20 @@ from alignlab.experiment import cards
 from alignlab.experiment.plan import Plan
 from alignlab.judging import stages as judging
 from alignlab.learning import stages as learning
-from alignlab.planning.artefact import Artefact
+from alignlab.planning.artefact import Artefact, Stage
 from alignlab.reporting import stages as reporting
 from alignlab.shift import stages as shift
+
+RESULT_STAGES: tuple[Stage, ...] = (
+    reporting.STATISTICS,
+    learning.CHECKED_TRAINSETS,
+    learning.STUDIES,
+    shift.SHIFT_STATISTICS,
+    judging.QUALIFICATION,
+    reporting.SHIFT_PAGE,
+    reporting.REPORT,
+)
+"""Every stage of what an experiment makes for itself, in the order the data walks through them."""
 
 TUNED_CARD = {"name", "base", "trainset", "trainer"}
 

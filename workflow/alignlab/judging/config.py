@@ -11,8 +11,11 @@ from pydantic import Field, model_validator
 
 from alignlab.core.config import Name, StrictModel
 from alignlab.endpoints.config import EndpointConfig
-from alignlab.planning.digest import Unit
+from alignlab.planning.versions import Unit
 from alignlab.sources.config import FileSource
+
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
 
 
 class ControlsConfig(StrictModel):

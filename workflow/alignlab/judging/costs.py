@@ -22,6 +22,9 @@ from alignlab.planning.forecast import (
     Task,
 )
 
+# A forecast changes no value.
+CHANGES_NO_VALUE = True
+
 # just-eval's replies hold about 326 tokens for five aspects.
 TOKENS_AN_ASPECT = 65
 

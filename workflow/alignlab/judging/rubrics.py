@@ -18,6 +18,9 @@ from alignlab.core.templates import PLACE
 from alignlab.judging.config import JudgeConfig
 from alignlab.prompting.prompt_files import Text, find, read
 
+# What a rubric says is in the specs.
+CHANGES_NO_VALUE = True
+
 PLACES = {"conversation", "query", "answer", "reference"}
 PLACES_OF_TWO = {"conversation", "query", "answer_a", "answer_b", "reference"}
 CONTROLS = ("other-answer", "first-words", "shuffled-words", "refusal-or-compliance")

@@ -21,10 +21,13 @@ from alignlab.judging.costs import judge_cost, judge_task
 from alignlab.judging.rubrics import resolved_rubric, rubrics_of
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
-from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import PROMPT_TOKENS, Need, need, need_of_calls
+from alignlab.planning.versions import Unit
 from alignlab.sources.config import FileSource
 from alignlab.sources.stages import UsedModel, content, place
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 
 @dataclass(frozen=True)

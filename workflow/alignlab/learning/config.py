@@ -16,6 +16,9 @@ from alignlab.answering.config import AskedConfig
 from alignlab.core.config import Name, StrictModel
 from alignlab.sources.config import PromptSetConfig
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 
 class Recipe(NamedTuple):
     """What a recipe of training sets is made from.

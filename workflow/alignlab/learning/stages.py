@@ -12,10 +12,13 @@ from typing import Any
 
 from alignlab.learning.config import RECIPES, AnalysisConfig, MistakesConfig, TrainSetConfig
 from alignlab.planning.artefact import Artefact, Stage
-from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import QUESTION, Question
+from alignlab.planning.versions import Unit
 from alignlab.prompting import prompt_files
 from alignlab.sources.stages import stored_questions
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 
 def mistakes(

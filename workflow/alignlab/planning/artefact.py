@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.planning.config import RuntimeConfig
-from alignlab.planning.digest import Unit, code_of, config_digest
+from alignlab.planning.digest import config_digest
 from alignlab.planning.forecast import ROW, Cost, Need, Question, Speeds, Task
+from alignlab.planning.versions import Unit, code_of
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"

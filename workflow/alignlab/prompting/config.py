@@ -10,7 +10,10 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field
 
 from alignlab.core.config import StrictModel
-from alignlab.planning.digest import Unit
+from alignlab.planning.versions import Unit
+
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
 
 
 class MethodConfig(StrictModel):

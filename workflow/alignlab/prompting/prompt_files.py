@@ -21,6 +21,9 @@ from alignlab.core.templates import PLACE
 from alignlab.planning.forecast import CHARACTERS_A_TOKEN
 from alignlab.prompting.config import InContextConfig, MethodConfig, RetrievalConfig
 
+# What a text says is in the specs.
+CHANGES_NO_VALUE = True
+
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)
 

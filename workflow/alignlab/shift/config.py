@@ -11,6 +11,9 @@ from pydantic import Field
 
 from alignlab.core.config import Name, StrictModel
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 
 class PairConfig(StrictModel):
     """An aligned model's answers, scored token by token under itself and a base model."""

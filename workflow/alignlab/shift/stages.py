@@ -13,7 +13,6 @@ from typing import Any
 from alignlab.core.config import dump
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
-from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     QUESTION,
@@ -25,11 +24,15 @@ from alignlab.planning.forecast import (
     Task,
     need,
 )
+from alignlab.planning.versions import Unit
 from alignlab.prompting.config import METHODS, AnyMethod
 from alignlab.prompting.prompt_files import constant_tokens, resolved_method
 from alignlab.shift import BATCH_TOKENS
 from alignlab.shift.config import PairConfig
 from alignlab.sources.stages import UsedModel, answers_of
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 SIDES = ("base", "aligned")
 

@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from alignlab.core.config import CONFIG, StrictModel
 from alignlab.endpoints.config import EndpointConfig, Form
 
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
+
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

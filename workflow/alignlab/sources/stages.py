@@ -19,7 +19,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.config import EngineConfig
 from alignlab.planning.artefact import Artefact, Stage
-from alignlab.planning.digest import Unit, file_digest
+from alignlab.planning.digest import file_digest
 from alignlab.planning.forecast import (
     QUESTION,
     RESPONSE_TOKEN,
@@ -29,6 +29,7 @@ from alignlab.planning.forecast import (
     Question,
     Speeds,
 )
+from alignlab.planning.versions import Unit
 from alignlab.prompting import prompt_files
 from alignlab.sources.config import (
     TINY_TOKENIZER,
@@ -43,6 +44,9 @@ from alignlab.sources.config import (
     PublishedAnswersConfig,
     RandomConfig,
 )
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 UNKNOWN_CATEGORY = "regular"
 """Category of rows whose category only the dataset's file says."""

@@ -11,8 +11,11 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from alignlab.core.config import Name, StrictModel
-from alignlab.planning.digest import Unit
+from alignlab.planning.versions import Unit
 from alignlab.prompting.config import AnyMethod, ChatConfig
+
+# What a config says is in the specs.
+CHANGES_NO_VALUE = True
 
 
 class LoraConfig(StrictModel):

@@ -10,7 +10,6 @@ from typing import Any
 from alignlab.core.config import dump
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
-from alignlab.planning.digest import Unit
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     QUESTION,
@@ -21,10 +20,14 @@ from alignlab.planning.forecast import (
     Task,
     need,
 )
+from alignlab.planning.versions import Unit
 from alignlab.prompting import prompt_files
 from alignlab.prompting.config import METHODS
 from alignlab.sources.stages import UsedModel
 from alignlab.tuning.config import TRAINERS, TunedConfig
+
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
 
 ADAPTER_SHARE = 0.02
 """Weights of an adapter of rank 16 on all linear layers, as a share of the model's, rounded up."""

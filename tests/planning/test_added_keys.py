@@ -1,0 +1,49 @@
+from pydantic import Field
+
+from alignlab.experiment.strict import Strict, added, written_out
+
+
+class Inner(Strict):
+    width: int = Field(2)
+    depth: int = added(0, description="Added later")
+
+
+class Outer(Strict):
+    name: str
+    inner: Inner = Field(Inner())
+    every: tuple[Inner, ...] = Field(())
+    named: dict[str, Inner] = Field(default_factory=dict)
+    top_k: int = added(50, introduced=0, ge=0)
+    part: Inner | None = added(None)
+    others: tuple[int, ...] = added(())
+
+
+def test_an_added_key_is_left_out_while_it_has_its_first_default_at_any_depth():
+    assert written_out(Outer(name="a", top_k=0)) == {
+        "name": "a",
+        "inner": {"width": 2},
+        "every": [],
+        "named": {},
+    }
+    model = Outer(
+        name="a",
+        inner=Inner(depth=1),
+        every=(Inner(), Inner(depth=2)),
+        named={"x": Inner(depth=0), "y": Inner(depth=3)},
+        others=(1,),
+        part=Inner(),
+    )
+    assert written_out(model) == {
+        "name": "a",
+        "inner": {"width": 2, "depth": 1},
+        "every": [{"width": 2}, {"width": 2, "depth": 2}],
+        "named": {"x": {"width": 2}, "y": {"width": 2, "depth": 3}},
+        "top_k": 50,
+        "part": {"width": 2},
+        "others": [1],
+    }
+
+
+def test_a_default_that_changed_is_written_out():
+    assert written_out(Outer(name="a"))["top_k"] == 50
+    assert written_out(Outer(name="a"), {"name", "top_k"}) == {"name": "a", "top_k": 50}
