@@ -1,14 +1,14 @@
 from pydantic import Field
 
-from alignlab.experiment.strict import Strict, added, written_out
+from alignlab.core.config import StrictModel, added, dump
 
 
-class Inner(Strict):
+class Inner(StrictModel):
     width: int = Field(2)
     depth: int = added(0, description="Added later")
 
 
-class Outer(Strict):
+class Outer(StrictModel):
     name: str
     inner: Inner = Field(Inner())
     every: tuple[Inner, ...] = Field(())
@@ -19,7 +19,7 @@ class Outer(Strict):
 
 
 def test_an_added_key_is_left_out_while_it_has_its_first_default_at_any_depth():
-    assert written_out(Outer(name="a", top_k=0)) == {
+    assert dump(Outer(name="a", top_k=0)) == {
         "name": "a",
         "inner": {"width": 2},
         "every": [],
@@ -33,7 +33,7 @@ def test_an_added_key_is_left_out_while_it_has_its_first_default_at_any_depth():
         others=(1,),
         part=Inner(),
     )
-    assert written_out(model) == {
+    assert dump(model) == {
         "name": "a",
         "inner": {"width": 2, "depth": 1},
         "every": [{"width": 2}, {"width": 2, "depth": 2}],
@@ -44,6 +44,6 @@ def test_an_added_key_is_left_out_while_it_has_its_first_default_at_any_depth():
     }
 
 
-def test_a_default_that_changed_is_written_out():
-    assert written_out(Outer(name="a"))["top_k"] == 50
-    assert written_out(Outer(name="a"), {"name", "top_k"}) == {"name": "a", "top_k": 50}
+def test_a_default_that_changed_is_dump():
+    assert dump(Outer(name="a"))["top_k"] == 50
+    assert dump(Outer(name="a"), {"name", "top_k"}) == {"name": "a", "top_k": 50}

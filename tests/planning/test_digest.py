@@ -1,8 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.experiment import digest
-from alignlab.experiment.digest import config_digest, file_digest
+from alignlab.planning import digest
+from alignlab.planning.digest import config_digest, file_digest
 
 QUICK = settings(max_examples=30)
 values = st.recursive(

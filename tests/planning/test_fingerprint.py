@@ -4,9 +4,8 @@ import subprocess
 
 import pytest
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment import digest, units
-from alignlab.planning import fingerprint
+from alignlab.core.errors import AlignlabError
+from alignlab.planning import digest, fingerprint, units
 from alignlab.planning.fingerprint import PACKAGE, Code
 
 FILES = {
@@ -273,7 +272,7 @@ def test_a_fingerprint_is_the_same_in_every_python(version, tmp_path):
     probe = (
         "import sys, types, pathlib; sys.path.insert(0, sys.argv[1])\n"
         # Only the standard library is wanted of another Python.
-        "from alignlab.experiment import digest; digest.REMEMBERED = pathlib.Path('/proc/none')\n"
+        "from alignlab.planning import digest; digest.REMEMBERED = pathlib.Path('/proc/none')\n"
         "from alignlab.planning.fingerprint import Code\n"
         "print(*map(Code().fingerprint, sys.argv[2:]))"
     )

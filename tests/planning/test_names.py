@@ -9,16 +9,13 @@ import sys
 import pytest
 from checkouts import copy_repository
 
-from alignlab.experiment import outputs, outputs_judging, units
 from alignlab.experiment.load import load_experiment, shipped
 from alignlab.experiment.plan import Plan
+from alignlab.experiment.results import Results
+from alignlab.experiment.units import units
+from alignlab.planning import versions as room
 from alignlab.planning.fingerprint import PACKAGE, Code
 from alignlab.planning.versions import Recorded, Versions
-
-TABLES = (
-    *(outputs.summary_spec, outputs.study_spec, outputs.shift_spec, outputs.trainsets_spec),
-    outputs_judging.judges_spec,
-)
 
 
 def planned(experiments):
@@ -27,14 +24,14 @@ def planned(experiments):
     for path in experiments:
         plan = Plan(load_experiment(str(path)))
         found |= {str(artefact.path): artefact.stage for artefact in plan}
-        found |= {f"{plan.path} {made(plan)['digest']}": made.__name__ for made in TABLES}
+        found |= {f"{plan.path} {made.digest}": made.stage for made in Results(plan).made()}
     return found
 
 
 def as_recorded(code):
     """Versions of a package whose code is all recorded, as version 1."""
-    found = {unit: Recorded(1, code.fingerprint(module)) for unit, module in units.UNITS.items()}
-    return Versions(found, units.UNITS, units.PAGES, code)
+    found = {name: Recorded(1, code.fingerprint(unit.module)) for name, unit in units().items()}
+    return Versions(found, code)
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def plans(repository, monkeypatch):
     """A function from versions to the names of all that the shipped experiments plan."""
 
     def with_versions(versions):
-        monkeypatch.setattr(units, "versions", lambda: versions)
+        monkeypatch.setattr(room, "versions", lambda: versions)
         return planned(shipped())
 
     return with_versions
@@ -54,16 +51,16 @@ def test_an_edit_renames_the_stages_behind_it_and_none_beside(plans, tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "alignlab")
     measure = tmp_path / "alignlab/metrics/measure.py"
     measure.write_text(measure.read_text() + "\nADDED = 1\n")
-    edited = Versions(recorded.recorded, units.UNITS, units.PAGES, Code(tmp_path / "alignlab"))
-    assert edited.behind() == ["metrics"]
+    edited = Versions(recorded.recorded, Code(tmp_path / "alignlab"))
+    assert edited.behind(units().values()) == ["metrics"]
     known = {**recorded.recorded, "metrics": recorded.recorded["metrics"]._replace(version=2)}
-    raised = Versions(known, units.UNITS, units.PAGES, Code())
+    raised = Versions(known, Code())
     for versions in (edited, raised):
         after = plans(versions)
         gone = {stage for name, stage in before.items() if name not in after}
         kept = {stage for name, stage in before.items() if name in after}
-        assert gone == {"metrics", "summary_spec", "study_spec"}
-        assert not kept & {"metrics", "summary_spec"}, "of every experiment"
+        assert gone == {"metrics", "statistics", "discrimination"}
+        assert not kept & {"metrics", "statistics"}, "of every experiment"
         # Versions that go back bring the old names back.
         assert plans(recorded) == before
 
@@ -93,11 +90,11 @@ LIST = "import json; from alignlab.cli import main; raise SystemExit(main(['stag
 
 def test_moves_and_other_names_of_modules_and_functions_rename_nothing(repository, tmp_path):
     package = Package(tmp_path)
-    package.move("generate", "answering.run")
+    package.move("answering.generate", "engines.run")
     package.move("prompting.frame", "prompting.query_and_answer")
-    package.move("metrics.sentences", "prompting.whole_sentences")
-    package.move("judging.local", "judging.by_probabilities")
-    package.move("mistakes.trainset", "learning.making_sets")
+    package.move("metrics.refusal", "prompting.refusing")
+    package.move("core.stable_random", "statistics.lots")
+    package.move("learning.trainset", "learning.making_sets")
     package.rename("LocalRespondent", "LoadedModel")
     package.rename("build_prompter", "prompter_of")
     package.rename("no such file or folder", "there is no such file")

@@ -1,9 +1,10 @@
 import pytest
 
-from alignlab.errors import AlignlabError
+from alignlab.core.errors import AlignlabError
 from alignlab.planning.fingerprint import Code
 from alignlab.planning.versions import (
     Recorded,
+    Unit,
     Versions,
     check_units,
     lock_text,
@@ -63,10 +64,10 @@ def test_code_that_is_as_recorded_has_its_version_and_other_code_its_fingerprint
     found = {name: Code(folder).fingerprint(f"pkg.{name}") for name in "abc"}
     assert len(set(found.values())) == 3
     recorded = {"one": Recorded(3, found["a"]), "two": Recorded(7, found["a"])}
-    versions = Versions(recorded, {"one": "pkg.a", "two": "pkg.b"}, {"page": "pkg.c"}, Code(folder))
-    assert versions.code_of("one", "two", "page") == {
-        "one": 3,
-        "two": found["b"],
-        "page": found["c"],
-    }
-    assert versions.behind() == ["two"]
+    versions = Versions(recorded, Code(folder))
+    page = Unit("page", "pkg.c", versioned=False)
+    units = [Unit("one", "pkg.a"), Unit("two", "pkg.b"), page]
+    assert versions.code_of(*units) == {"one": 3, "two": found["b"], "page": found["c"]}
+    assert versions.behind(units) == ["two"]
+    with pytest.raises(AlignlabError, match="no line for three; run `make stages`"):
+        versions.code_of(Unit("three", "pkg.a"))

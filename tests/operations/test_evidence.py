@@ -14,23 +14,24 @@ import pytest
 import yaml
 from checkouts import copy_repository
 
-from alignlab.errors import AlignlabError
-from alignlab.experiment.decoding import Decoding
-from alignlab.experiment.inventory import experiments, inventory
-from alignlab.experiment.learning import TrainSet
+from alignlab.core.errors import AlignlabError
+from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
-from alignlab.experiment.tuning import Tuned
-from alignlab.experiment.units import UNITS
-from alignlab.judging.openai import Form
-from alignlab.planning import evidence, loopback
-from alignlab.planning.content import differences
+from alignlab.experiment.units import units
+from alignlab.judging.openai_judge import Form
+from alignlab.learning.config import TrainSetConfig
+from alignlab.operations.evidence import loopback
+from alignlab.operations.evidence import update as evidence
+from alignlab.operations.evidence.content import differences
+from alignlab.operations.evidence.inventory import experiments, inventory
 from alignlab.planning.versions import read_lock
+from alignlab.tuning.config import TunedConfig
 
 # ---- what the experiments of the evidence reach --------------------------------------------------
 
 
 def test_the_evidence_reaches_every_unit_of_code(repository):
-    assert {unit for made in inventory() for unit in made["units"]} == UNITS.keys()
+    assert {unit for made in inventory() for unit in made["units"]} == units().keys()
 
 
 def test_the_evidence_reaches_every_option_that_changes_a_value(repository):
@@ -40,13 +41,13 @@ def test_the_evidence_reaches_every_option_that_changes_a_value(repository):
     methods = {arm.method.kind for arm in arms}
     assert methods == {"zero-shot", "icl", "urial", "retrieval", "chat"}
     used = [e.decoding for e in every] + [a.decoding for a in arms if a.decoding]
-    default = Decoding()
-    for name in Decoding.model_fields:
+    default = DecodingConfig()
+    for name in DecodingConfig.model_fields:
         assert any(getattr(d, name) != getattr(default, name) for d in used), name
     recipes = {trainset.recipe for e in every for trainset in e.trainsets}
-    assert recipes == {*get_args(TrainSet.model_fields["recipe"].annotation)}
+    assert recipes == {*get_args(TrainSetConfig.model_fields["recipe"].annotation)}
     trainers = {tuned.trainer for e in every for tuned in e.tuned}
-    assert trainers == {*get_args(Tuned.model_fields["trainer"].annotation)}
+    assert trainers == {*get_args(TunedConfig.model_fields["trainer"].annotation)}
     pairs = [pair for e in every for pair in e.pairs]
     assert {pair.template for pair in pairs} == {"own", "shared"}
     assert any(pair.retokenise for pair in pairs)
@@ -261,9 +262,9 @@ def test_equal_tables_keep_a_version_others_raise_it_and_without_any_it_stays(co
     before, known = copied.digests(), copied.lock
     assert copied.stages("--check") == ""
     future = "from __future__ import annotations\n"
-    copied.edit("judging/fake.py", future, f"{future}\nUNUSED = 1\n")
+    copied.edit("judging/fake_judge.py", future, f"{future}\nUNUSED = 1\n")
     copied.edit("metrics/measure.py", '"num_words": ', '"num_words": 1 + ')
-    copied.edit("engines/vllm.py", future, f"{future}\nUNUSED = 1\n")
+    copied.edit("engines/vllm_engine.py", future, f"{future}\nUNUSED = 1\n")
     moved = {"judge fake", "metrics", "engine vllm", "engine check"}
     behind = copied.stages("--check", status=1)
     assert "engine check, engine vllm, judge fake, metrics; run `make stages`" in behind
@@ -293,4 +294,4 @@ def test_equal_tables_keep_a_version_others_raise_it_and_without_any_it_stays(co
 
 def test_outside_git_there_is_nothing_to_compare_with(tmp_path):
     with pytest.raises(AlignlabError, match="it needs the git checkout"):
-        evidence.update(tmp_path, {}, {})
+        evidence.update(tmp_path, {})
