@@ -127,8 +127,11 @@ MADE = [
 
 
 def test_nothing_is_made_in_one_run_with_what_it_is_made_from():
-    found = [[entry["digest"] for entry in batch] for batch in evidence.batches(MADE)]
-    assert found == [["p", "t"], ["r"], ["m", "s"]]
+    found = [[entry["digest"] for entry in batch] for batch in evidence.batches(MADE, MADE)]
+    assert found == [["p"], ["r"], ["m", "s"], ["t"]]
+    ends = [entry for entry in MADE if entry["digest"] in "pst"]
+    found = [[entry["digest"] for entry in batch] for batch in evidence.batches(ends, MADE)]
+    assert found == [["p"], ["s", "t"]]
 
 
 def test_what_is_made_again_is_all_that_is_behind_a_unit():

@@ -139,7 +139,7 @@ def _gather(
         evidence.other = [entry for entry in due if _identity(entry) not in todays]
         due = [entry for entry in due if _identity(entry) in todays]
         _make(old, due, "recorded")
-        for batch in batches(due):
+        for batch in batches(due, made):
             new.share(old)
             for path in (path for entry in batch for path in _files(old, entry)):
                 _remove(new.folder / path)
@@ -177,18 +177,20 @@ def _due(made: Iterable[Made], moved: Sequence[str], blocked: Mapping[str, str])
     return list(due.values())
 
 
-def batches(due: Sequence[Made]) -> list[list[Made]]:
-    """What can be made again in one run: nothing in a batch is made from another part of it."""
-    colours: dict[str, int] = {}
-    found: list[list[Made]] = []
+def batches(due: Sequence[Made], made: Iterable[Made]) -> list[list[Made]]:
+    """What can be made again in one run: nothing in a batch is made of another part of it, not even
+    by way of others, or Snakemake would make those again too.
+    """
+    again = {entry["digest"] for entry in due}
+    # How many of those that are due stand one behind the other, up to each.
+    depth: dict[str, int] = {}
+    for entry in made:  # parents first
+        above = max((depth.get(parent, 0) for parent in entry["parents"]), default=0)
+        depth[entry["digest"]] = above + (entry["digest"] in again)
+    found: dict[int, list[Made]] = {}
     for entry in due:
-        taken = {colours[parent] for parent in entry["parents"] if parent in colours}
-        colour = next(c for c in range(len(taken) + 1) if c not in taken)
-        colours[entry["digest"]] = colour
-        if colour == len(found):
-            found.append([])
-        found[colour].append(entry)
-    return found
+        found.setdefault(depth[entry["digest"]], []).append(entry)
+    return [found[level] for level in sorted(found)]
 
 
 def _make(tree: Tree, entries: Sequence[Made], whose: str) -> None:
