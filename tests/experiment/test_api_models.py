@@ -63,7 +63,7 @@ def test_an_arm_of_it_needs_no_weights(planned):
         "base_url": "https://api.openai.com/v1",
         "form": "chat",
     }
-    assert arm.place["runtime"]["replies"] == "results/store/replies/responses.gpt.jsonl"
+    assert str(arm.replies) == "results/store/replies/responses.gpt.jsonl"
     assert plan.responses["local"].place == {}
 
 
