@@ -30,7 +30,7 @@ from alignlab.planning.forecast import (
 )
 from alignlab.planning.versions import Unit
 from alignlab.prompting.config import METHODS
-from alignlab.prompting.prompt_files import constant_tokens, resolved_method
+from alignlab.prompting.prompt_files import constant_tokens
 from alignlab.sources.stages import UsedModel, answers_of
 
 # What it says of artefacts is in the specs.
@@ -69,14 +69,14 @@ def responses(
     spec: dict[str, Any] = {
         "arm": name,
         "model": asked.model,
-        "method": resolved_method(asked.method),
+        "method": asked.method.resolved(),
         "decoding": dump(decoding),
         "engine": dump(model.engine),
     }
     if decoding.temperature:
         spec["seed"] = seed
     parents = {**model.artefacts, **({"embedder": embedder} if embedder else {})}
-    units = (METHODS[asked.method.kind].unit, engine_unit(model.engine.name))
+    units = (asked.method.unit, engine_unit(model.engine.name))
     place = _runtime(asked, model)
     return Artefact(
         RESPONSES, name, spec, {**parents, "prompts": prompts}, place, units, facts=model.size

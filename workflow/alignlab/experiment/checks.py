@@ -17,7 +17,7 @@ from alignlab.experiment.config import Experiment
 from alignlab.experiment.names import known, language_model, loadable, unique
 from alignlab.learning.config import RECIPES, TrainSetConfig
 from alignlab.metrics.definitions import METRICS
-from alignlab.prompting.config import AnyMethod, RetrievalConfig
+from alignlab.prompting.config import AnyMethod
 from alignlab.sources.config import PromptSetConfig
 from alignlab.tuning.config import TRAINERS, TunedConfig
 
@@ -36,8 +36,8 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
         language_model(where, model, catalog)
     check_api(_askers(experiment), experiment, catalog)
     for where, method in _methods(experiment):
-        if isinstance(method, RetrievalConfig):
-            _embedder(f"{where}.embedder", method.embedder, catalog)
+        if method.embeds_with:
+            _embedder(f"{where}.embedder", method.embeds_with, catalog)
     if experiment.embedder:
         _embedder("embedder", experiment.embedder, catalog)
     for index, tuned in enumerate(experiment.tuned):

@@ -27,7 +27,7 @@ from alignlab.judging.stages import UsedJudge
 from alignlab.learning import stages as learning
 from alignlab.learning.config import AnalysisConfig, MistakesConfig, TrainSetConfig
 from alignlab.planning.artefact import RESULTS, Artefact, Stage, lineage
-from alignlab.prompting.config import AnyMethod, RetrievalConfig
+from alignlab.prompting.config import AnyMethod
 from alignlab.shift import stages as shift
 from alignlab.shift.config import PairConfig
 from alignlab.sources import stages as sources
@@ -258,7 +258,7 @@ class Plan:
         }
 
     def _embedder(self, method: AnyMethod | None) -> Artefact | None:
-        return self.model(method.embedder) if isinstance(method, RetrievalConfig) else None
+        return self.model(method.embeds_with) if method and method.embeds_with else None
 
     def _shift(self, pair: PairConfig) -> Artefact:
         is_published = pair.aligned in {arm.name for arm in self.experiment.published}

@@ -29,7 +29,7 @@ def mistakes(
     parents: dict[str, Any] = {"prompts": prompts}
     if entry.induced:
         parents["responses"] = responses
-        spec["cue"] = prompt_files.resolved_method(entry.induced.method).get("guidance")
+        spec["cue"] = entry.induced.method.resolved().get("guidance")
     return Artefact(MISTAKES, entry.name, spec, parents)
 
 

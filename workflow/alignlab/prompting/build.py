@@ -51,14 +51,13 @@ class HindsightPrompter:
 def build_prompter(
     method: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase | None, embedder: Path | None
 ) -> Prompter:
-    """The prompter of a method that `prompt_files.resolved_method` has resolved.
+    """The prompter of a resolved method (`MethodConfig.resolved`).
 
-    Method `chat` alone needs a tokenizer, and retrieval alone an embedder.
     Modules are imported by name so that a change in one method's code leaves the digests of arms
     with other methods alone.
     """
-    module = import_module(METHODS[method["kind"]].unit.module)
-    needs = {"chat": (tokenizer,), "retrieval": (embedder,)}.get(method["kind"], ())
-    prompter: Prompter = module.prompter(method, *needs)
+    config, loaded = METHODS[method["kind"]], {"tokenizer": tokenizer, "embedder": embedder}
+    module = import_module(config.unit.module)
+    prompter: Prompter = module.prompter(method, *(loaded[name] for name in config.needs))
     markers = method.get("hindsight")
     return HindsightPrompter(prompter, markers["good"], markers["bad"]) if markers else prompter

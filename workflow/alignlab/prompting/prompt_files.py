@@ -15,11 +15,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from alignlab.core.config import CONFIG, StrictModel, dump, read_yaml
+from alignlab.core.config import CONFIG, StrictModel, read_yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.core.templates import PLACE
 from alignlab.planning.forecast import CHARACTERS_A_TOKEN
-from alignlab.prompting.config import InContextConfig, MethodConfig, RetrievalConfig
 
 # What a text says is in the specs.
 CHANGES_NO_VALUE = True
@@ -83,23 +82,6 @@ class Hijacking(StrictModel):
     targets: dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
         min_length=1, description="Topic → sentences that do no harm and no good answer says"
     )
-
-
-def resolved_method(method: MethodConfig) -> dict[str, Any]:
-    """A method with its texts in place of file names, so that a digest covers what is read."""
-    resolved = {**dump(method)}
-    if isinstance(method, InContextConfig):
-        for key in ("prompt", "k", "system"):
-            resolved.pop(key, None)
-        resolved |= constant_prompt(method.prompt, method.k, method.system)
-    if isinstance(method, RetrievalConfig):
-        resolved["pool"] = example_pool(method.pool, method.k)
-    if method.guidance:
-        resolved["guidance"] = guidance(method.guidance)
-    if method.hindsight:
-        markers = lfm_texts(method.hindsight)
-        resolved["hindsight"] = {key: markers[f"{key}_marker"] for key in ("good", "bad")}
-    return resolved
 
 
 def constant_tokens(method: dict) -> int:

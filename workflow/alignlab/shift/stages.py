@@ -25,8 +25,8 @@ from alignlab.planning.forecast import (
     need,
 )
 from alignlab.planning.versions import Unit
-from alignlab.prompting.config import METHODS, AnyMethod
-from alignlab.prompting.prompt_files import constant_tokens, resolved_method
+from alignlab.prompting.config import AnyMethod
+from alignlab.prompting.prompt_files import constant_tokens
 from alignlab.shift import BATCH_TOKENS
 from alignlab.shift.config import PairConfig
 from alignlab.sources.stages import UsedModel, answers_of
@@ -53,7 +53,7 @@ class Side:
 
     def spec(self) -> dict[str, Any]:
         """What a slice says of it."""
-        method = {"method": resolved_method(self.method)} if self.method else {}
+        method = {"method": self.method.resolved()} if self.method else {}
         return {"model": self.model.name, **method}
 
     def artefacts(self) -> dict[str, Artefact]:
@@ -85,7 +85,7 @@ def shift(
     parents: dict[str, Any] = {"responses": responses, "prompts": prompts}
     for name, side in sides.items():
         parents |= {f"{name}_{role}": parent for role, parent in side.artefacts().items()}
-    units = tuple(METHODS[side.method.kind].unit for side in sides.values() if side.method)
+    units = tuple(side.method.unit for side in sides.values() if side.method)
     sizes = tuple(side.model.size for side in sides.values())
     return Artefact(SHIFT, pair.name, spec, parents, units=units, facts=sizes)
 

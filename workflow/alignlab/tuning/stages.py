@@ -22,7 +22,6 @@ from alignlab.planning.forecast import (
 )
 from alignlab.planning.versions import Unit
 from alignlab.prompting import prompt_files
-from alignlab.prompting.config import METHODS
 from alignlab.sources.stages import UsedModel
 from alignlab.tuning.config import TRAINERS, TunedConfig
 
@@ -43,13 +42,13 @@ def adapter(
     """A model's low-rank update, learnt from a training set; its fact is the base's size."""
     spec: dict[str, Any] = {
         **dump(entry),
-        "method": prompt_files.resolved_method(entry.method),
+        "method": entry.method.resolved(),
         "engine": {"dtype": dtype},
         "seed": seed,
     }
     if entry.chat_template:
         spec["chat_template"] = prompt_files.chat_template(entry.chat_template)
-    units = (METHODS[entry.method.kind].unit, TRAINERS[entry.trainer].unit)
+    units = (entry.method.unit, TRAINERS[entry.trainer].unit)
     parents = {"model": base.artefacts["model"], "trainset": trainset}
     return Artefact(ADAPTERS, entry.name, spec, parents, units=units, facts=base.size)
 
