@@ -1,6 +1,7 @@
 """What the documents say of the repository must be there: files, headings, commands, rooms."""
 
 import re
+import runpy
 from importlib.util import find_spec
 
 import pytest
@@ -166,3 +167,9 @@ def test_experiments_of_the_pages_are_valid(repository, tmp_path, capsys, page):
         path.write_text(yaml.safe_dump(experiment), encoding="utf-8")
         status = main(["check", str(path)])
         assert status == 0, capsys.readouterr().err
+
+
+def test_the_picture_of_the_architecture_is_of_todays_code(repository):
+    """If this fails: python docs/draw_architecture.py"""
+    draw = runpy.run_path(str(repository / "docs" / "draw_architecture.py"))
+    assert (repository / "docs/architecture.svg").read_text(encoding="utf-8") == draw["drawn"]()
