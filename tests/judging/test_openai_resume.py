@@ -52,7 +52,9 @@ def some_cases(count):
 
 def rate(spec, replies, count):
     """Scores by case."""
-    judge = judge_at(ApiJudgeConfig(**ENTRY, **spec), replies)
+    entry, limit = {**ENTRY, **spec}, spec.get("max_usd")
+    entry.pop("max_usd", None)
+    judge = judge_at(ApiJudgeConfig(**entry), replies, limit)
     return dict(judge.judge(RUBRIC, some_cases(count)))
 
 
