@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
+from alignlab.engines.scoring import load
 from alignlab.judging.cases import Case, message
-from alignlab.judging.local_judge import LocalJudge, load
+from alignlab.judging.local_judge import LocalJudge
 from alignlab.judging.rubrics import resolved_rubric
 from alignlab.prompting.prompt_files import example_pool
 
@@ -26,8 +27,7 @@ BATCH = 8
 
 def main() -> None:
     options = arguments()
-    spec = {"model": options.model.name, "engine": {"dtype": "float32"}, "reason_tokens": 0}
-    judge = load(spec, options.model, Path(), BATCH)
+    judge = LocalJudge(load(options.model, "float32", BATCH), options.model.name, 0)
     rubric = resolved_rubric("judge/quality")
     pairs = example_pool("icl/pool", options.answers)[: options.answers]
     cases = [

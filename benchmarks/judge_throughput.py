@@ -43,27 +43,28 @@ def main() -> None:
 def judge(url: str, calls: int) -> tuple[float, float, float, float]:
     """Rate so many cases: seconds, CPU seconds, peak memory in MB, its growth after a tenth."""
     from alignlab.judging.cases import Case
-    from alignlab.judging.openai_judge import load
+    from alignlab.judging.config import ApiJudgeConfig
+    from alignlab.judging.openai_judge import judge_at
     from alignlab.judging.rubrics import resolved_rubric
 
-    spec = {
-        "model": "loopback",
-        "base_url": url,
-        "key": None,
-        "structured": "json_schema",
-        "max_tokens": 512,
-        "price": {"prompt": 1.0, "completion": 1.0},
-        "max_usd": 1000.0,
-        "concurrency": CONCURRENCY,
-        "timeout": 30.0,
-        "retries": 2,
-    }
+    entry = ApiJudgeConfig(
+        kind="openai",
+        model="loopback",
+        base_url=url,
+        key=None,
+        max_tokens=512,
+        price={"prompt": 1.0, "completion": 1.0},
+        concurrency=CONCURRENCY,
+        timeout=30.0,
+        retries=2,
+    )
     answer = "An answer of a usual length says a little more than this sentence does. " * 20
     texts = [{"query": str(i), "conversation": "", "answer": answer} for i in range(calls)]
     cases = [Case(f"d/{i}", 0, 0, text) for i, text in enumerate(texts)]
     rubric = resolved_rubric("judge/quality")
     with tempfile.TemporaryDirectory() as folder:
-        rates = load(spec, None, Path(folder) / "replies.jsonl", 0).judge(rubric, cases)
+        judge = judge_at(entry, Path(folder) / "replies.jsonl", max_usd=1000.0)
+        rates = judge.judge(rubric, cases)
         start, cpu, early = time.perf_counter(), time.process_time(), 0.0
         for done, (_, scores) in enumerate(rates, 1):
             assert all(score.status == "scored" for score in scores)

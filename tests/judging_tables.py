@@ -36,3 +36,9 @@ def preference(name, outcome, words=(50, 50), turn=0, **more):
     row |= dict(zip(("verdict_ab", "verdict_ba"), verdicts, strict=True))
     row |= dict(zip(("words_a", "words_b"), words, strict=True))
     return row | {"status": "scored" if outcome else "unparseable"} | more
+
+
+def qualification_spec(**more):
+    """Of the tables `qualification` and `winrates`."""
+    empty = {"experiment": "e", "seed": 0, "needs": {}, "min_coverage": {}, "arms": []}
+    return {**empty, "digest": "d", **more}

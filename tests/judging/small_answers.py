@@ -1,6 +1,7 @@
 """Small tables of prompts and answers, and rubrics for them."""
 
 from alignlab.core import tables
+from alignlab.planning.artefact import aside_of, note_of, replies_of
 
 REGULAR = [
     ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),
@@ -83,12 +84,27 @@ def rubric(name="judge/small", *aspects, category=None, says="12345", values=Non
     }
 
 
-def spec(*rubrics, kind="fake", judge="judge-one", **more):
+KEY = f"judge-one.mine-{'0' * 12}"
+ASIDE, NOTE = aside_of(KEY), note_of(KEY)
+"""Where jobs of this key work, as seen from the working directory."""
+ENTRIES = {"fake": {"kind": "fake"}, "openai": {"kind": "openai", "model": "m"}}
+
+
+def spec(*rubrics, kind="fake", **more):
     base = {
-        "judge": judge,
-        "entry": {"kind": kind},
+        "judge": "judge-one",
+        "entry": ENTRIES[kind],
         "rubrics": list(rubrics or [rubric()]),
         "digest": "0" * 12,
-        "attempt": 1,
     }
     return base | more
+
+
+def replies(stage):
+    return replies_of(stage, KEY.rpartition("-")[0])
+
+
+def runtime(max_usd):
+    """How an endpoint is asked."""
+    asking = {"price": None, "concurrency": 1, "timeout": 9.0, "retries": 0, "key": None}
+    return {"runtime": {**asking, "max_usd": max_usd}}

@@ -1,13 +1,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_answers import not_asked, prompt, regular, response, rubric, spec, write
+from small_answers import KEY, not_asked, prompt, regular, response, rubric, spec, write
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.judging import fake_judge
 from alignlab.judging.cases import Score
-from alignlab.judging.compare_answers import compare_responses, outcome, preferred
+from alignlab.judging.compare_answers import PreferencesJob, compare_responses, outcome, preferred
 
 CASE = "{conversation}\n{query}\n{answer_a}\n{answer_b}"
 DUEL = rubric("judge/duel", "depth", says=["B", "C", "A"], values=[0.0, 0.5, 1.0], case=CASE)
@@ -15,25 +15,25 @@ VERDICTS = st.sampled_from(["a", "b", "tie", None])
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """Compare two arms' answers; returns the rows."""
+    monkeypatch.chdir(tmp_path)
 
     def run(prompts, a, b, told=None, batch_size=1):
         ours = write(tmp_path, "responses", a, "a")
         theirs = ours if b is a else write(tmp_path, "responses", b, "b")
-        compare_responses(
-            told or spec(DUEL),
-            ours,
-            theirs,
-            [write(tmp_path, "prompts", prompts)],
-            None,
-            tmp_path / "out.parquet",
-            replies=tmp_path / "replies.jsonl",
-            note=tmp_path / "note.json",
-            aside=tmp_path / "aside",
+        job = PreferencesJob(
+            spec=told or spec(DUEL),
+            a=ours,
+            b=theirs,
+            prompts=[write(tmp_path, "prompts", prompts)],
+            key=KEY,
+            output=tmp_path / "out.parquet",
             batch_size=batch_size,
         )
-        return list(tables.rows("preferences", tmp_path / "out.parquet"))
+        compare_responses(job)
+        assert tables.spec_of(job.output) == job.spec.signed
+        return list(tables.rows("preferences", job.output))
 
     return run
 

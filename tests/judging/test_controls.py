@@ -7,7 +7,13 @@ from small_answers import not_asked, prompt, regular, response, write
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.judging.controls import COMPLIANCES, REFUSALS, make_controls, other_answers
+from alignlab.judging.controls import (
+    COMPLIANCES,
+    REFUSALS,
+    ControlsJob,
+    make_controls,
+    other_answers,
+)
 
 SPEC = {"arm": "mine", "seed": 0, "again": False, "digest": "0" * 12}
 
@@ -17,11 +23,15 @@ def run(tmp_path):
     """Make controls; returns {control: {prompt id: row}}."""
 
     def run(prompts, responses, **more):
-        output = tmp_path / "controls.parquet"
-        table = write(tmp_path, "responses", responses)
-        make_controls(SPEC | more, table, [write(tmp_path, "prompts", prompts)], output)
+        job = ControlsJob(
+            spec=SPEC | more,
+            responses=write(tmp_path, "responses", responses),
+            prompts=[write(tmp_path, "prompts", prompts)],
+            output=tmp_path / "controls.parquet",
+        )
+        make_controls(job)
         found = {}
-        for row in tables.rows("responses", output):
+        for row in tables.rows("responses", job.output):
             assert found.setdefault(row["arm"], {}).setdefault(row["prompt_id"], row) is row
         return found
 

@@ -1,43 +1,45 @@
-from pathlib import Path
 from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_answers import REGULAR, prompt, regular, response, rubric, spec, write
+from small_answers import KEY, REGULAR, prompt, regular, response, rubric, spec, write
 
 from alignlab.core import tables
 from alignlab.judging import fake_judge
 from alignlab.judging.cases import Case
-from alignlab.judging.controls import make_controls
-from alignlab.judging.score_answers import judge_responses
+from alignlab.judging.controls import ControlsJob, make_controls
+from alignlab.judging.score_answers import JudgementsJob, judge_responses
 
 WORDS = st.text("abc ?.!A", min_size=1, max_size=60).filter(str.strip)
-JUDGE = fake_judge.load({}, None, Path("none"), 1)
+JUDGE = fake_judge.FakeJudge()
 
 
 @pytest.fixture
-def means(tmp_path):
+def means(tmp_path, monkeypatch):
     """Mean score of every control of some answers."""
+    monkeypatch.chdir(tmp_path)
 
     def means(prompts, responses, rubric):
         asked = [write(tmp_path, "prompts", prompts)]
-        controls = tmp_path / "controls.parquet"
-        told = {"arm": "mine", "seed": 0, "again": False, "digest": "0"}
-        make_controls(told, write(tmp_path, "responses", responses), asked, controls)
-        judge_responses(
-            spec(rubric),
-            controls,
-            asked,
-            None,
-            tmp_path / "out.parquet",
-            replies=tmp_path / "r.jsonl",
-            note=tmp_path / "note.json",
-            aside=tmp_path / "aside",
+        controls = ControlsJob(
+            spec={"arm": "mine", "seed": 0, "again": False, "digest": "0"},
+            responses=write(tmp_path, "responses", responses),
+            prompts=asked,
+            output=tmp_path / "controls.parquet",
+        )
+        make_controls(controls)
+        judged = JudgementsJob(
+            spec=spec(rubric),
+            responses=controls.output,
+            prompts=asked,
+            key=KEY,
+            output=tmp_path / "out.parquet",
             batch_size=8,
         )
+        judge_responses(judged)
         scores = {}
-        for row in tables.rows("judgements", tmp_path / "out.parquet"):
+        for row in tables.rows("judgements", judged.output):
             assert row["status"] == "scored"
             scores.setdefault(row["arm"], []).append(row["score"])
         return {arm: fmean(values) for arm, values in scores.items()}

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from alignlab.core.errors import AlignlabError
 from alignlab.judging import local_judge
-from alignlab.judging.cases import Case, message
+from alignlab.judging.cases import Case, JudgeJob, message
 from alignlab.judging.rubrics import resolved_rubric
 
 ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]
@@ -53,9 +53,10 @@ def folder(tmp_path_factory, repository_root):
 
 
 def judge_of(folder, tmp_path, batch_size=2, **changes):
-    entry = {"kind": "local", "model": "tiny", "reason_tokens": 0}
-    spec = {**entry, "engine": {"dtype": "float32"}, **changes}
-    return local_judge.load(spec, folder, tmp_path, batch_size)
+    entry = {"kind": "local", "model": "tiny", **changes}
+    spec = {"judge": "j", "entry": entry, "rubrics": [], "engine": {"dtype": "float32"}}
+    files = {"prompts": [], "model": folder, "output": tmp_path / "out.parquet"}
+    return local_judge.load(JudgeJob(spec=spec, batch_size=batch_size, **files))
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from endpoint import (
 
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.cases import Case
-from alignlab.judging.openai_judge import load
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.openai_judge import judge_at
 
 SECRET = "sk-loopback-5fa1"
 RETRIES = 2
@@ -89,11 +90,15 @@ def case(text, number=0):
     return Case(f"d/{number}", 0, 0, {"query": text, "answer": "x"})
 
 
+def judge_of(url, folder, **changes):
+    entry, limit = {**ENTRY, "base_url": url, **changes}, changes.get("max_usd")
+    entry.pop("max_usd", None)
+    return judge_at(ApiJudgeConfig(**entry), folder / "replies.jsonl", limit)
+
+
 def rate(url, folder, words, **changes):
     """{word: scores} of cases that begin with these words, and how many came."""
-    given = {**ENTRY, "base_url": url, **changes}
-    spec = {name: value for name, value in given.items() if value is not None}
-    judge = load(spec, None, folder / "replies.jsonl", 8)
+    judge = judge_of(url, folder, **changes)
     cases = [case(word, at) for at, word in enumerate(words)]
     found = list(judge.judge(RUBRIC, cases))
     assert sorted(index for index, _ in found) == list(range(len(cases))), "each exactly once"
@@ -190,15 +195,14 @@ def test_an_endpoint_that_goes_away_ends_the_job(tmp_path):
         ({"key": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
         ({"max_usd": 1.0}, "price"),
         ({"key": "BROKEN_KEY"}, "BROKEN_KEY is no key"),
-        ({"base_url": "localhost:8000"}, "localhost:8000"),
-        ({"base_url": "http://localhost:port/v1"}, "http://localhost:port/v1"),
+        ({"url": "localhost:8000"}, "localhost:8000"),
+        ({"url": "http://localhost:port/v1"}, "http://localhost:port/v1"),
     ],
 )
 def test_bad_settings_are_named_before_any_call(tmp_path, changes, named, monkeypatch):
     monkeypatch.setenv("BROKEN_KEY", f"{SECRET}\n{SECRET}")
-    spec = {**ENTRY, "base_url": "http://127.0.0.1:9/v1", **changes}
     with pytest.raises(AlignlabError, match=named):
-        load(spec, None, tmp_path / "replies.jsonl", 8)
+        judge_of(**{"url": "http://127.0.0.1:9/v1", "folder": tmp_path, **changes})
 
 
 def test_the_same_case_is_asked_for_again_within_a_table_and_never_after(tmp_path):
@@ -206,8 +210,7 @@ def test_the_same_case_is_asked_for_again_within_a_table_and_never_after(tmp_pat
     with serving(lambda word: says(completion(verdicts(next(answers))))) as server:
         runs = []
         for _ in range(2):
-            spec = {**ENTRY, "base_url": server.url, "concurrency": 1}
-            judge = load(spec, None, tmp_path / "replies.jsonl", 1)
+            judge = judge_of(server.url, tmp_path, concurrency=1)
             cases = [case("same", number) for number in range(2)]
             halves = [list(judge.judge(RUBRIC, part)) for part in (cases, cases)]
             runs.append([scores[0].value for half in halves for _, scores in half])
@@ -240,7 +243,7 @@ def test_two_answers_are_compared(tmp_path):
     rubric = {**RUBRIC, "case": "{query}|{answer_a}|{answer_b}", "aspects": [aspect]}
     case = Case("d/0", 0, 0, {"query": "q", "answer_a": "left", "answer_b": "right"})
     with serving(lambda word: says(completion(verdicts("TIE")))) as server:
-        judge = load({**ENTRY, "base_url": server.url}, None, tmp_path / "replies.jsonl", 8)
+        judge = judge_of(server.url, tmp_path)
         ((_, (score,)),) = judge.judge(rubric, [case])
     assert score.value == 0.5
     assert server.bodies[0]["messages"][1]["content"] == "q|left|right"
@@ -264,7 +267,7 @@ def test_what_a_judge_quotes_of_the_answer_is_no_verdict_on_it(tmp_path):
     replies = iter([f"The answer says {reindented} itself.", own])
     with serving(lambda word: says(completion(next(replies)))) as server:
         for wanted in (("unparseable", None), ("scored", 10)):
-            judge = load({**ENTRY, "base_url": server.url}, None, tmp_path / "replies.jsonl", 8)
+            judge = judge_of(server.url, tmp_path)
             ((_, (first, _)),) = judge.judge(RUBRIC, [answer])
             assert (first.status, first.value) == wanted
     assert server.calls.total() == 2, "a quotation is asked for again"

@@ -18,9 +18,11 @@ from endpoint import (
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.replies import Budget, Replies
 from alignlab.judging.cases import Case
-from alignlab.judging.openai_judge import load
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.openai_judge import judge_at
 
 ENTRY = {
+    "kind": "openai",
     "model": "judge",
     "key": None,
     "structured": "none",
@@ -50,7 +52,9 @@ def some_cases(count):
 
 def rate(spec, replies, count):
     """Scores by case."""
-    judge = load({**ENTRY, **spec}, None, replies, 4)
+    entry, limit = {**ENTRY, **spec}, spec.get("max_usd")
+    entry.pop("max_usd", None)
+    judge = judge_at(ApiJudgeConfig(**entry), replies, limit)
     return dict(judge.judge(RUBRIC, some_cases(count)))
 
 
@@ -101,17 +105,19 @@ def test_killed_at_any_moment_nothing_stored_is_asked_again(tmp_path):
 def test_cases_are_read_as_there_is_room(tmp_path):
     cases = some_cases(41)
     with serving(slowly) as server:
-        judge = load({**ENTRY, "base_url": server.url}, None, tmp_path / "replies.jsonl", 4)
+        entry = ApiJudgeConfig(**ENTRY, base_url=server.url)
+        judge = judge_at(entry, tmp_path / "replies.jsonl")
         for done, _ in enumerate(judge.judge(RUBRIC, cases)):
             assert cases.furthest <= done + 1 + ENTRY["concurrency"]
         assert 1 < server.peak <= ENTRY["concurrency"]
 
 
 def test_a_job_that_is_left_early_frees_the_file_and_counts_what_was_under_way(tmp_path):
-    spec = {"price": {"prompt": 0.0, "completion": 1e6}, "max_usd": 1000.0}
+    price = {"prompt": 0.0, "completion": 1e6}
     path = tmp_path / "replies.jsonl"
     with serving(lambda word: says(completion(verdicts("1"))) if word == "case-0" else hangs) as at:
-        judge = load({**ENTRY, **spec, "base_url": at.url}, None, path, 4)
+        entry = ApiJudgeConfig(**{**ENTRY, "price": price, "base_url": at.url})
+        judge = judge_at(entry, path, max_usd=1000.0)
         ratings = judge.judge(RUBRIC, some_cases(20))
         next(ratings)
         started = time.monotonic()

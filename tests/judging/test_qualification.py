@@ -5,13 +5,21 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from judging_tables import judgement, preference, write
+from judging_tables import judgement, preference, qualification_spec, write
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from alignlab.core import tables
 from alignlab.core.schemas import COLUMNS
-from alignlab.judging.qualification import MEASURES, alpha, kappa, qualify, spearman, status
+from alignlab.judging.qualification import (
+    MEASURES,
+    QualificationJob,
+    alpha,
+    kappa,
+    qualify,
+    spearman,
+    status,
+)
 
 NEEDS = {"j": {"judge/quality": {"depth": ["shuffled-words"]}}}
 NAMES = [f"q/{i}" for i in range(30)]
@@ -29,7 +37,7 @@ def rows(tmp_path):
         for judge in needs:
             of_judge = [row for row in controls if row["judge"] == judge]
             if of_judge:
-                paths[judge] = write("judgements", tmp_path / f"{judge}.c.parquet", of_judge)
+                paths[judge] = [write("judgements", tmp_path / f"{judge}.c.parquet", of_judge)]
         scored = {
             judge: [write("judgements", tmp_path / f"{judge}.a.parquet", found)]
             for judge, found in (arms or {}).items()
@@ -40,9 +48,18 @@ def rows(tmp_path):
         ]
         responses = {"a": write("responses", tmp_path / "r.parquet", answers)}
         duels = {"j": [write("preferences", tmp_path / "i.parquet", itself)]}
+        job = QualificationJob(
+            spec=qualification_spec(needs=needs),
+            controls=paths,
+            judgements=scored,
+            preferences=duels,
+            responses=responses,
+            prompts=[],
+            output=tmp_path,
+        )
+        qualify(job)
         output = tmp_path / "qualification.parquet"
-        spec = {"needs": needs, "seed": 0, "digest": "d"}
-        qualify(spec, paths, duels, scored, responses, output)
+        assert tables.spec_of(output) == job.spec.signed
         assert output.with_suffix(".csv").exists()
         return list(tables.rows("qualification", output))
 

@@ -4,33 +4,53 @@ import sys
 from collections import Counter
 
 import pytest
-from small_answers import not_asked, prompt, regular, response, rubric, spec, write
+from small_answers import (
+    ASIDE,
+    KEY,
+    NOTE,
+    not_asked,
+    prompt,
+    regular,
+    replies,
+    response,
+    rubric,
+    runtime,
+    spec,
+    write,
+)
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.attempts import due
 from alignlab.judging import fake_judge
 from alignlab.judging.cases import Score, drawn_prompts
-from alignlab.judging.score_answers import as_case, judge_responses, read_answers
+from alignlab.judging.config import FakeJudgeConfig
+from alignlab.judging.score_answers import (
+    JudgementsJob,
+    as_case,
+    judge_responses,
+    read_answers,
+)
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """Judge some answers; returns the rows."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(prompts, responses, told=None, batch_size=2):
-        judge_responses(
-            told or spec(),
-            write(tmp_path, "responses", responses),
-            [write(tmp_path, "prompts", prompts)],
-            None,
-            tmp_path / "out.parquet",
-            replies=tmp_path / "replies.jsonl",
-            note=tmp_path / "note.json",
-            aside=tmp_path / "aside",
+    def run(prompts, responses, told=None, batch_size=2, **more):
+        job = JudgementsJob(
+            spec=told or spec(),
+            responses=write(tmp_path, "responses", responses),
+            prompts=[write(tmp_path, "prompts", prompts)],
+            key=KEY,
+            output=tmp_path / "out.parquet",
             batch_size=batch_size,
+            **more,
         )
-        return list(tables.rows("judgements", tmp_path / "out.parquet"))
+        judge_responses(job)
+        assert tables.spec_of(job.output) == job.spec.signed
+        return list(tables.rows("judgements", job.output))
 
     return run
 
@@ -216,18 +236,18 @@ def test_a_killed_job_asks_only_for_the_rest(run, monkeypatch, tmp_path, died_af
     assert run(prompts, responses, told) == whole
     kept = died_after - died_after % 2 if died_after < 8 else 0
     assert len(asked) == 8 - kept
-    assert not (tmp_path / "aside").exists()
+    assert not ASIDE.exists()
 
 
-def test_a_finished_job_does_not_load_its_judge_again(run, monkeypatch, tmp_path):
+def test_a_finished_job_does_not_load_its_judge_again(run, monkeypatch):
     prompts, responses = regular()
     whole = run(prompts, responses)
-    tables.write("judgements", tmp_path / "aside" / "x.parquet", whole, {})
+    tables.write("judgements", ASIDE / "x.parquet", whole, {})
     monkeypatch.setattr(fake_judge, "load", None)
     assert run(prompts, responses) == whole
 
 
-def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, monkeypatch, tmp_path):
+def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, monkeypatch):
     def mostly(rubric, case):
         made = [Score("a", "scored", 2.0)]
         return made if case.prompt_id != "d/1" else failing("api_error", "429")(rubric, case)
@@ -235,28 +255,27 @@ def test_what_an_endpoint_failed_is_counted_for_the_next_attempt(run, judge, mon
     asked = judge(mostly)
     monkeypatch.setitem(sys.modules, "alignlab.judging.openai_judge", fake_judge)
     prompts, responses = regular()
-    told = spec(rubric("r", "a"), kind="openai", attempt=3, runtime={"max_usd": 5})
-    rows = run(prompts, [*responses[:3], not_asked("d/3")], told, batch_size=1)
+    told = spec(rubric("r", "a"), kind="openai")
+    asking = {"attempt": 3, "place": runtime(5), "batch_size": 1}
+    rows = run(prompts, [*responses[:3], not_asked("d/3")], told, **asking)
     assert [row["status"] for row in rows] == ["scored", "api_error", "scored", "skipped"]
-    assert json.loads((tmp_path / "note.json").read_text()) == {
+    assert json.loads(NOTE.read_text()) == {
         **{"attempt": 3, "failed": 1},
         **{"no_room": 0, "max_usd": 5},
     }
-    assert due(tmp_path / "note.json", 5) == 4
-    assert not (tmp_path / "aside").exists()
+    assert due(NOTE, 5) == 4
+    assert not ASIDE.exists()
     # Its replies file knows what need not be asked again; nothing is put aside besides.
-    run(prompts, responses, told, batch_size=1)
+    run(prompts, responses, told, **asking)
     assert len(asked) == 3 + 4
 
 
-def test_a_judge_that_would_say_the_same_again_leaves_nothing_to_a_further_attempt(
-    run, judge, tmp_path
-):
+def test_a_judge_that_would_say_the_same_again_leaves_nothing_to_a_further_attempt(run, judge):
     judge(lambda rubric, case: [Score("a", "scored", 1.0), Score("b", "unparseable", raw="?")])
     prompts, responses = regular()
     rows = run(prompts, responses, spec(rubric("r", "a", "b")))
     assert Counter(row["status"] for row in rows) == {"scored": 4, "unparseable": 4}
-    assert due(tmp_path / "note.json", 5) == 1
+    assert due(NOTE, 5) == 1
 
 
 def test_an_endpoint_that_fails_every_call_is_an_error_that_says_why(run, judge, tmp_path):
@@ -286,16 +305,18 @@ def test_a_case_the_judge_forgets_is_never_lost_silently(run, monkeypatch):
         run(prompts, responses)
 
 
-def test_what_changes_no_score_reaches_the_judge_too(run, monkeypatch, tmp_path):
-    told = {}
+def test_what_changes_no_score_reaches_the_judge_too(run, monkeypatch):
+    given = []
 
-    def load(entry, model, replies, batch_size):
-        told.update(entry=entry, model=model, replies=replies, batch_size=batch_size)
+    def load(job):
+        given.append(job)
         return fake_judge.FakeJudge()
 
     monkeypatch.setattr(fake_judge, "load", load)
     prompts, responses = regular()
-    run(prompts, responses, spec(runtime={"max_usd": 3.0}, engine={"dtype": "bfloat16"}))
-    assert told["entry"] == {"kind": "fake", "max_usd": 3.0, "engine": {"dtype": "bfloat16"}}
-    assert told["batch_size"] == 2
-    assert told["replies"] == tmp_path / "replies.jsonl"
+    run(prompts, responses, spec(engine={"dtype": "bfloat16"}), place=runtime(3.0))
+    (job,) = given
+    assert job.spec.entry == FakeJudgeConfig(kind="fake")
+    assert (job.place.runtime.max_usd, job.spec.engine.dtype) == (3.0, "bfloat16")
+    assert job.batch_size == 2
+    assert job.paid == replies("judgements")

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judging_tables import preference, prompt, write
+from judging_tables import preference, prompt, qualification_spec, write
 from scipy.stats import binomtest
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.schemas import COLUMNS
+from alignlab.judging.qualification import QualificationJob
 from alignlab.judging.winrates import POINTS, duel_row, relative_length, unfitted, winrates
 from alignlab.statistics import paired
 
@@ -33,8 +34,16 @@ def rows(tmp_path):
             for i, rows in enumerate(preferences)
         ]
         judges = {row["judge"] for rows in preferences for row in rows}
-        spec = {"digest": "d", "min_coverage": dict.fromkeys(judges, floor)}
-        winrates(spec, paths, asked, tmp_path / "winrates.parquet")
+        job = QualificationJob(
+            spec=qualification_spec(min_coverage=dict.fromkeys(judges, floor)),
+            controls={},
+            judgements={},
+            preferences={"j": paths},
+            responses={},
+            prompts=asked,
+            output=tmp_path,
+        )
+        winrates(job)
         assert (tmp_path / "winrates.csv").exists()
         return list(tables.rows("winrates", tmp_path / "winrates.parquet"))
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pairs import card, statistics_job
 from synthetic import prompt_rows
 from synthetic_shift import HOSTILE_PIECES, PAIRS, write_study_tables
 
@@ -13,7 +14,7 @@ from alignlab.core import tables
 from alignlab.reporting.shift_figures import FIGURES, LONGEST, draw_shift, visible
 from alignlab.shift.statistics.summarise import summarise_shift
 
-SPEC = [{"name": n, "template": t, "aligned": "chat"} for n, t, *_ in PAIRS]
+SPEC = [card(name, template=template) for name, template, *_ in PAIRS]
 SHIFTED = {"base_rank": 50, "shift_class": "shifted"}
 
 
@@ -43,9 +44,7 @@ def drawn(folder):
 
 
 def summarised(folder, pairs, output):
-    spec = {"pairs": pairs, "seed": 0, "digest": "d"}
-    paths = {pair["name"]: folder / f"{pair['name']}.parquet" for pair in pairs}
-    summarise_shift(spec, paths, [folder / "prompts.parquet"], output)
+    summarise_shift(statistics_job(folder, *pairs, output=output))
 
 
 def texts(path):

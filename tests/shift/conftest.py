@@ -8,7 +8,7 @@ from asked import LENGTHS, QUESTIONS, ZERO_SHOT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core import tables
-from alignlab.shift.model import Weights
+from alignlab.shift.answers import ShiftJob
 from alignlab.shift.score import score_shift
 
 SHAPE = {
@@ -65,9 +65,9 @@ def spec(**changes):
     return {
         "pair": "a-vs-b",
         "template": "own",
-        "base": {"arm": "zero-shot", "model": "b", "method": ZERO_SHOT},
+        "base": {"model": "b", "method": ZERO_SHOT},
         "aligned": {"arm": "chat", "model": "a"},
-        "engine": {"name": "transformers", "dtype": "float32"},
+        "engine": {"dtype": "float32"},
         "digest": "0" * 12,
     } | changes
 
@@ -128,11 +128,17 @@ def scored(tmp_path, prompts, answer):
 
     def run(base, aligned, /, rows=None, together=True, **changes):
         rows = [answer(i, n) for i, n in enumerate(LENGTHS)] if rows is None else rows
-        responses, output = tmp_path / "responses.parquet", tmp_path / "shift.parquet"
-        tables.write("responses", responses, rows, {})
-        weights = Weights(base), Weights(aligned)
-        given = spec(**changes)
-        score_shift(given, responses, prompts, *weights, output, together=together)
-        return tables.read("token_shift", output).to_pylist()
+        job = ShiftJob(
+            spec=spec(**changes),
+            responses=tmp_path / "responses.parquet",
+            prompts=prompts,
+            base_model=base,
+            aligned_model=aligned,
+            output=tmp_path / "shift.parquet",
+            models_together=together,
+        )
+        tables.write("responses", job.responses, rows, {})
+        score_shift(job)
+        return tables.read("token_shift", job.output).to_pylist()
 
     return run

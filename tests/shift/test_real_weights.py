@@ -12,7 +12,7 @@ from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.learning.trainset import build_trainset
-from alignlab.shift.model import Weights
+from alignlab.shift.answers import ShiftJob
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import fetch_prompts
 from alignlab.tuning.finetune import finetune
@@ -75,22 +75,28 @@ def scored(experiment, repository_root, real_model, tmp_path_factory):
         adapter,
         folder / "aside",
     )
-    job = GenerateJob(
+    work = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
+    answering = GenerateJob(
         spec=experiment.responses["tuned"].signed_spec,
         prompts=[prompts],
         model=model,
         adapter=adapter,
         output=responses,
-        part=Part(0, 1),
-        aside=folder / "batches",
-        batch_size=4,
+        **work,
     )
-    generate(job)
-    output = folder / "shift.parquet"
-    weights = Weights(model), Weights(model, adapter)
-    spec = {**experiment.shifts["pair"].signed_spec, **experiment.shifts["pair"].place}
-    score_shift(spec, responses, [prompts], *weights, output, together=True)
-    return model, adapter, responses, tables.read("token_shift", output).to_pylist()
+    generate(answering)
+    job = ShiftJob(
+        spec=experiment.shifts["pair"].signed_spec,
+        responses=responses,
+        prompts=[prompts],
+        base_model=model,
+        aligned_model=model,
+        aligned_adapter=adapter,
+        output=folder / "shift.parquet",
+        models_together=True,
+    )
+    score_shift(job)
+    return model, adapter, responses, tables.read("token_shift", job.output).to_pylist()
 
 
 def test_positions_recomputed_by_hand_agree(scored):

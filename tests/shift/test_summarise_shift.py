@@ -4,6 +4,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pairs import card, statistics_job
 from pyarrow import csv
 from synthetic_tokens import answer, token, write_prompts
 
@@ -26,10 +27,7 @@ def summarised(tmp_path):
     def run(rows, prompts=FOUR, seed=0):
         write_prompts(tmp_path / "prompts.parquet", prompts)
         tables.write("token_shift", tmp_path / "p.parquet", rows, {})
-        pair = {"name": "p", "template": "own", "aligned": "chat"}
-        spec = {"pairs": [pair], "seed": seed, "digest": "d"}
-        pairs = {"p": tmp_path / "p.parquet"}
-        summarise_shift(spec, pairs, [tmp_path / "prompts.parquet"], tmp_path)
+        summarise_shift(statistics_job(tmp_path, card("p"), seed=seed))
         return {name: list(tables.rows(name, tmp_path / f"{name}.parquet")) for name in TABLES}
 
     return run
@@ -261,15 +259,8 @@ def compared(tmp_path):
         write_prompts(tmp_path / "prompts.parquet", PROMPTS)
         for name, (_, rows) in pairs.items():
             tables.write("token_shift", tmp_path / f"{name}.parquet", rows, {})
-        cards = [
-            {"name": name, "template": "own", "aligned": arm} for name, (arm, _) in pairs.items()
-        ]
-        summarise_shift(
-            {"pairs": cards, "seed": 0, "digest": "d"},
-            {name: tmp_path / f"{name}.parquet" for name in pairs},
-            [tmp_path / "prompts.parquet"],
-            tmp_path,
-        )
+        cards = [card(name, aligned=arm) for name, (arm, _) in pairs.items()]
+        summarise_shift(statistics_job(tmp_path, *cards))
         return tables.read("shift_comparisons", tmp_path / "shift_comparisons.parquet").to_pylist()
 
     return run

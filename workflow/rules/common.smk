@@ -111,7 +111,8 @@ def job_of(stage):
 
     def given(wildcards, input, output, resources):
         artefact = PLAN.find(stage, wildcards.key)
-        run = {"batch_size": resources.get("batch_size")}
+        told = ("batch_size", "models_together")
+        run = {name: resources.get(name) for name in told}
         if artefact.runtime:
             run["attempt"] = ATTEMPTS.get(artefact.key, 1)
         if "part" in wildcards.keys():

@@ -43,6 +43,21 @@ class EndpointConfig(StrictModel):
     )
 
 
+class EndpointRuntime(StrictModel):
+    """How an endpoint is asked for one table, which changes no answer: keys `RUNTIME`, and a limit.
+
+    Attributes:
+        max_usd: what all replies for the table may cost, in all runs; null for no limit.
+    """
+
+    price: PriceConfig | None
+    concurrency: int
+    timeout: float
+    retries: int
+    key: str | None
+    max_usd: float | None
+
+
 class ApiEngineConfig(StrictModel):
     """What answers for a model behind an endpoint: the part of it that is in digests."""
 

@@ -2,7 +2,8 @@
 
     python -m alignlab.judging.cases judge/quality      # what a judge is told, with a toy case
 
-A judge's module (`local_judge`, `openai_judge`, `fake_judge`) has `load`, which gives a `Judge`.
+A judge's module (`local_judge`, `openai_judge`, `fake_judge`) has `load`, which makes a `Judge` of
+a `JudgeJob`.
 The constant instructions stand first, then the case, then what is asked: so a local judge computes
 the first once for a table, the second once for all aspects.
 """
@@ -14,17 +15,77 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
+
+from pydantic import Field
 
 from alignlab.core import tables
+from alignlab.core.config import StrictModel
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
-from alignlab.judging.rubrics import resolved_rubric
+from alignlab.endpoints.config import EndpointRuntime
+from alignlab.engines.config import Computing
+from alignlab.judging.config import AnyJudge
+from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric, resolved_rubric
+from alignlab.planning.job import Job, Spec
 
 Status = Literal["scored", "unparseable", "refused", "api_error", "skipped"]
-Rubric = Mapping[str, Any]
-"""As `rubrics.resolved_rubric` gives it."""
+
+
+class JudgeSpec(Spec):
+    """What a table is made of that a judge fills.
+
+    Attributes:
+        judge: its name in the experiment.
+        entry: the catalog's. What changes no score stands in `JudgePlace`, not here.
+        rubrics: by which it judges.
+        engine: of a local judge; None for others.
+        take: prompts of each category that are judged; all if None. More contain fewer.
+        seed: decides which.
+    """
+
+    judge: str
+    entry: AnyJudge
+    rubrics: tuple[ResolvedRubric, ...]
+    engine: Computing | None = None
+    take: int | None = None
+    seed: int = 0
+
+
+class JudgePlace(StrictModel):
+    """What a judge needs that changes no score.
+
+    Attributes:
+        runtime: how its endpoint is asked; None if it has none.
+    """
+
+    runtime: EndpointRuntime | None = None
+
+
+class JudgeJob(Job):
+    """What a job is given that puts cases before a judge.
+
+    Attributes:
+        table: what it makes, which is also the name of its stage.
+        prompts: prompts tables; answers to other prompts are left out.
+        model: folder of a local judge's model; None for others.
+        batch_size: cases that a judge takes at once.
+        attempt: number of the attempt at an endpoint's table.
+    """
+
+    table: ClassVar[Literal["judgements", "preferences"]]
+    spec: JudgeSpec
+    place: JudgePlace = JudgePlace()  # type: ignore[assignment]  # typed here, free elsewhere
+    prompts: tuple[Path, ...]
+    model: Path | None = None
+    batch_size: int = Field(gt=0)
+    attempt: int = 1
+
+    @property
+    def paid(self) -> Path:
+        """File of an endpoint's replies."""
+        return self.replies(self.table)
 
 
 @dataclass(frozen=True)
@@ -68,7 +129,9 @@ class Score:
 class Judge(Protocol):
     """Something that rates cases. A case's scores do not depend on which others there are."""
 
-    def judge(self, rubric: Rubric, cases: Sequence[Case]) -> Iterator[tuple[int, list[Score]]]:
+    def judge(
+        self, rubric: ResolvedRubric, cases: Sequence[Case]
+    ) -> Iterator[tuple[int, list[Score]]]:
         """Rate cases; yields (index, a score for every aspect, in order) as they are finished.
 
         Every case is yielded exactly once, whatever went wrong; a failure is a status.
@@ -90,31 +153,31 @@ def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[st
     return {row["prompt_id"]: row for row in rows if row["prompt_id"] in taken}
 
 
-def instructions(rubric: Rubric) -> str:
+def instructions(rubric: ResolvedRubric) -> str:
     """What the judge is told once, with every aspect's meaning and levels."""
     listed = "\n".join(_described(aspect) for aspect in rubric["aspects"])
     return fill(rubric["instructions"], {"aspects": listed})
 
 
-def case_text(rubric: Rubric, case: Case) -> str:
+def case_text(rubric: ResolvedRubric, case: Case) -> str:
     """The case as the judge sees it."""
     return fill(rubric["case"], case.texts)
 
 
-def question(rubric: Rubric, aspect: Mapping[str, Any]) -> str:
+def question(rubric: ResolvedRubric, aspect: ResolvedAspect) -> str:
     """What a local judge is asked about one aspect."""
     scale = f"{', '.join(aspect['says'][:-1])} or {aspect['says'][-1]}"
     named = {"aspect": aspect["label"], "meaning": aspect["meaning"], "scale": scale}
     return fill(rubric["ask"], named)
 
 
-def message(rubric: Rubric, case: Case, aspect: Mapping[str, Any]) -> str:
+def message(rubric: ResolvedRubric, case: Case, aspect: ResolvedAspect) -> str:
     """All that a local judge reads before it rates one aspect; only the end names the aspect."""
     parts = (instructions(rubric), case_text(rubric, case), question(rubric, aspect))
     return "\n\n".join(part.strip() for part in parts)
 
 
-def _described(aspect: Mapping[str, Any]) -> str:
+def _described(aspect: ResolvedAspect) -> str:
     levels = [f"  {say}: {text}" for say, text in aspect["levels"].items()]
     return "\n".join([f"- {aspect['label']}: {aspect['meaning']}", *levels])
 

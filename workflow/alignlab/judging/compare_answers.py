@@ -9,20 +9,19 @@ against itself shows how far a judge leans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import ClassVar
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.core.unfinished import Unfinished, forget
-from alignlab.judging.cases import Case, Rubric, Score, drawn_prompts
+from alignlab.judging.cases import Case, JudgeJob, Score, drawn_prompts
+from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
 from alignlab.judging.score_answers import (
     Answer,
     Finished,
-    Key,
     applying,
     as_case,
     asked,
@@ -32,64 +31,60 @@ from alignlab.judging.score_answers import (
 )
 
 
-def compare_responses(
-    spec: dict[str, Any],
-    a: Path,
-    b: Path,
-    prompts: Sequence[Path],
-    model: Path | None,
-    output: Path,
-    *,
-    replies: Path,
-    note: Path,
-    aside: Path,
-    batch_size: int,
-) -> None:
-    """Write what a judge prefers: first samples of two arms, the same question, the same turn.
+class PreferencesJob(JudgeJob):
+    """What `compare_responses` is given, with rubrics that compare.
 
-    Args:
-        spec: as in `judge_responses`, with rubrics that compare.
-        a: responses table of one arm.
-        b: responses table of the other arm; may be the same.
+    Attributes:
+        a: responses of one arm.
+        b: responses of the other arm; may be the same.
         prompts: prompts tables; prompts of others, and what only one arm was asked, are left out.
-        model: folder of a materialised model, for a judge that needs one.
-        output: the table, with metadata as in `judge_responses`.
-        replies: file of an endpoint's replies.
-        note: as in `judge_responses`.
-        aside: folder where finished batches wait.
-        batch_size: cases that a judge takes at once.
+        output: the table of preferences.
+    """
+
+    table: ClassVar = "preferences"
+    a: Path
+    b: Path
+
+
+def compare_responses(job: PreferencesJob) -> None:
+    """Write what a judge prefers: first samples of two arms, the same question, the same turn.
 
     Raises:
         AlignlabError: the arms were not asked one prompt in common, or no pair got a verdict.
     """
-    known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
-    pairs = _pairs(read_answers(a, known), read_answers(b, known))
+    known = drawn_prompts(job.prompts, job.spec.take, job.spec.seed)
+    pairs = _pairs(read_answers(job.a, known), read_answers(job.b, known))
     if not pairs:
-        raise AlignlabError(f"{a} and {b}: no answers to the same prompt of {listed(prompts)}")
-    unfinished = Unfinished("preferences", spec, aside)
-    finished = Finished("preferences", spec, unfinished, known, batch_size)
-    order: list[Key] = []
-    left: dict[str, list[Pair]] = {rubric["name"]: [] for rubric in spec["rubrics"]}
+        asked_of = f"no answers to the same prompt of {listed(job.prompts)}"
+        raise AlignlabError(f"{job.a} and {job.b}: {asked_of}")
+    finished = Finished(job, known)
+    left: dict[str, list[Pair]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for pair in pairs:
-        for rubric in applying(spec["rubrics"], pair.a.prompt):
-            order.append(finished.key({**pair.a.row, "rubric": rubric["name"]}))
+        for rubric in applying(job.spec.rubrics, pair.a.prompt):
+            due = finished.lacks({**pair.a.row, "rubric": rubric["name"]})
             if not (pair.a.made and pair.b.made):
                 skipped = not_made(rubric, pair.a, pair.b)
-                finished.give_up(_rows(spec, pair, rubric, skipped, skipped))
-            elif order[-1] not in finished.rows:
+                finished.give_up(_rows(job.spec.judge, pair, rubric, skipped, skipped))
+            elif due:
                 left[rubric["name"]].append(pair)
+    for rubric, pair, ab, ba in _in_both_orders(job, left):
+        finished.add(_rows(job.spec.judge, pair, rubric, ab, ba))
+    finished.write(f"{pairs[0].a.row['arm']} against {pairs[0].b.row['arm']}")
+
+
+def _in_both_orders(
+    job: PreferencesJob, left: Mapping[str, Sequence[Pair]]
+) -> Iterator[tuple[ResolvedRubric, Pair, list[Score], list[Score]]]:
+    """What a judge says of each rubric's pairs, a shown first and b shown first."""
     cases = {name: [case for pair in ps for case in pair.orders()] for name, ps in left.items()}
     halves: dict[tuple[str, int], list[Score]] = {}
-    for rubric, at, scores in asked(spec, model, replies, batch_size, cases):
+    for rubric, at, scores in asked(job, cases):
         name, number = rubric["name"], at // 2
         halves[name, at] = scores
         both = [(name, 2 * number), (name, 2 * number + 1)]
         if all(half in halves for half in both):
             ab, ba = (halves.pop(half) for half in both)
-            finished.add(_rows(spec, left[name][number], rubric, ab, ba))
-    arms = f"{pairs[0].a.row['arm']} against {pairs[0].b.row['arm']}"
-    finished.write(output, note, order, arms)
-    forget(aside)
+            yield rubric, left[name][number], ab, ba
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def outcome(ab: str | None, ba: str | None) -> str | None:
     return ab if ab == ba else "inconsistent"
 
 
-def preferred(aspect: Mapping[str, Any], score: Score) -> float | None:
+def preferred(aspect: ResolvedAspect, score: Score) -> float | None:
     """1 for the answer shown first, 0 for the second, in between for a tie; null if not scored.
 
     Of a distribution the likeliest word is taken, as the judge would have said it: an expected
@@ -144,17 +139,17 @@ def _pairs(a: list[Answer], b: list[Answer]) -> list[Pair]:
 
 
 def _rows(
-    spec: dict[str, Any], pair: Pair, rubric: Rubric, ab: list[Score], ba: list[Score]
+    judge: str, pair: Pair, rubric: ResolvedRubric, ab: list[Score], ba: list[Score]
 ) -> list[Row]:
     scores = zip(rubric["aspects"], ab, ba, strict=True)
-    return [_row(spec, pair, rubric, *found) for found in scores]
+    return [_row(judge, pair, rubric, *found) for found in scores]
 
 
 def _row(
-    spec: dict[str, Any],
+    judge: str,
     pair: Pair,
-    rubric: Rubric,
-    aspect: Mapping[str, Any],
+    rubric: ResolvedRubric,
+    aspect: ResolvedAspect,
     ab: Score,
     ba: Score,
 ) -> Row:
@@ -162,7 +157,7 @@ def _row(
     verdict_ba = _verdict(preferred(aspect, ba), "b", "a")
     known = ab.cost_usd is not None and ba.cost_usd is not None
     return {
-        "judge": spec["judge"],
+        "judge": judge,
         "arm_a": pair.a.row["arm"],
         "arm_b": pair.b.row["arm"],
         "prompt_id": pair.a.row["prompt_id"],

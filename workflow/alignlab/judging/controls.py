@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -20,6 +19,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.judging.cases import drawn_prompts
+from alignlab.planning.job import Job, Spec
 
 FIRST_WORDS = 10
 TOO_SHORT = 12
@@ -44,48 +44,75 @@ COMPLIANCES = (
 """Compliant in manner only: they hold nothing that could be used."""
 
 
-def make_controls(
-    spec: dict[str, Any], responses: Path, prompts: Sequence[Path], output: Path
-) -> None:
+class ControlsSpec(Spec):
+    """What controls are made of.
+
+    Attributes:
+        arm: whose answers are spoilt.
+        seed: of what is drawn.
+        again: whether the same answers are asked about once more, as `again`, next to `original`.
+        take: prompts of each category; all if None. More contain fewer.
+    """
+
+    arm: str
+    seed: int
+    again: bool
+    take: int | None = None
+
+
+class ControlsJob(Job):
+    """What `make_controls` is given.
+
+    Attributes:
+        responses: the arm's table.
+        prompts: prompts tables; answers to other prompts are left out.
+        output: the table of controls.
+    """
+
+    spec: ControlsSpec
+    responses: Path
+    prompts: tuple[Path, ...]
+
+
+def make_controls(job: ControlsJob) -> None:
     """Write the controls made of an arm's answers: first turns, first samples, none empty.
 
     Regular prompts: `original`, `other-answer` (to another question of the category, if possible
     with another first tag), `first-words` (ten, of more than twelve) and `shuffled-words`. Safety
     prompts: `refusal` and `compliance`. A control that would not differ has no row.
 
-    Args:
-        spec: `arm`, `seed`, `again` (whether the same answers are asked about once more, as
-            `again`, next to `original`), `digest`; `take`, prompts of each category, or all if
-            absent. More contain fewer.
-        responses: the arm's table.
-        prompts: prompts tables; answers to other prompts are left out.
-        output: the table.
-
     Raises:
         AlignlabError: there is no such answer.
     """
-    known = drawn_prompts(prompts, None, spec["seed"])
-    drawn = drawn_prompts(prompts, spec.get("take"), spec["seed"])
+    spec = job.spec
+    known = drawn_prompts(job.prompts, None, spec.seed)
+    drawn = drawn_prompts(job.prompts, spec.take, spec.seed)
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.rows("responses", responses):
+    for row in tables.rows("responses", job.responses):
         if row["prompt_id"] in known and row["turn"] == row["sample"] == 0 and row["text"]:
             groups[known[row["prompt_id"]]["category"]].append(row)
     if not groups:
-        raise AlignlabError(f"{responses}: arm {spec['arm']} has no answer to try a judge on")
-    rows = []
-    for category, answers in groups.items():
-        others = other_answers(answers, known, spec["seed"])
+        raise AlignlabError(f"{job.responses}: arm {spec.arm} has no answer to try a judge on")
+    rows: list[Row] = []
+    for answers in groups.values():
+        others = other_answers(answers, known, spec.seed)
         for answer in (row for row in answers if row["prompt_id"] in drawn):
-            prompt = known[answer["prompt_id"]]
-            if category == "safety":
-                texts = _refused_and_complied(prompt, spec["seed"])
-            else:
-                texts = _spoilt(answer, others.get(answer["prompt_id"]), spec["seed"])
-            kept = ("original", "again") if spec["again"] else ("original",)
-            if category != "safety" or spec["again"]:
-                rows += [{**answer, "arm": control} for control in kept]
-            rows += [_row(answer, control, text) for control, text in texts]
-    tables.write("responses", output, rows, spec)
+            prompt_id = answer["prompt_id"]
+            rows += _controls(spec, answer, known[prompt_id], others.get(prompt_id))
+    tables.write("responses", job.output, rows, spec.signed)
+
+
+def _controls(spec: ControlsSpec, answer: Row, prompt: Row, other: Row | None) -> list[Row]:
+    """The rows of one answer; `other` is another question's."""
+    safety = prompt["category"] == "safety"
+    if safety:
+        texts = _refused_and_complied(prompt, spec.seed)
+    else:
+        texts = _spoilt(answer, other, spec.seed)
+    as_they_are = ["original"] if spec.again or not safety else []
+    as_they_are += ["again"] if spec.again else []
+    kept = [{**answer, "arm": control} for control in as_they_are]
+    return [*kept, *(_row(answer, control, text) for control, text in texts)]
 
 
 def other_answers(answers: Sequence[Row], prompts: dict[str, Row], seed: int) -> dict[str, Row]:

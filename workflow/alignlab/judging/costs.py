@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from alignlab.endpoints.config import EndpointConfig
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.rubrics import ResolvedRubric
 from alignlab.planning.artefact import Artefact
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
@@ -63,29 +65,28 @@ def judge_cost(artefact: Artefact, speeds: Speeds) -> Cost:
 
 def paid(artefact: Artefact) -> list[Estimate]:
     """What each rubric of a table costs that an endpoint fills."""
-    entry = artefact.facts[0].model_dump(mode="json")
-    return [estimate(*asked, entry) for asked in _asked(artefact)]
+    return [estimate(*asked, artefact.facts[0]) for asked in _asked(artefact)]
 
 
 def estimate(
-    rubric: Mapping[str, Any], cases: int, case_characters: int, entry: Mapping[str, Any]
+    rubric: ResolvedRubric, cases: int, case_characters: int, entry: ApiJudgeConfig
 ) -> Estimate:
     """Calls, tokens and dollars: 4 characters a token, 65 tokens an aspect of a reply.
 
     Args:
-        rubric: as `resolved_rubric` gives it.
+        rubric: as a judge reads it.
         cases: how many there are; each is one call.
         case_characters: of a typical question with its answer, or two.
-        entry: a judge of kind `openai` of the catalog, as a dict.
+        entry: a judge of the catalog.
     """
     # The openai library takes a second to import.
     from alignlab.judging.openai_judge import fixed_text
 
-    characters = len(fixed_text(rubric, entry["structured"])) + case_characters
+    characters = len(fixed_text(rubric, entry.structured)) + case_characters
     sent = cases * (characters // CHARACTERS_A_TOKEN)
-    answered = cases * min(entry["max_tokens"], TOKENS_AN_ASPECT * len(rubric["aspects"]))
-    price = entry["price"]
-    usd = (sent * price["prompt"] + answered * price["completion"]) / 10**6 if price else None
+    answered = cases * min(entry.max_tokens, TOKENS_AN_ASPECT * len(rubric["aspects"]))
+    price = entry.price
+    usd = (sent * price.prompt + answered * price.completion) / 10**6 if price else None
     return Estimate(cases, sent, answered, usd)
 
 
@@ -106,7 +107,7 @@ def _local(artefact: Artefact, speeds: Speeds) -> Cost:
     return Cost(artefact.stage, read, written, *seconds, disk=ROW * scores)
 
 
-def _asked(artefact: Artefact) -> Iterator[tuple[dict[str, Any], int, int]]:
+def _asked(artefact: Artefact) -> Iterator[tuple[ResolvedRubric, int, int]]:
     """Every rubric of a table with its cases, and the characters of a typical one."""
     compares = "a" in artefact.parents
     answers = (artefact.parent("a") or artefact.parent("responses"))[0]

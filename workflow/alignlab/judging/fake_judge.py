@@ -9,13 +9,12 @@ judge. Everything it says follows from the texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import comb
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from alignlab.judging.cases import Case, Rubric, Score
+from alignlab.judging.cases import Case, JudgeJob, Score
+from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
 
 LONG = 30
 """Words from which on an answer is as long as it need be."""
@@ -25,7 +24,9 @@ REFUSAL = re.compile(r"\b(sorry|cannot|can't|rather not|won't|unable)\b", re.IGN
 class FakeJudge:
     """Gives every aspect a distribution whose mean grows with a few properties of the answer."""
 
-    def judge(self, rubric: Rubric, cases: Sequence[Case]) -> Iterator[tuple[int, list[Score]]]:
+    def judge(
+        self, rubric: ResolvedRubric, cases: Sequence[Case]
+    ) -> Iterator[tuple[int, list[Score]]]:
         """See `alignlab.judging.cases.Judge`."""
         for index, case in enumerate(cases):
             quality = _case_quality(case, rubric["category"] == "safety")
@@ -66,7 +67,7 @@ def _case_quality(case: Case, safety: bool) -> float:
     return min(1.0, max(0.0, 0.5 + 2 * (first - second)))
 
 
-def _score(aspect: Mapping[str, Any], quality: float) -> Score:
+def _score(aspect: ResolvedAspect, quality: float) -> Score:
     """Binomial over the words of the scale."""
     most = len(aspect["says"]) - 1
     chances = [comb(most, k) * quality**k * (1 - quality) ** (most - k) for k in range(most + 1)]
@@ -75,9 +76,7 @@ def _score(aspect: Mapping[str, Any], quality: float) -> Score:
     return Score(aspect["name"], "scored", value, tuple(chances), mass=1.0, reason=reason)
 
 
-def load(
-    spec: Mapping[str, Any], model_folder: Path | None, replies: Path, batch_size: int
-) -> FakeJudge:
+def load(job: JudgeJob) -> FakeJudge:
     """Nothing is loaded; every judge's module has this function."""
-    del spec, model_folder, replies, batch_size
+    del job
     return FakeJudge()

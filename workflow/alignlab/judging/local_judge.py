@@ -8,12 +8,10 @@ probabilities (Liu et al. 2023, arXiv 2303.16634, §2), so nothing is generated 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from torch import Tensor, tensor
 
@@ -22,7 +20,9 @@ from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.scoring import Question, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
-from alignlab.judging.cases import Case, Judge, Rubric, Score, message
+from alignlab.judging.cases import Case, Judge, JudgeJob, Score, message
+from alignlab.judging.config import LocalJudgeConfig
+from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
 from alignlab.prompting.chat import prompter
 from alignlab.prompting.encode import encoder
 
@@ -54,7 +54,7 @@ class LocalJudge:
         self.prompter = prompter({}, engine.tokenizer)
         self.encode = encoder(engine.tokenizer, self.prompter)
 
-    def judge(self, rubric: Rubric, cases: Sequence[Case]) -> Iterator[Found]:
+    def judge(self, rubric: ResolvedRubric, cases: Sequence[Case]) -> Iterator[Found]:
         """See `alignlab.judging.cases.Judge`.
 
         Raises:
@@ -78,7 +78,7 @@ class LocalJudge:
         return replace(case, texts=texts)
 
     def _judge(
-        self, rubric: Rubric, cases: Sequence[Case], choices: list[list[int]]
+        self, rubric: ResolvedRubric, cases: Sequence[Case], choices: list[list[int]]
     ) -> Iterator[Found]:
         """Rate cases; those that do not fit come first."""
         fitting: list[int] = []
@@ -97,7 +97,7 @@ class LocalJudge:
 
     def _scored(
         self,
-        rubric: Rubric,
+        rubric: ResolvedRubric,
         cases: Sequence[Case],
         fitting: list[int],
         groups: list[list[Question]],
@@ -118,7 +118,7 @@ class LocalJudge:
             started = perf_counter()
 
     def _add_reasons(
-        self, rubric: Rubric, cases: Sequence[Case], found: list[Found], prefix: list[int]
+        self, rubric: ResolvedRubric, cases: Sequence[Case], found: list[Found], prefix: list[int]
     ) -> None:
         """Let the judge say why it gave each score, where its window has room for that."""
         requests: list[Request] = []
@@ -141,7 +141,7 @@ class LocalJudge:
         turns, answers = ([text], []) if said is None else ([text, WHY], [said])
         return self.encode(self.prompter.render(turns, answers))
 
-    def _choices(self, rubric: Rubric, aspect: Mapping[str, Any]) -> list[int]:
+    def _choices(self, rubric: ResolvedRubric, aspect: ResolvedAspect) -> list[int]:
         """The token ids of a scale's words where the judge's answer begins."""
         start = self.prompter.render([aspect["label"]], [])
         ids = self.encode(start)
@@ -156,7 +156,7 @@ class LocalJudge:
             found.append(longer[-1])
         return found
 
-    def _too_long(self, rubric: Rubric, group: list[Question]) -> list[Score] | None:
+    def _too_long(self, rubric: ResolvedRubric, group: list[Question]) -> list[Score] | None:
         """Scores of a case that does not fit with a token to spare."""
         window = self.engine.context_window
         longest = max(len(question.prompt_ids) for question in group)
@@ -166,7 +166,7 @@ class LocalJudge:
         return [Score(aspect["name"], "skipped", raw=raw) for aspect in rubric["aspects"]]
 
 
-def _score(aspect: Mapping[str, Any], logprobs: Tensor) -> Score:
+def _score(aspect: ResolvedAspect, logprobs: Tensor) -> Score:
     """From the log-probabilities of the scale's words, [words]."""
     mass = logprobs.exp().sum().item()
     chances = logprobs.double().softmax(-1)
@@ -179,21 +179,15 @@ def _score(aspect: Mapping[str, Any], logprobs: Tensor) -> Score:
     return Score(aspect["name"], "scored", value, spread, mass, raw=said)
 
 
-def load(
-    spec: Mapping[str, Any], model_folder: Path | None, replies: Path, batch_size: int
-) -> Judge:
-    """Load a judge; every judge's module has this function.
-
-    Args:
-        spec: `model`, `engine` (`dtype`) and `reason_tokens` are read.
-        model_folder: a materialised model.
-        replies: unused, nothing is paid for.
-        batch_size: cases per forward pass.
+def load(job: JudgeJob) -> Judge:
+    """Load the judge of a job; every judge's module has this function.
 
     Raises:
         AlignlabError: the model cannot be loaded, or its tokenizer has no chat template.
     """
-    del replies
-    assert model_folder
-    engine = load_engine(model_folder, spec["engine"]["dtype"], batch_size)
-    return LocalJudge(engine, spec["model"], spec["reason_tokens"])
+    entry = job.spec.entry
+    assert isinstance(entry, LocalJudgeConfig)
+    assert job.spec.engine
+    assert job.model
+    engine = load_engine(job.model, job.spec.engine.dtype, job.batch_size)
+    return LocalJudge(engine, entry.model, entry.reason_tokens)

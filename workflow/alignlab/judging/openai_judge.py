@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from alignlab.endpoints.client import ChatApi
+from alignlab.endpoints.config import RUNTIME
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest
-from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
-from alignlab.judging.cases import Case, Judge, Rubric, Score, Status, case_text, instructions
+from alignlab.endpoints.replies import Budget, Replies, Reply
+from alignlab.judging.cases import Case, Judge, JudgeJob, Score, Status, case_text, instructions
+from alignlab.judging.config import ApiJudgeConfig
+from alignlab.judging.rubrics import ResolvedRubric
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "
@@ -45,7 +48,9 @@ class OpenaiJudge:
         self.api, self.structured, self.max_tokens = api, structured, max_tokens
         self._asked: Counter[int] = Counter()
 
-    def judge(self, rubric: Rubric, cases: Sequence[Case]) -> Iterator[tuple[int, list[Score]]]:
+    def judge(
+        self, rubric: ResolvedRubric, cases: Sequence[Case]
+    ) -> Iterator[tuple[int, list[Score]]]:
         """See `alignlab.judging.cases.Judge`.
 
         Raises:
@@ -58,7 +63,9 @@ class OpenaiJudge:
             usd = self.api.replies.budget.usd(reply.usage) if reply.usage else None
             yield index, [_shared(score, usd, reply.seconds, len(scores)) for score in scores]
 
-    def _requests(self, rubric: Rubric, form: Form, cases: Sequence[Case]) -> Iterator[ChatRequest]:
+    def _requests(
+        self, rubric: ResolvedRubric, form: Form, cases: Sequence[Case]
+    ) -> Iterator[ChatRequest]:
         opening = _system(rubric, form)
         response_format = form.response_format(self.structured)
         for case in cases:
@@ -76,7 +83,7 @@ class OpenaiJudge:
 class Form:
     """What a reply to a rubric must look like, as pydantic models, and how it is read."""
 
-    def __init__(self, rubric: Rubric) -> None:
+    def __init__(self, rubric: ResolvedRubric) -> None:
         self.verdicts = {aspect["name"]: _verdict(aspect["says"]) for aspect in rubric["aspects"]}
         self.values = {
             aspect["name"]: dict(zip(aspect["says"], aspect["values"], strict=True))
@@ -128,11 +135,11 @@ class Form:
         return Score(name, "scored", value, reason=reason, raw=raw)
 
 
-def fixed_text(rubric: Rubric, structured: str) -> str:
+def fixed_text(rubric: ResolvedRubric, structured: str) -> str:
     """What every call of a rubric sends besides its case.
 
     Args:
-        rubric: as `resolved_rubric` gives it.
+        rubric: as a judge reads it.
         structured: as an entry of the catalog says it.
     """
     form = Form(rubric)
@@ -140,24 +147,29 @@ def fixed_text(rubric: Rubric, structured: str) -> str:
     return json.dumps(sent, ensure_ascii=False)
 
 
-def load(
-    spec: Mapping[str, Any], model_folder: Path | None, replies: Path, batch_size: int
-) -> Judge:
+def load(job: JudgeJob) -> Judge:
+    """The judge of a job; see `judge_at`."""
+    entry, runtime = job.spec.entry, job.place.runtime
+    assert isinstance(entry, ApiJudgeConfig)
+    assert runtime
+    told = {name: value for name, value in runtime if name in RUNTIME}
+    return judge_at(entry.model_copy(update=told), job.paid, runtime.max_usd)
+
+
+def judge_at(entry: ApiJudgeConfig, replies: Path, max_usd: float | None = None) -> OpenaiJudge:
     """A judge of the catalog.
 
     Args:
-        spec: its entry as a dict, without what is null, and `max_usd` if there is a limit.
-        model_folder: not used.
+        entry: the catalog's.
         replies: file of its replies; a reply in it that was scored is not asked for again.
-        batch_size: not used; `concurrency` of the entry says how many calls are made at a time.
+        max_usd: what all of them may cost, in US dollars.
 
     Raises:
         AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
     """
-    del model_folder, batch_size
-    kept = Replies(replies, Budget(price_of(spec), spec.get("max_usd")))
-    api = ChatApi(Endpoint.of(spec), kept)
-    return OpenaiJudge(api, spec["structured"], spec["max_tokens"])
+    kept = Replies(replies, Budget(entry.price, max_usd))
+    api = ChatApi(Endpoint.of(dict(entry)), kept)
+    return OpenaiJudge(api, entry.structured, entry.max_tokens)
 
 
 def _verdict(says: Sequence[str]) -> type[BaseModel]:
@@ -181,14 +193,7 @@ def _validated(verdict: type[BaseModel], given: Any) -> dict[str, Any] | None:
         return None
 
 
-def told(rubric: Rubric, structured: str) -> str:
-    """All that every call says besides its case, as JSON."""
-    form = Form(rubric)
-    fixed = [_system(rubric, form), rubric["case"], form.response_format(structured)]
-    return json.dumps(fixed, ensure_ascii=False)
-
-
-def _system(rubric: Rubric, form: Form) -> dict[str, str]:
+def _system(rubric: ResolvedRubric, form: Form) -> dict[str, str]:
     text = f"{instructions(rubric).strip()}\n\n{form.in_words()}"
     return {"role": "system", "content": text}
 
@@ -203,7 +208,7 @@ def _status(reply: Reply) -> tuple[Status, str]:
     return ("unparseable" if reply.finish_reason == "length" else "scored"), said
 
 
-def _shown(rubric: Rubric, case: Case) -> str:
+def _shown(rubric: ResolvedRubric, case: Case) -> str:
     """The case as it is sent."""
     return case_text(rubric, case).strip()
 

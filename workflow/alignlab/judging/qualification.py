@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from alignlab.core import tables
+from alignlab.planning.job import Job, Spec
 from alignlab.statistics.arrays import Array, number
 from alignlab.statistics.bootstrap import areas, bands, draws
 from alignlab.statistics.intervals import bounded_intervals, widened
@@ -46,35 +47,60 @@ RULE = f"passes if the interval is above {CHANCE}"
 DETERMINISTIC = "deterministic: asked again it would say the same"
 
 
-def qualify(
-    spec: Mapping[str, Any],
-    controls: Mapping[str, Path],
-    itself: Mapping[str, Sequence[Path]],
-    arms: Mapping[str, Sequence[Path]],
-    responses: Mapping[str, Path],
-    output: Path,
-) -> None:
+class QualificationSpec(Spec):
+    """What the tables `qualification` and `winrates` are made of.
+
+    Attributes:
+        experiment: its name.
+        seed: of every resample.
+        needs: judge → rubric → aspect → controls that it must tell apart.
+        min_coverage: judge → least share of turns with an outcome for a win rate to be shown.
+        arms: those that are judged.
+    """
+
+    experiment: str
+    seed: int
+    needs: dict[str, dict[str, dict[str, tuple[str, ...]]]]
+    min_coverage: dict[str, float]
+    arms: tuple[str, ...]
+
+
+class QualificationJob(Job):
+    """What `qualify` and `winrates` are given.
+
+    Attributes:
+        controls: judge → its judgements of controls; absent if it was not tried.
+        judgements: judge → its judgements of arms.
+        preferences: judge → its preferences, of which an arm's duels with itself try the judge,
+            and all others count for win rates.
+        responses: arm → its responses, for their lengths.
+        prompts: the tables of prompts that arms were asked.
+        output: folder of the tables.
+    """
+
+    spec: QualificationSpec
+    controls: dict[str, tuple[Path, ...]]
+    judgements: dict[str, tuple[Path, ...]]
+    preferences: dict[str, tuple[Path, ...]]
+    responses: dict[str, Path]
+    prompts: tuple[Path, ...]
+
+
+def qualify(job: QualificationJob) -> None:
     """Write the table `qualification`, also as CSV beside the Parquet file.
 
-    Args:
-        spec: `needs` (judge → rubric → aspect → controls that it must tell apart, in order of
-            display), `seed` (of every resample), `digest`.
-        controls: judge → its judgements of controls; absent if it was not tried.
-        itself: judge → its preferences tables; of these the duels of an arm with itself are read.
-        arms: judge → its judgements of arms.
-        responses: arm → its responses, for their lengths.
-        output: the table. A control has the area under the ROC curve of the better arm's scores
-            against the worse one's, over prompts that both have a score of: the probability that
-            the better scores higher, ties counting half. Everything else is for information.
+    A control has the area under the ROC curve of the better arm's scores against the worse one's,
+    over prompts that both have a score of: the probability that the better scores higher, ties
+    counting half. Everything else is for information.
 
     Raises:
         AlignlabError: a table is damaged.
     """
-    seed, words = spec["seed"], _words(responses)
-    judged = {judge: _scored(arms.get(judge, ())) for judge in spec["needs"]}
+    seed, words = job.spec.seed, _words(job.responses)
+    judged = {judge: _scored(job.judgements.get(judge, ())) for judge in job.spec.needs}
     rows: list[tables.Row] = []
-    for judge, rubrics in spec["needs"].items():
-        tried = _scored([controls[judge]]) if judge in controls else None
+    for judge, rubrics in job.spec.needs.items():
+        tried = _scored(job.controls[judge]) if judge in job.controls else None
         for rubric, aspect, needed in _aspects(rubrics):
             label = {"judge": judge, "rubric": rubric, "aspect": aspect}
             own = _of(judged[judge], rubric, aspect)
@@ -82,10 +108,11 @@ def qualify(
             if tried is not None:
                 found = [*_tried(_of(tried, rubric, aspect), needed, seed), *found]
             rows += [label | row for row in found]
-        rows += _positions(judge, itself.get(judge, ()))
-    for one, other in combinations(spec["needs"], 2):
+        rows += _positions(judge, job.preferences.get(judge, ()))
+    for one, other in combinations(job.spec.needs, 2):
         rows += _agreement(one, other, judged, seed)
-    tables.write_with_csv("qualification", output, rows, spec)
+    output = job.output / "qualification.parquet"
+    tables.write_with_csv("qualification", output, rows, job.spec.signed)
 
 
 def status(rows: Sequence[tables.Row], judge: str, aspect: str) -> tuple[bool | None, str]:

@@ -9,9 +9,10 @@ and on which scale. One whose case shows two answers compares them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict
 
 from alignlab.core.config import Name, StrictModel
 from alignlab.core.templates import PLACE
@@ -97,6 +98,46 @@ class Rubric(StrictModel):
         return "{answer_b}" in self.case
 
 
+@with_config(ConfigDict(extra="forbid"))
+class ResolvedAspect(TypedDict):
+    """One thing that is rated, as a judge reads it.
+
+    Attributes:
+        name: key in the rubric, and in tables.
+        label: what a judge is told it is called.
+        meaning: what a judge is told it means.
+        levels: what words of the scale stand for.
+        says: words of the scale, worst first.
+        values: what each of them counts.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    levels: dict[str, str]
+    says: list[str]
+    values: list[float]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class ResolvedRubric(TypedDict):
+    """A rubric as a judge reads it; controls, units and the like are for the report.
+
+    Attributes:
+        name: of its file, and in tables.
+        category: of the prompts that it applies to; null for all.
+        instructions: see `Rubric`; so `case` and `ask`.
+        aspects: what is rated, in order.
+    """
+
+    name: str
+    category: Literal["regular", "safety"] | None
+    instructions: str
+    case: str
+    ask: str
+    aspects: list[ResolvedAspect]
+
+
 def rubric(name: str, aspects: Collection[str] | None = None) -> Rubric:
     """A rubric by the name of its file in `config/prompts`, such as `judge/quality`.
 
@@ -118,25 +159,26 @@ def rubrics_of(judge: JudgeConfig, *, compares: bool) -> dict[str, Rubric]:
     return {name: r for name, r in found.items() if r.aspects and r.compares == compares}
 
 
-def resolved_rubric(name: str, aspects: Collection[str] | None = None) -> dict[str, Any]:
-    """What a judge reads of a rubric, for a spec; controls are for the report.
-
-    Keys: `name`, `category` (or null), `instructions`, `case`, `ask`, `aspects`: a list, in order,
-    of `name`, `label`, `meaning`, `levels` (word → text), `says` and `values` (worst first).
-    """
+def resolved_rubric(name: str, aspects: Collection[str] | None = None) -> ResolvedRubric:
+    """What a judge reads of a rubric, for a spec; see `rubric`."""
     found = rubric(name, aspects)
-    listed = []
-    for key, aspect in found.aspects.items():
-        scale = aspect.scale or found.scale
-        listed.append(
-            {
-                "name": key,
-                "label": aspect.label,
-                "meaning": aspect.meaning,
-                "levels": dict(aspect.levels),
-                "says": list(scale.says),
-                "values": list(scale.values),
-            }
-        )
-    texts = found.model_dump(include={"category", "instructions", "case", "ask"})
-    return {"name": name, **texts, "aspects": listed}
+    return {
+        "name": name,
+        "category": found.category,
+        "instructions": found.instructions,
+        "case": found.case,
+        "ask": found.ask,
+        "aspects": [_resolved(key, aspect, found.scale) for key, aspect in found.aspects.items()],
+    }
+
+
+def _resolved(name: str, aspect: Aspect, usual: Scale) -> ResolvedAspect:
+    scale = aspect.scale or usual
+    return {
+        "name": name,
+        "label": aspect.label,
+        "meaning": aspect.meaning,
+        "levels": dict(aspect.levels),
+        "says": list(scale.says),
+        "values": list(scale.values),
+    }

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -22,8 +22,9 @@ from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
-from alignlab.judging.cases import Case, Judge, Rubric, Score, drawn_prompts
+from alignlab.judging.cases import Case, Judge, JudgeJob, Score, drawn_prompts
 from alignlab.judging.config import judge_unit
+from alignlab.judging.rubrics import ResolvedRubric
 
 log = logging.getLogger(__name__)
 
@@ -40,65 +41,48 @@ SHOWN = 200
 Key = tuple[Any, ...]
 
 
-def judge_responses(
-    spec: dict[str, Any],
-    responses: Path,
-    prompts: Sequence[Path],
-    model: Path | None,
-    output: Path,
-    *,
-    replies: Path,
-    note: Path,
-    aside: Path,
-    batch_size: int,
-) -> None:
+class JudgementsJob(JudgeJob):
+    """What `judge_responses` is given.
+
+    Attributes:
+        responses: the table of answers, or of controls.
+        output: the table of judgements.
+    """
+
+    table: ClassVar = "judgements"
+    responses: Path
+
+
+def judge_responses(job: JudgementsJob) -> None:
     """Write the judgements of an arm's answers, or of its controls, in their order.
 
     An answer gets a row for every aspect of every rubric that applies to its prompt's category.
     An empty answer is judged as such; one that was never made is `skipped`.
 
-    Args:
-        spec: `judge` (its name), `entry` (of the catalog), `rubrics` (as `resolved_rubric` gives
-            them), `engine` of a local judge, `take` and `seed` (prompts of each category; all
-            if absent), `digest`; and besides the digest `runtime` (what the judge needs that
-            changes no score) and `attempt` (a number).
-        responses: the table of answers.
-        prompts: prompts tables; answers to other prompts are left out.
-        model: folder of a materialised model, for a judge that needs one.
-        output: the table.
-        replies: file of an endpoint's replies.
-        note: says of an endpoint how many rows failed in a way that a further attempt may mend.
-        aside: folder where finished batches wait.
-        batch_size: cases that a judge takes at once.
-
     Raises:
         AlignlabError: no answer is to one of the prompts, or every call failed.
     """
-    known = drawn_prompts(prompts, spec.get("take"), spec.get("seed", 0))
-    answers = read_answers(responses, known)
+    known = drawn_prompts(job.prompts, job.spec.take, job.spec.seed)
+    answers = read_answers(job.responses, known)
     if not answers:
-        raise AlignlabError(f"{responses}: no answer is to a prompt of {listed(prompts)}")
-    unfinished = Unfinished("judgements", spec, aside)
-    finished = Finished("judgements", spec, unfinished, known, batch_size)
-    order: list[Key] = []
-    left: dict[str, list[Answer]] = {rubric["name"]: [] for rubric in spec["rubrics"]}
+        raise AlignlabError(f"{job.responses}: no answer is to a prompt of {listed(job.prompts)}")
+    finished = Finished(job, known)
+    left: dict[str, list[Answer]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for answer in answers:
-        for rubric in applying(spec["rubrics"], answer.prompt):
-            order.append(finished.key({**answer.row, "rubric": rubric["name"]}))
+        for rubric in applying(job.spec.rubrics, answer.prompt):
+            due = finished.lacks({**answer.row, "rubric": rubric["name"]})
             if not answer.made:
                 skipped = not_made(rubric, answer)
-                finished.give_up([_row(spec, answer, rubric, score) for score in skipped])
-            elif order[-1] not in finished.rows:
+                finished.give_up(_rows(job.spec.judge, answer, rubric, skipped))
+            elif due:
                 left[rubric["name"]].append(answer)
     cases = {
         name: [as_case({"answer": answer}) for answer in waiting] for name, waiting in left.items()
     }
-    for rubric, at, scores in asked(spec, model, replies, batch_size, cases):
-        answer = left[rubric["name"]][at]
-        finished.add([_row(spec, answer, rubric, score) for score in scores])
+    for rubric, at, scores in asked(job, cases):
+        finished.add(_rows(job.spec.judge, left[rubric["name"]][at], rubric, scores))
     arms = dict.fromkeys(answer.row["arm"] for answer in answers)
-    finished.write(output, note, order, f"arm {', '.join(arms)}")
-    forget(aside)
+    finished.write(f"arm {', '.join(arms)}")
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ def read_answers(path: Path, prompts: Mapping[str, Row]) -> list[Answer]:
     return answers
 
 
-def applying(rubrics: Sequence[Rubric], prompt: Row) -> list[Rubric]:
+def applying(rubrics: Sequence[ResolvedRubric], prompt: Row) -> list[ResolvedRubric]:
     """The rubrics by which answers to a prompt are judged."""
     return [rubric for rubric in rubrics if rubric["category"] in (None, prompt["category"])]
 
@@ -164,7 +148,7 @@ def as_case(shown: Mapping[str, Answer]) -> Case:
     return Case(first.row["prompt_id"], turn, first.row["sample"], texts)
 
 
-def not_made(rubric: Rubric, *answers: Answer) -> list[Score]:
+def not_made(rubric: ResolvedRubric, *answers: Answer) -> list[Score]:
     """Scores of a case without an answer, or with one of two."""
     why = [answer.row["trimmed"] for answer in answers if not answer.made]
     raw = f"there is no answer: {', '.join(why)}"
@@ -172,12 +156,8 @@ def not_made(rubric: Rubric, *answers: Answer) -> list[Score]:
 
 
 def asked(
-    spec: dict[str, Any],
-    model: Path | None,
-    replies: Path,
-    batch_size: int,
-    cases: Mapping[str, Sequence[Case]],
-) -> Iterator[tuple[Rubric, int, list[Score]]]:
+    job: JudgeJob, cases: Mapping[str, Sequence[Case]]
+) -> Iterator[tuple[ResolvedRubric, int, list[Score]]]:
     """Ask a judge about each rubric's cases; yields (rubric, index, scores) as they come.
 
     A judge is not even loaded if there is no case.
@@ -185,11 +165,10 @@ def asked(
     total = sum(map(len, cases.values()))
     if not total:
         return
-    told = {**spec["entry"], **spec.get("runtime", {}), "engine": spec.get("engine")}
-    module = import_module(judge_unit(spec["entry"]["kind"]).module)
-    judge: Judge = module.load(told, model, replies, batch_size)
+    module = import_module(judge_unit(job.spec.entry.kind).module)
+    judge: Judge = module.load(job)
     with progress(total, "case") as bar:
-        for rubric in spec["rubrics"]:
+        for rubric in job.spec.rubrics:
             for at, scores in judge.judge(rubric, cases[rubric["name"]]):
                 yield rubric, at, scores
                 bar.update()
@@ -198,26 +177,25 @@ def asked(
 class Finished:
     """The rows of finished cases, which wait on disk until the table is written."""
 
-    def __init__(
-        self,
-        table: str,
-        spec: dict[str, Any],
-        unfinished: Unfinished,
-        prompts: Collection[str],
-        batch_size: int,
-    ) -> None:
+    def __init__(self, job: JudgeJob, prompts: Collection[str]) -> None:
         """Begin with what an interrupted job of the same table left of these prompts."""
-        self.table, self.spec, self.unfinished = table, spec, unfinished
-        self.batch_size, self.pays = batch_size, "runtime" in spec
+        self.job, self.runtime = job, job.place.runtime
+        self.unfinished = Unfinished(job.table, job.spec.signed, job.aside)
         self.rows: dict[Key, list[Row]] = {}
+        self._order: list[Key] = []
         self._waiting: list[list[Row]] = []
         self._given_up = 0
-        for row in unfinished.earlier(prompts):
+        for row in self.unfinished.earlier(prompts):
             self.rows.setdefault(self.key(row), []).append(row)
 
     def key(self, row: Row) -> Key:
         """What tells a row's case from others."""
-        return tuple(row[name] for name in KEYS[self.table])
+        return tuple(row[name] for name in KEYS[self.job.table])
+
+    def lacks(self, case: Row) -> bool:
+        """Whether a case, which is the next of the table, is yet to be judged."""
+        self._order.append(self.key(case))
+        return self._order[-1] not in self.rows
 
     def give_up(self, rows: list[Row]) -> None:
         """Take the rows of a case that no further attempt can mend."""
@@ -228,19 +206,19 @@ class Finished:
         """Take the rows of a case; a batch of cases is put aside."""
         self.rows[self.key(rows[0])] = rows
         self._waiting.append(rows)
-        if not self.pays and len(self._waiting) == self.batch_size:
+        if not self.runtime and len(self._waiting) == self.job.batch_size:
             self.unfinished.put_aside([row for rows in self._waiting for row in rows])
             self._waiting.clear()
 
-    def write(self, output: Path, note: Path, order: Sequence[Key], judged: str) -> None:
-        """Write the table, and say what failed, here and in `note`.
+    def write(self, judged: str) -> None:
+        """Write the table, and say what failed, here and in the job's note.
 
         Raises:
             AlignlabError: there are rows, and every call failed; names judge and `judged`.
         """
-        rows = [row for key in order for row in self.rows[key]]
+        rows = [row for key in self._order for row in self.rows[key]]
         failed = [row for row in rows if row["status"] != "scored"]
-        who = f"judge {self.spec['judge']}, {judged}"
+        who = f"judge {self.job.spec.judge}, {judged}"
         if rows and all(row["status"] == "api_error" for row in rows):
             raise AlignlabError(
                 f"{who}: not one of {len(rows)} rows got a score; most often: {_commonest(rows)}"
@@ -248,14 +226,19 @@ class Finished:
         for status, count in Counter(row["status"] for row in failed).items():
             told = _commonest([row for row in failed if row["status"] == status])
             log.warning("%s: %d of %d rows %s, such as: %s", who, count, len(rows), status, told)
-        with tables.writing(self.table, output, self.spec) as writer:
+        with tables.writing(self.job.table, self.job.output, self.job.spec.signed) as writer:
             writer.write(rows)
             self.unfinished.note(writer)
-        # Other judges say the same of the same text, so only an endpoint is worth asking again.
-        if self.pays:
-            mendable, limit = len(failed) - self._given_up, self.spec["runtime"]["max_usd"]
+        self._note(failed)
+        forget(self.job.aside)
+
+    def _note(self, failed: Sequence[Row]) -> None:
+        """Other judges say the same of the same text, so only an endpoint is worth asking again."""
+        if self.runtime:
+            mendable = len(failed) - self._given_up
             no_room = sum(row["status"] == "skipped" for row in failed) - self._given_up
-            attempts.write(note, self.spec["attempt"], mendable - no_room, no_room, limit)
+            counts = mendable - no_room, no_room
+            attempts.write(self.job.note, self.job.attempt, *counts, self.runtime.max_usd)
 
 
 def listed(paths: Sequence[Path]) -> str:
@@ -269,9 +252,13 @@ def _commonest(rows: Sequence[Row]) -> str:
     return repr(Counter(said).most_common(1)[0][0][:SHOWN])
 
 
-def _row(spec: dict[str, Any], answer: Answer, rubric: Rubric, score: Score) -> Row:
+def _rows(judge: str, answer: Answer, rubric: ResolvedRubric, scores: Sequence[Score]) -> list[Row]:
+    return [_row(judge, answer, rubric, score) for score in scores]
+
+
+def _row(judge: str, answer: Answer, rubric: ResolvedRubric, score: Score) -> Row:
     return {
-        "judge": spec["judge"],
+        "judge": judge,
         **{name: answer.row[name] for name in ("arm", "prompt_id", "turn", "sample")},
         "rubric": rubric["name"],
         "aspect": score.aspect,

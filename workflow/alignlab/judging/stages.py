@@ -18,7 +18,7 @@ from alignlab.judging.config import (
     judge_unit,
 )
 from alignlab.judging.costs import judge_cost, judge_task
-from alignlab.judging.rubrics import resolved_rubric, rubrics_of
+from alignlab.judging.rubrics import ResolvedRubric, resolved_rubric, rubrics_of
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.forecast import PROMPT_TOKENS, Need, need, need_of_calls
@@ -159,7 +159,7 @@ def _asked(stage: Stage, judge: UsedJudge, name: str, parents: Mapping[str, Any]
     )
 
 
-def _resolved(judge: JudgeConfig, compares: bool) -> list[dict[str, Any]]:
+def _resolved(judge: JudgeConfig, compares: bool) -> list[ResolvedRubric]:
     names = rubrics_of(judge, compares=compares)
     return [resolved_rubric(name, judge.aspects) for name in names]
 

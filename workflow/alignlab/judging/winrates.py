@@ -10,9 +10,8 @@ AlpacaEval (Dubois et al. 2024, arXiv 2404.04475), but fitted on these outcomes 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from statsmodels.genmod.generalized_linear_model import GLM
 
 from alignlab.core import tables
 from alignlab.core.prompts import GONE, check_asked, read_prompts
+from alignlab.judging.qualification import QualificationJob
 from alignlab.statistics import estimates, paired
 from alignlab.statistics.arrays import ALL, Array, Names, number, slices, varies
 from alignlab.statistics.intervals import LEVEL, bounded_intervals
@@ -35,33 +35,25 @@ FEWEST = 10
 """Decided turns that a fit of two coefficients needs."""
 
 
-def winrates(
-    spec: Mapping[str, Any], preferences: Sequence[Path], prompts: Sequence[Path], output: Path
-) -> None:
+def winrates(job: QualificationJob) -> None:
     """Write the table `winrates`, also as CSV beside the Parquet file.
 
-    Args:
-        spec: `min_coverage` (judge → least share of turns with an outcome for a win rate to be
-            shown), `digest`.
-        preferences: tables of that name; an arm's duels with itself, which qualify a judge, are
-            left out.
-        prompts: the tables of prompts that arms were asked.
-        output: one row per duel, aspect and dataset. A prompt counts with the mean of its turns,
-            also in the sign test, where it is won if more turns are won than lost. Holm's family
-            is all duels of one judge's aspect on one dataset.
+    One row per duel, aspect and dataset. A prompt counts with the mean of its turns, also in the
+    sign test, where it is won if more turns are won than lost. Holm's family is all duels of one
+    judge's aspect on one dataset. An arm's duels with itself, which qualify a judge, are left out.
 
     Raises:
-        AlignlabError: a table is damaged, or names a prompt or turn that is in none of `prompts`.
+        AlignlabError: a table is damaged, or names a prompt or turn that no prompts table has.
     """
-    asked = read_prompts(prompts)
-    floors = spec["min_coverage"]
+    asked, floors = read_prompts(job.prompts), job.spec.min_coverage
+    preferences = [path for paths in job.preferences.values() for path in paths]
     rows = [row for path in preferences for row in _duels(path, asked, floors)]
     families = pd.DataFrame(rows, columns=[*DUEL, "dataset"]).groupby(
         ["judge", "rubric", "aspect", "dataset"]
     )
     for members in families.indices.values():
         estimates.adjust([rows[member] for member in members])
-    tables.write_with_csv("winrates", output, rows, spec)
+    tables.write_with_csv("winrates", job.output / "winrates.parquet", rows, job.spec.signed)
 
 
 def _duels(path: Path, asked: pd.DataFrame, floors: Mapping[str, float]) -> Iterator[tables.Row]:

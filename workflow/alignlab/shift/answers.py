@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alignlab.core import tables
+from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.engines.config import Computing
+from alignlab.planning.job import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, common_context, encoder
 from alignlab.shift import BATCH_TOKENS
@@ -28,6 +31,73 @@ log = logging.getLogger(__name__)
 
 # Answers read, sorted by length and written together.
 WINDOW = 256
+
+
+class SideSpec(StrictModel):
+    """One of the two models of a pair.
+
+    Attributes:
+        model: its name.
+        method: how it is asked, resolved; None where answers bring their prompts with them.
+    """
+
+    model: str
+    method: dict[str, Any] | None = None
+
+
+class AlignedSpec(SideSpec):
+    """The model whose answers are scored; `arm` is the one that gave them."""
+
+    arm: str
+
+
+class ShiftSpec(Spec):
+    """What a pair's token shift is made of.
+
+    Attributes:
+        pair: its name.
+        template: whether each model sees its `own` prompt, or both the base's.
+        base: the base model.
+        aligned: the aligned model.
+        engine: how both are run.
+    """
+
+    pair: str
+    template: Literal["own", "shared"]
+    base: SideSpec
+    aligned: AlignedSpec
+    engine: Computing
+
+
+class ShiftJob(Job):
+    """What `score_shift` is given; see `Weights` for what a model consists of.
+
+    Attributes:
+        responses: answers of the aligned model.
+        prompts: prompts tables, for the base model's own prompt; answers to others are left out.
+        output: the token_shift table.
+        models_together: hold both models in memory; else one after the other, with the aligned
+            model's hidden states on disk in between. The numbers are the same.
+    """
+
+    spec: ShiftSpec
+    responses: Path
+    prompts: tuple[Path, ...]
+    base_model: Path
+    base_adapter: Path | None = None
+    base_embedder: Path | None = None
+    aligned_model: Path
+    aligned_adapter: Path | None = None
+    aligned_embedder: Path | None = None
+    models_together: bool = False
+
+    def base(self) -> Weights:
+        """Where the base model lies."""
+        return Weights(self.base_model, self.base_adapter, self.base_embedder)
+
+    def aligned(self) -> Weights:
+        """Where the aligned model lies."""
+        return Weights(self.aligned_model, self.aligned_adapter, self.aligned_embedder)
 
 
 @dataclass(frozen=True)
@@ -62,30 +132,25 @@ class Answers:
         too_long: answers that do not fit a model's context window.
     """
 
-    def __init__(
-        self,
-        spec: dict[str, Any],
-        responses: Path,
-        prompts: list[Path],
-        base: Weights,
-        aligned: Weights,
-    ) -> None:
+    def __init__(self, job: ShiftJob) -> None:
         """Check the vocabularies and count what must be tokenised.
 
         Raises:
             AlignlabError: the models share no vocabulary.
         """
-        check_vocabularies(base, aligned)
-        self.spec, self.responses, self.base, self.aligned = spec, responses, base, aligned
+        self.spec, self.responses = job.spec, job.responses
+        self.base, self.aligned = job.base(), job.aligned()
+        check_vocabularies(self.base, self.aligned)
         self.turns = {
             row["prompt_id"]: row["turns"]
-            for path in prompts
+            for path in job.prompts
             for row in tables.rows("prompts", path)
         }
+        sides = {"base": (self.spec.base, self.base), "aligned": (self.spec.aligned, self.aligned)}
         self.voices = {
-            side: _voice(spec[side]["method"], weights)
-            for side, weights in (("base", base), ("aligned", aligned))
-            if spec[side].get("method")
+            side: _voice(spec.method, weights)
+            for side, (spec, weights) in sides.items()
+            if spec.method
         }
         text_only = [_has_text_only(row) for row in self._rows()]
         self.total, self.retokenised = len(text_only), sum(text_only)
@@ -127,16 +192,16 @@ class Answers:
         ):
             if rows:
                 some = ", ".join(list(rows)[:5])
-                log.warning("pair %s: %d answers %s: %s", self.spec["pair"], len(rows), what, some)
+                log.warning("pair %s: %d answers %s: %s", self.spec.pair, len(rows), what, some)
         if self.retokenised:
             count = self.retokenised
-            log.warning("pair %s: %d answers tokenised from text", self.spec["pair"], count)
+            log.warning("pair %s: %d answers tokenised from text", self.spec.pair, count)
 
     def _answer(self, number: int, row: Row, earlier: list[str]) -> Answer:
         turns = self.turns[row["prompt_id"]]
         ids = self._ids(row)
         base = self.voices["base"].context(turns, earlier)
-        if self.spec["template"] == "shared":
+        if self.spec.template == "shared":
             aligned = base
         elif "aligned" in self.voices:
             aligned = self.voices["aligned"].context(turns, earlier)

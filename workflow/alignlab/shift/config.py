@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from alignlab.core.config import Name, StrictModel
+from alignlab.engines.config import DecodingConfig
 
 # What a config says is in the specs.
 CHANGES_NO_VALUE = True
@@ -33,3 +34,17 @@ class PairConfig(StrictModel):
     retokenise: bool = Field(
         False, description="Score published answers, whose token ids are unknown, from their text"
     )
+
+
+class PairCard(PairConfig):
+    """What statistics and the report are told about a pair.
+
+    Attributes:
+        base_model: name of the base model.
+        aligned_model: name of the aligned model.
+        decoding: of the aligned arm; None where its answers were not generated here.
+    """
+
+    base_model: str
+    aligned_model: str
+    decoding: DecodingConfig | None

@@ -24,10 +24,10 @@ from torch import Tensor
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
-from alignlab.shift.answers import Answer, Answers, Batch, windows
+from alignlab.shift.answers import Answer, Answers, Batch, ShiftJob, ShiftSpec, windows
 from alignlab.shift.categories import categorise
 from alignlab.shift.divergence import TOP, Shift
-from alignlab.shift.model import Head, HeadPair, ScoringModel, Weights
+from alignlab.shift.model import Head, HeadPair, ScoringModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,51 +37,32 @@ CLASSES = np.array(["unshifted", "marginal", "shifted"])
 LIMITS = (1, 3)
 
 
-def score_shift(
-    spec: dict[str, Any],
-    responses: Path,
-    prompts: list[Path],
-    base: Weights,
-    aligned: Weights,
-    output: Path,
-    *,
-    together: bool,
-) -> None:
+def score_shift(job: ShiftJob) -> None:
     """Score every answer of a responses table under two models.
-
-    Args:
-        spec: the pair's semantic slice: pair, template, base, aligned, engine, digest.
-        responses: answers of the aligned model.
-        prompts: prompts tables, for the base model's own prompt; answers to others are left out.
-        base: the base model.
-        aligned: the aligned model.
-        output: token_shift table to write.
-        together: hold both models in memory; else one after the other, with the aligned model's
-            hidden states on disk in between. The numbers are the same.
 
     Raises:
         AlignlabError: no common vocabulary, no answer that can be scored, or a logit that is not
             a finite number; the message names the row.
     """
-    answers = Answers(spec, responses, prompts, base, aligned)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".states-") as scratch:
-        scorer = Scorer(spec, answers, None if together else Path(scratch))
-        with tables.writing("token_shift", output, spec) as writer:
+    answers = Answers(job)
+    with tempfile.TemporaryDirectory(dir=job.output.parent, prefix=".states-") as scratch:
+        scorer = Scorer(job.spec, answers, None if job.models_together else Path(scratch))
+        with tables.writing("token_shift", job.output, job.spec.signed) as writer:
             for rows in scorer.scored():
                 writer.append(rows)
             answers.report()
             if not answers.counts["scored"]:
-                raise AlignlabError(f"pair {spec['pair']}: not one answer can be scored")
+                raise AlignlabError(f"pair {job.spec.pair}: not one answer can be scored")
             writer.note("counts", answers.counts)
 
 
 class Scorer:
     """Runs both models over the same batches of answers."""
 
-    def __init__(self, spec: dict[str, Any], answers: Answers, scratch: Path | None) -> None:
+    def __init__(self, spec: ShiftSpec, answers: Answers, scratch: Path | None) -> None:
         """Load the models; with `scratch`, the aligned one runs now and leaves all but its head."""
         self.spec, self.answers = spec, answers
-        dtype = spec["engine"]["dtype"]
+        dtype = spec.engine.dtype
         head, self.aligned_states = _aligned_side(answers, dtype, scratch)
         self.base = ScoringModel(answers.base, dtype)
         self.heads = HeadPair(self.base.head, head)
@@ -121,7 +102,7 @@ class Scorer:
         places = [(answer, at) for answer in batch for at in range(len(answer.base.answer))]
         answer, at = places[int(finite.logical_not().nonzero()[0])]
         raise AlignlabError(
-            f"pair {self.spec['pair']}: prompt {answer.row['prompt_id']} turn "
+            f"pair {self.spec.pair}: prompt {answer.row['prompt_id']} turn "
             f"{answer.row['turn']}, position {at}: a model's logits are not finite numbers"
         )
 
@@ -188,14 +169,14 @@ class Vocabulary:
 
 
 def _table(
-    spec: dict[str, Any], answers: Sequence[Answer], shift: Shift, vocabulary: Vocabulary
+    spec: ShiftSpec, answers: Sequence[Answer], shift: Shift, vocabulary: Vocabulary
 ) -> pa.Table:
     """Rows of `answers`, one after the other; `shift` holds their tokens in the same order."""
     lengths = [len(answer.base.answer) for answer in answers]
     ids = torch.tensor(list(chain.from_iterable(answer.base.answer for answer in answers)))
     columns = {
-        "pair": pa.array([spec["pair"]] * len(ids)),
-        "template": pa.array([spec["template"]] * len(ids)),
+        "pair": pa.array([spec.pair] * len(ids)),
+        "template": pa.array([spec.template] * len(ids)),
         **{
             name: pa.array(np.repeat([answer.row[name] for answer in answers], lengths))
             for name in ("prompt_id", "turn", "sample")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ import pandas as pd
 from alignlab.core import tables
 from alignlab.core.prompts import read_prompts
 from alignlab.core.tables import Row
+from alignlab.planning.job import Job, Spec
+from alignlab.shift.config import PairCard
 from alignlab.shift.statistics.measures import METRICS
 from alignlab.shift.statistics.tokens import (
     categories,
@@ -45,40 +47,59 @@ from alignlab.statistics.bootstrap import (
 COMPARED = [name for name, metric in METRICS.items() if metric.above and metric.below == "tokens"]
 
 
-def summarise_shift(
-    spec: Mapping[str, Any], pairs: Mapping[str, Path], prompts: Sequence[Path], folder: Path
-) -> None:
-    """Write the tables of token shift to `folder`, each as Parquet and as CSV.
+class ShiftStatisticsSpec(Spec):
+    """What the tables of token shift are made of.
+
+    Attributes:
+        experiment: its name.
+        pairs: in order of display.
+        seed: of every resample.
+    """
+
+    experiment: str
+    pairs: tuple[PairCard, ...]
+    seed: int
+
+
+class ShiftStatisticsJob(Job):
+    """What `summarise_shift` is given.
+
+    Attributes:
+        shifts: name of a pair → its token_shift table.
+        prompts: the tables of prompts that were asked.
+        output: folder of `shift_statistics`, `shift_curves`, `shifted_tokens`,
+            `shift_categories`, `shift_confidence` and `shift_comparisons`.
+    """
+
+    spec: ShiftStatisticsSpec
+    shifts: dict[str, Path]
+    prompts: tuple[Path, ...]
+
+
+def summarise_shift(job: ShiftStatisticsJob) -> None:
+    """Write the tables of token shift, each as Parquet and as CSV.
 
     Intervals are bootstrapped over prompts: a prompt's tokens, turns and samples move together.
     BCa for ratios and means, percentile for medians, areas and curves; Wilson's, with the number of
     prompts, for shares of 0 or 1. Under two prompts there is none.
 
-    Args:
-        spec: `pairs` (each with `name`, `template` and `aligned` arm, in order of display), `seed`
-            (of every resample), `digest`.
-        pairs: name of a pair → its token_shift table.
-        prompts: the tables of prompts that were asked.
-        folder: where `shift_statistics`, `shift_curves`, `shifted_tokens`, `shift_categories`,
-            `shift_confidence` and `shift_comparisons` go.
-
     Raises:
-        AlignlabError: a table is damaged, or names a prompt that is in none of `prompts`.
+        AlignlabError: a table is damaged, or names a prompt that no prompts table has.
     """
-    asked, seed = read_prompts(prompts), spec["seed"]
+    asked, seed = read_prompts(job.prompts), job.spec.seed
     found: dict[str, list[Row]] = {table: [] for table in TABLES}
     added: dict[str, Sums] = {}
-    for pair in spec["pairs"]:
-        tokens = read_tokens(pairs[pair["name"]], asked)
-        label = {"pair": pair["name"], "template": pair["template"]}
+    for pair in job.spec.pairs:
+        tokens = read_tokens(job.shifts[pair.name], asked)
+        label = {"pair": pair.name, "template": pair.template}
         for table, describe in TABLES.items() if len(tokens) else ():
             found[table] += [label | row for row in describe(tokens, asked, seed)]
         for row in found["shift_statistics"]:
-            row.setdefault("coverage", coverage(pairs[pair["name"]]))
-        added[pair["name"]] = sums(tokens, len(asked))
-    found["shift_comparisons"] = list(differences(spec["pairs"], added, asked, seed))
+            row.setdefault("coverage", coverage(job.shifts[pair.name]))
+        added[pair.name] = sums(tokens, len(asked))
+    found["shift_comparisons"] = list(differences(job.spec.pairs, added, asked, seed))
     for table, rows in found.items():
-        tables.write_with_csv(table, folder / f"{table}.parquet", rows, spec)
+        tables.write_with_csv(table, job.output / f"{table}.parquet", rows, job.spec.signed)
 
 
 def coverage(path: Path) -> float | None:
@@ -175,7 +196,7 @@ def sums(tokens: pd.DataFrame, prompts: int) -> Sums:
 
 
 def differences(
-    pairs: Sequence[Mapping[str, Any]], found: Mapping[str, Sums], asked: pd.DataFrame, seed: int
+    pairs: Sequence[PairCard], found: Mapping[str, Sums], asked: pd.DataFrame, seed: int
 ) -> Iterator[Row]:
     """Rows of `shift_comparisons`: every pair against the first that scores the same answers.
 
@@ -184,13 +205,13 @@ def differences(
     """
     datasets, kinds = (asked[name].to_numpy(str) for name in ("dataset", "category"))
     for pair in pairs:
-        first = next(other for other in pairs if other["aligned"] == pair["aligned"])
-        if first is pair or not {first["name"], pair["name"]} <= found.keys():
+        first = next(other for other in pairs if other.aligned == pair.aligned)
+        if first is pair or not {first.name, pair.name} <= found.keys():
             continue
-        ours, theirs = found[pair["name"]], found[first["name"]]
+        ours, theirs = found[pair.name], found[first.name]
         for dataset, category, mask in slices(datasets, kinds):
             both = mask & (ours.tokens > 0) & (ours.tokens == theirs.tokens)
-            label = {"pair_a": pair["name"], "pair_b": first["name"]}
+            label = {"pair_a": pair.name, "pair_b": first.name}
             for row in _slice(ours, theirs, both, seed) if both.any() else ():
                 yield label | {"dataset": dataset, "category": category} | row
 
