@@ -51,14 +51,15 @@ class Job(StrictModel):
 
     Attributes:
         spec: the semantic slice, signed with its digest.
-        place: what may differ between machines, such as where a local file lies.
+        place: what may differ between machines, such as where a local file lies; a subclass says
+            in which form.
         key: name of the artefact, with its digest.
         output: the file or folder to make; for tables of an experiment, their folder.
         made_of: every table of the store that it reads.
     """
 
     spec: Spec
-    place: dict[str, Any] = {}
+    place: Any = {}
     key: str = ""
     output: Path
     made_of: tuple[MadeOf, ...] = ()
