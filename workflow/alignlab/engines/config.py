@@ -47,6 +47,12 @@ class EngineConfig(StrictModel):
     )
 
 
+class Computing(StrictModel):
+    """What a slice says of a job that runs its models with transformers, whatever answers arms."""
+
+    dtype: Literal["bfloat16", "float32"]
+
+
 def engine_unit(name: str) -> Unit:
     """The code of an engine: a module with a function `load`, or the client of an endpoint."""
     if name == "openai":

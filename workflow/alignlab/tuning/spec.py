@@ -9,15 +9,9 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from alignlab.core.config import StrictModel
+from alignlab.engines.config import Computing
 from alignlab.planning.job import Spec
 from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig
-
-
-class Precision(StrictModel):
-    """How weights are held in tuning."""
-
-    dtype: Literal["bfloat16", "float32"]
 
 
 class AdapterSpec(Spec):
@@ -45,7 +39,7 @@ class AdapterSpec(Spec):
     warmup: float
     max_grad_norm: float
     max_length: int
-    engine: Precision
+    engine: Computing
     seed: int
 
     @model_validator(mode="after")
