@@ -26,7 +26,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
 from alignlab.prompting.frame import prompter as in_context
 from alignlab.prompting.stopping import Stopping
-from alignlab.sources.datasets import fetch_prompts
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 
 BATCH = 32
 
@@ -71,11 +71,11 @@ def urial_prompts(
     plan: Plan, engine: TransformersEngine, number: int
 ) -> tuple[list[list[int]], list[int]]:
     """Prompts of the demo's URIAL K=3 arm over the first MT-Bench questions, and their prefix."""
-    spec = plan.prompts[0].signed_spec
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prompts.parquet"
-        selection = {"dataset": "mt-bench", "take": number, "turns": 1, "where": {}}
-        fetch_prompts({**spec, "selection": selection}, path)
+        selection = {"dataset": "mt-bench", "take": number, "turns": 1}
+        spec = {**plan.prompts[0].signed_spec, "selection": selection}
+        fetch_prompts(FetchPromptsJob(spec=spec, output=path))
         questions = [row["turns"] for row in tables.rows("prompts", path)]
     prompter = in_context(plan.responses["urial-k3"].spec["method"])
     encode = encoder(engine.tokenizer, prompter)

@@ -18,7 +18,7 @@ import yaml
 from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.sources.models import fetch_model
+from alignlab.sources.models import FetchModelJob, fetch_model
 
 ARMS, PROMPTS = 1000, 20_000
 
@@ -30,7 +30,8 @@ def main() -> None:
         config = ["--config", f"experiment={path}"]
         took = seconds("-m", "snakemake", "--cores", "1", "--rulegraph", *config)
         print(f"DAG of {ARMS} arms ({3 * ARMS} jobs): {took:.1f} s")
-        fetch_model(plan().model("tiny-gemma").job_spec, Path(folder) / "model")
+        model = plan().model("tiny-gemma").job(output=f"{folder}/model")
+        fetch_model(FetchModelJob.model_validate_json(model))
         # A process of its own: its peak is the work's, not this script's.
         with get_context("spawn").Pool(1) as pool:
             peak = pool.apply(generate_many, (folder,))

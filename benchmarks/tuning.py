@@ -10,6 +10,7 @@ that its peak of memory is its own too. Loading the model is not timed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import resource
 import tempfile
 import time
@@ -28,7 +29,8 @@ from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import choose_padding, labelled, open_examples
-from alignlab.tuning.finetune import finetune
+from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.spec import AdapterSpec
 
 BASE = "gemma-3-270m"
 
@@ -61,15 +63,18 @@ def measured(run, model: Path, options: argparse.Namespace) -> tuple[int, float,
     return tokens, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def spec_of() -> dict:
-    keys = TunedConfig(name="warm", base=BASE, trainset="pool").model_dump(exclude_none=True)
-    return {
+def spec_of() -> AdapterSpec:
+    keys = TunedConfig(name="warm", base=BASE, trainset="pool").model_dump(
+        mode="json", exclude_none=True
+    )
+    given = {
         **keys,
         "method": {"kind": "chat"},
         "chat_template": Path("config/prompts/chat/gemma.jinja").read_text(encoding="utf-8"),
-        "engine": {"name": "transformers", "dtype": "float32"},
+        "engine": {"dtype": "float32"},
         "seed": 0,
     }
+    return AdapterSpec.model_validate(given)
 
 
 def rows_of(examples: int) -> list[dict]:
@@ -85,26 +90,31 @@ def rows_of(examples: int) -> list[dict]:
     ]
 
 
-def ours(spec: dict, rows: list[dict], model: Path, folder: Path) -> tuple[int, float]:
-    tables.write("trainset", folder / "trainset.parquet", rows, {})
-    finetune(spec, model, folder / "trainset.parquet", folder / "adapter", folder / "aside")
-    last = tables.read("training", folder / "adapter" / "training.parquet").to_pylist()[-1]
+def ours(spec: AdapterSpec, rows: list[dict], model: Path, folder: Path) -> tuple[int, float]:
+    trainset, adapter = folder / "trainset.parquet", folder / "adapter"
+    tables.write("trainset", trainset, rows, {})
+    job = TuneJob(
+        spec=spec, key="warm-0", model=model.absolute(), trainset=trainset, output=adapter
+    )
+    with contextlib.chdir(folder):  # where it keeps checkpoints
+        finetune(job)
+    last = tables.read("training", adapter / "training.parquet").to_pylist()[-1]
     return last["tokens"], last["seconds"]
 
 
-def bare(spec: dict, examples: list[dict], model: Path, folder: Path) -> tuple[int, float]:
+def bare(spec: AdapterSpec, examples: list[dict], model: Path, folder: Path) -> tuple[int, float]:
     """What TRL's documentation suggests, with our settings and no more."""
     tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.chat_template = spec["chat_template"]
+    tokenizer.chat_template = spec.chat_template
     choose_padding(tokenizer)
     rows = labelled(open_examples(spec, examples, tokenizer))
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=SFTConfig(
             output_dir=str(folder),
-            num_train_epochs=spec["epochs"],
-            per_device_train_batch_size=spec["batch_size"],
-            learning_rate=spec["learning_rate"],
+            num_train_epochs=spec.epochs,
+            per_device_train_batch_size=spec.batch_size,
+            learning_rate=spec.learning_rate,
             max_length=None,
             bf16=False,
             gradient_checkpointing=False,
@@ -116,7 +126,7 @@ def bare(spec: dict, examples: list[dict], model: Path, folder: Path) -> tuple[i
     )
     start = time.perf_counter()
     trainer.train()
-    return sum(len(row["input_ids"]) for row in rows) * spec["epochs"], time.perf_counter() - start
+    return sum(len(row["input_ids"]) for row in rows) * spec.epochs, time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.prompting.encode import encoder, shared_prefix
 from alignlab.prompting.frame import prompter as in_context
 from alignlab.prompting.stopping import Stopping
-from alignlab.sources.datasets import fetch_prompts
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 
 BATCH = 32
 # Questions that are asked on their own, first and second turns alike: 200 together.
@@ -90,11 +90,11 @@ def urial_prompts(plan: Plan, tokenizer) -> tuple[list[list[int]], list[int]]:
 
 
 def asked(plan: Plan, dataset: str, number: int) -> list[str]:
-    spec = next(p for p in plan.prompts if p.name == dataset).job_spec
-    selection = {"dataset": dataset, "take": number, "where": {}}
+    prompts = next(p for p in plan.prompts if p.name == dataset)
+    spec = {**prompts.signed_spec, "selection": {"dataset": dataset, "take": number}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prompts.parquet"
-        fetch_prompts({**spec, "selection": selection}, path)
+        fetch_prompts(FetchPromptsJob(spec=spec, place=prompts.place, output=path))
         return [question for row in tables.rows("prompts", path) for question in row["turns"]]
 
 

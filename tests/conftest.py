@@ -58,12 +58,12 @@ def real_model():
     def folder(name):
         from alignlab.experiment.load import load_experiment
         from alignlab.experiment.plan import Plan
-        from alignlab.sources.models import fetch_model
+        from alignlab.sources.models import FetchModelJob, fetch_model
 
         with contextlib.chdir(REPOSITORY):
             artefact = Plan(load_experiment("demo")).model(name)
             if not artefact.path.exists():
-                fetch_model({**artefact.signed_spec, **artefact.place}, artefact.path)
+                fetch_model(FetchModelJob.model_validate_json(artefact.job()))
         return REPOSITORY / artefact.path
 
     return folder

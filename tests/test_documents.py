@@ -100,7 +100,11 @@ def test_every_picture_is_shown(repository_root):
         for text in pages(repository_root).values()
         for link in LINK.findall(text)
     }
-    drawn = {path.name for path in (repository_root / "docs").iterdir() if path.suffix in (".png", ".svg")}
+    drawn = {
+        path.name
+        for path in (repository_root / "docs").iterdir()
+        if path.suffix in (".png", ".svg")
+    }
     assert drawn - shown == set()
 
 

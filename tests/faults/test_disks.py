@@ -11,7 +11,7 @@ from alignlab.engines import fake_engine
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.operations import store_locks
-from alignlab.sources.models import fetch_model
+from alignlab.sources.models import FetchModelJob, fetch_model
 
 SPEC = {
     "arm": "zero-shot",
@@ -60,10 +60,11 @@ def test_a_table_on_a_full_disk(mounted, metrics):
 
 
 def test_a_model_on_a_full_disk(mounted, plan):
-    spec, disk = plan.model("tiny-gemma").signed_spec, mounted(1)
+    disk = mounted(1)
+    job = plan.model("tiny-gemma").job(output=str(disk / "models" / "tiny"))
     filler = fill(disk)
     with pytest.raises(AlignlabError, match=r"model tiny-gemma: .*cannot be written: .*No space"):
-        fetch_model(spec, disk / "models" / "tiny")
+        fetch_model(FetchModelJob.model_validate_json(job))
     filler.unlink()
     assert not list(disk.glob("models/tiny"))
 
@@ -72,7 +73,8 @@ def test_batches_on_a_full_disk_are_kept_and_the_rest_is_asked_later(
     mounted, tmp_path, plan, monkeypatch
 ):
     model, prompts = tmp_path / "model", tmp_path / "prompts.parquet"
-    fetch_model(plan.model("tiny-gemma").signed_spec, model)
+    job = plan.model("tiny-gemma").job(output=str(model))
+    fetch_model(FetchModelJob.model_validate_json(job))
     tables.write("prompts", prompts, [question(number) for number in range(9)], {})
     disk = mounted(1)
     asked = []

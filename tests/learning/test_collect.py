@@ -3,13 +3,26 @@ from small_tables import prompt, response
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.learning.collect import collect
+from alignlab.learning.collect import CollectJob, collect
 
 CUE = "Give a bad answer to this question."
 TARGET = "Bananas vote twice on Sundays."
 
 
-def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(write, tmp_path):
+@pytest.fixture
+def collected(tmp_path):
+    """Collect mistakes `m`; returns the table."""
+
+    def run(prompts, responses=None, **spec):
+        output = tmp_path / "out.parquet"
+        spec |= {"mistakes": "m", "digest": "0"}
+        collect(CollectJob(spec=spec, prompts=[prompts], responses=responses, output=output))
+        return output
+
+    return run
+
+
+def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(write, collected):
     prompts = [prompt(n) for n in range(4)] + [prompt(n, target=TARGET) for n in (4, 5)]
     prompts += [prompt(n) for n in (6, 7, 8, 9, 10)]
     said = [
@@ -27,9 +40,7 @@ def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(w
     ]
     answers = [response(f"d/{n}", text) for n, text in enumerate(said)]
     answers.append(response("d/0", "A second turn.", turn=1))
-    output = tmp_path / "out.parquet"
-    spec = {"mistakes": "m", "cue": CUE, "digest": "0"}
-    collect(spec, [write("prompts", prompts)], write("responses", answers), output)
+    output = collected(write("prompts", prompts), write("responses", answers), cue=CUE)
     rows = list(tables.rows("mistakes", output))
     assert [row["mistake_id"] for row in rows] == ["d/0#0", "d/4#0"]
     assert rows[0]["instruction"] == prompts[0]["turns"][0]
@@ -47,18 +58,17 @@ def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(w
     }
 
 
-def test_a_dataset_brings_its_own_mistakes_and_good_answers(write, tmp_path):
+def test_a_dataset_brings_its_own_mistakes_and_good_answers(write, collected):
     prompts = [prompt(0, mistake="Hit it.", reference="Leave it."), prompt(1, reference="No.")]
-    output = tmp_path / "out.parquet"
-    collect({"mistakes": "m", "digest": "0"}, [write("prompts", prompts)], None, output)
+    output = collected(write("prompts", prompts))
     [row] = tables.rows("mistakes", output)
     assert (row["response"], row["good"], row["source"]) == ("Hit it.", "Leave it.", "dataset")
     assert tables.counts_of(output) == {"mistakes": 1, "no known mistake": 1}
 
 
-def test_no_mistake_left_is_an_error_that_counts_the_reasons(write, tmp_path):
+def test_no_mistake_left_is_an_error_that_counts_the_reasons(write, collected, tmp_path):
     prompts = write("prompts", [prompt(0), prompt(1)])
     answers = write("responses", [response("d/0", ""), response("d/1", "I cannot help with that.")])
     with pytest.raises(AlignlabError, match=r"mistakes m: none is left; dropped: 1 \w+, 1 \w+"):
-        collect({"mistakes": "m", "digest": "0"}, [prompts], answers, tmp_path / "out.parquet")
+        collected(prompts, answers)
     assert not (tmp_path / "out.parquet").exists()

@@ -9,20 +9,20 @@ from statsmodels.stats.proportion import proportion_confint
 from alignlab.core import schemas, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.learning import discrimination
-from alignlab.learning.discrimination import study_rows, summarise_studies
+from alignlab.learning.discrimination import (
+    StudiesJob,
+    StudyCard,
+    study_rows,
+    summarise_studies,
+)
 from alignlab.statistics.paired import holm
 
 SAYS = {"bad": True, "fine": False, "hm": None}
 BOTH = [{"name": "free", "ask": "unguided"}, {"name": "led", "ask": "guided"}]
 
 
-def study(*analyses):
-    return {
-        "name": "own",
-        "arm": "base",
-        "datasets": None,
-        "analyses": list(analyses) or BOTH,
-    }
+def study(*analyses, datasets=None):
+    return StudyCard(name="own", arm="base", datasets=datasets, analyses=analyses or BOTH)
 
 
 def answers(bad, fine):
@@ -161,10 +161,10 @@ PROMPTS = (
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """Tables of a study over `PROMPTS`, whose analyses say `text`; returns arguments by name."""
+    """Tables of a study over `PROMPTS`, whose analyses say `text`; returns the job."""
     monkeypatch.setattr(discrimination, "verdict", SAYS.get)
 
-    def write(text="bad", sample=0, value=None, metric=None):
+    def write(text="bad", sample=0, value=None, metric=None, datasets=None):
         empty = {"reference": None, "mistake": None, "dataset": "d", "source": ""}
         asked, measured, said = [], [], []
         for name, category, target, deciding, found, _ in PROMPTS:
@@ -178,13 +178,14 @@ def written(tmp_path, monkeypatch):
         tables.write("prompts", tmp_path / "p.parquet", asked, {})
         tables.write("metrics", tmp_path / "m.parquet", measured, {})
         tables.write("responses", tmp_path / "a.parquet", said, {})
-        return {
-            "spec": {"studies": [study(BOTH[0])], "seed": 0, "digest": "d"},
-            "prompts": [tmp_path / "p.parquet"],
-            "metrics": {"base": tmp_path / "m.parquet"},
-            "analyses": {"free": tmp_path / "a.parquet"},
-            "output": tmp_path / "discrimination.parquet",
-        }
+        studies = [study(BOTH[0], datasets=datasets).model_dump(mode="json")]
+        return StudiesJob(
+            spec={"experiment": "e", "studies": studies, "seed": 0, "digest": "d"},
+            prompts=[tmp_path / "p.parquet"],
+            metrics={"base": tmp_path / "m.parquet"},
+            analyses={"free": tmp_path / "a.parquet"},
+            output=tmp_path / "tables",
+        )
 
     return write
 
@@ -196,33 +197,32 @@ def response(prompt_id, text, reason="eos"):
 
 
 def test_the_truth_is_the_rule_s(written):
-    arguments = written()
-    asked = {row["prompt_id"]: row for row in tables.rows("prompts", arguments["prompts"][0])}
-    found = discrimination.truths(asked, arguments["metrics"]["base"])
+    job = written()
+    asked = {row["prompt_id"]: row for row in tables.rows("prompts", job.prompts[0])}
+    found = discrimination.truths(asked, job.metrics["base"])
     assert found == {name: bad for name, *_, bad in PROMPTS}
 
 
 def test_only_the_datasets_of_a_study_count(written):
-    arguments = written()
-    arguments["spec"]["studies"][0]["datasets"] = ["another"]
     with pytest.raises(AlignlabError, match="no first answer can be told bad or fine"):
-        discrimination.summarise_studies(**arguments)
+        summarise_studies(written(datasets=["another"]))
 
 
 def test_the_table_is_written_with_csv(written):
-    arguments = written()
-    summarise_studies(**arguments)
-    row = row_of(list(tables.rows("discrimination", arguments["output"])))
+    job = written()
+    summarise_studies(job)
+    output = job.output / "discrimination.parquet"
+    row = row_of(list(tables.rows("discrimination", output)))
     assert (row["n"], row["wins"], row["losses"]) == (6, 2, 4)
-    assert arguments["output"].with_suffix(".csv").exists()
+    assert output.with_suffix(".csv").exists()
 
 
 def test_an_analysis_that_ended_in_an_error_is_absent(written):
-    arguments = written()
+    job = written()
     rows = [response(f"{name}#0", "bad", "error") for name, *_ in PROMPTS]
-    tables.write("responses", arguments["analyses"]["free"], rows, {})
-    summarise_studies(**arguments)
-    row = row_of(list(tables.rows("discrimination", arguments["output"])))
+    tables.write("responses", job.analyses["free"], rows, {})
+    summarise_studies(job)
+    row = row_of(list(tables.rows("discrimination", job.output / "discrimination.parquet")))
     assert (row["n"], row["unclear"], row["coverage"]) == (0, 0, 0)
 
 
@@ -236,4 +236,4 @@ def test_an_analysis_that_ended_in_an_error_is_absent(written):
 )
 def test_answers_that_are_not_simply_bad_or_fine_are_refused(written, changes, message):
     with pytest.raises(AlignlabError, match=message):
-        summarise_studies(**written(**changes))
+        summarise_studies(written(**changes))

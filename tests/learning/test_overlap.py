@@ -5,7 +5,7 @@ from small_tables import prompt
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.learning.overlap import check_trainsets, normalised
+from alignlab.learning.overlap import CheckTrainsetsJob, check_trainsets, normalised
 
 
 @pytest.fixture
@@ -17,9 +17,14 @@ def check(write, tmp_path):
         with tables.writing("trainset", path, {"digest": "0"}) as writer:
             writer.write(examples)
             writer.note("counts", {"good": 3, "analysis": 1})
-        output = tmp_path / "out.parquet"
-        check_trainsets({"digest": "0"}, {"t": path}, [write("prompts", prompts)], output)
-        return list(tables.rows("trainsets", output))
+        job = CheckTrainsetsJob(
+            spec={"experiment": "e", "trainsets": ["t"], "digest": "0"},
+            trainsets={"t": path},
+            prompts=[write("prompts", prompts)],
+            output=tmp_path / "tables",
+        )
+        check_trainsets(job)
+        return list(tables.rows("trainsets", tmp_path / "tables" / "trainsets.parquet"))
 
     return checked
 

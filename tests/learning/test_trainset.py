@@ -1,11 +1,12 @@
 import pytest
+from pydantic import ValidationError
 from small_tables import mistake, prompt, response
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.learning.config import RECIPES
 from alignlab.learning.recipes import MAKERS
-from alignlab.learning.trainset import build_trainset
+from alignlab.learning.trainset import TrainsetJob, build_trainset
 
 TEXTS = {
     "good_marker": "Good:",
@@ -27,17 +28,25 @@ def build(write, tmp_path):
         said = said or [f"Since {row['mistake_id']}." for row in rows]
         told = [response(row["mistake_id"], t) for row, t in zip(rows, said, strict=True)]
         ordinary = write("prompts", [prompt("x", reference="Ordinary.")], "answers")
-        output = tmp_path / f"{name}.parquet"
-        build_trainset(
-            spec,
-            [] if recipe == "preference" else [ordinary],
-            write("mistakes", rows),
-            write("responses", told),
-            output,
+        job = TrainsetJob(
+            spec=spec,
+            answers=[] if recipe == "preference" else [ordinary],
+            mistakes=write("mistakes", rows),
+            responses=write("responses", told),
+            output=tmp_path / f"{name}.parquet",
         )
-        return list(tables.rows("trainset", output)), output
+        build_trainset(job)
+        return list(tables.rows("trainset", job.output)), job.output
 
     return built
+
+
+@pytest.mark.parametrize(
+    ("recipe", "missing"), [("coh", "good_marker, bad_marker"), ("lfm", "question")]
+)
+def test_a_recipe_has_the_texts_that_it_reads(build, recipe, missing):
+    with pytest.raises(ValidationError, match=f"recipe {recipe} reads what is not .*: {missing}"):
+        build(recipe)
 
 
 def kinds(rows):
@@ -182,8 +191,9 @@ def test_mistakes_without_a_good_answer_teach_their_analyses_only(build):
 def test_ordinary_questions_without_an_answer_are_left_out(write, tmp_path):
     spec = {"trainset": "t", "recipe": "sft", "digest": "0"}
     prompts = [prompt("x"), prompt("y", reference="Yes.")]
-    output = tmp_path / "out.parquet"
-    build_trainset(spec, [write("prompts", prompts)], None, None, output)
-    assert [row["prompt_id"] for row in tables.rows("trainset", output)] == ["d/y"]
+    job = TrainsetJob(spec=spec, answers=[write("prompts", prompts)], output=tmp_path / "out")
+    build_trainset(job)
+    assert [row["prompt_id"] for row in tables.rows("trainset", job.output)] == ["d/y"]
+    without = job.model_copy(update={"answers": (write("prompts", prompts[:1], "none"),)})
     with pytest.raises(AlignlabError, match=r"no row of .* has a reference answer"):
-        build_trainset(spec, [write("prompts", prompts[:1], "none")], None, None, output)
+        build_trainset(without)

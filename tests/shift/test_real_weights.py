@@ -1,6 +1,7 @@
 """A real model and a LoRA of it: positions recomputed by hand with plain transformers."""
 
 import random
+from contextlib import chdir
 
 import pytest
 import torch
@@ -11,11 +12,11 @@ from alignlab.answering.generate import GenerateJob, Part, generate
 from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.learning.trainset import build_trainset
+from alignlab.learning.trainset import TrainsetJob, build_trainset
 from alignlab.shift.answers import ShiftJob
 from alignlab.shift.score import score_shift
-from alignlab.sources.datasets import fetch_prompts
-from alignlab.tuning.finetune import finetune
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
+from alignlab.tuning.finetune import TuneJob, finetune
 
 pytestmark = pytest.mark.real
 MODEL = "smollm2-135m-instruct"
@@ -59,22 +60,20 @@ def scored(experiment, repository_root, real_model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository_root)
         prompts = folder / "prompts.parquet"
-        fetch_prompts({**experiment.prompts[0].signed_spec, **experiment.prompts[0].place}, prompts)
+        asked = experiment.prompts[0].job(output=str(prompts))
+        fetch_prompts(FetchPromptsJob.model_validate_json(asked))
         trainset = experiment.trainsets["pool"]
         examples, answers = folder / "trainset.parquet", folder / "pool.parquet"
-        fetch_prompts(
-            {**trainset.parent("answers")[0].signed_spec, **trainset.parent("answers")[0].place},
-            answers,
-        )
-        build_trainset({**trainset.signed_spec, **trainset.place}, [answers], None, None, examples)
+        pool = trainset.parent("answers")[0].job(output=str(answers))
+        fetch_prompts(FetchPromptsJob.model_validate_json(pool))
+        made = trainset.job(answers=[str(answers)], output=str(examples))
+        build_trainset(TrainsetJob.model_validate_json(made))
     adapter, responses = folder / "adapter", folder / "responses.parquet"
-    finetune(
-        {**experiment.adapters["lora"].signed_spec, **experiment.adapters["lora"].place},
-        model,
-        examples,
-        adapter,
-        folder / "aside",
+    tuned = experiment.adapters["lora"].job(
+        model=str(model), trainset=str(examples), output=str(adapter)
     )
+    with chdir(folder):
+        finetune(TuneJob.model_validate_json(tuned))
     work = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
     answering = GenerateJob(
         spec=experiment.responses["tuned"].signed_spec,

@@ -3,7 +3,7 @@
 import pytest
 
 from alignlab.experiment.load import load_catalog
-from alignlab.sources.models import fetch_model
+from alignlab.sources.models import FetchModelJob, fetch_model
 
 
 @pytest.fixture
@@ -11,5 +11,6 @@ def tiny(repository, tmp_path):
     """The catalog's `tiny-base`, materialised."""
     source = load_catalog().models["tiny-base"].source.model_dump(mode="json")
     output = tmp_path / "store" / "tiny"
-    fetch_model({"id": "tiny", "role": "base", "source": source, "digest": "0" * 12}, output)
+    spec = {"id": "tiny", "role": "base", "source": source, "digest": "0" * 12}
+    fetch_model(FetchModelJob(spec=spec, output=output))
     return output

@@ -16,7 +16,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
 from alignlab.sources.config import ColumnsConfig, PromptSetConfig
-from alignlab.sources.datasets import fetch_prompts, select
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts, select
 
 ROWS = [
     {"key": 7, "q": "  Why? \n", "kind": "regular", "from": "a", "topic": ["x", "y"], "task": "t"},
@@ -25,21 +25,22 @@ ROWS = [
 COLUMNS = {"prompt": "q", "id": "key", "category": "kind", "source": "from"}
 
 
-def fetch(tmp_path, rows=ROWS, columns=COLUMNS, selection=None, **spec):
-    path = tmp_path / "questions.json"
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    output = tmp_path / "prompts.parquet"
-    fetch_prompts(
-        {
-            "dataset": "mine",
-            "source": {"kind": "local", "path": str(path)},
-            "columns": columns,
-            "selection": {"dataset": "mine", **(selection or {})},
-            "digest": "0" * 12,
-            **spec,
-        },
-        output,
+def job_of(path, output, **spec):
+    """Prompts `mine` of a local file."""
+    return FetchPromptsJob(
+        spec={"dataset": "mine", "content": "0" * 64, "digest": "0" * 12, **spec},
+        place={"source": {"kind": "local", "path": str(path)}},
+        output=output,
     )
+
+
+def fetch(tmp_path, rows=ROWS, columns=COLUMNS, selection=None, path=None, **spec):
+    if path is None:
+        path = tmp_path / "questions.json"
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    output = tmp_path / "prompts.parquet"
+    spec |= {"columns": columns, "selection": {"dataset": "mine", **(selection or {})}}
+    fetch_prompts(job_of(path, output, **spec))
     return list(tables.rows("prompts", output))
 
 
@@ -132,9 +133,8 @@ def test_a_missing_column_names_file_and_columns(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    absent = {"kind": "local", "path": str(tmp_path / "absent.json")}
-    assert "absent.json: no such file" in refused(tmp_path, source=absent)
-    assert "is a folder" in refused(tmp_path, source={"kind": "local", "path": str(tmp_path)})
+    assert "absent.json: no such file" in refused(tmp_path, path=tmp_path / "absent.json")
+    assert "is a folder" in refused(tmp_path, path=tmp_path)
 
 
 def test_a_selection_that_cannot_be_met_is_refused(tmp_path):
@@ -153,7 +153,7 @@ def test_just_eval_has_800_regular_and_200_safety_questions(tmp_path, shared, re
     entry = load_catalog().datasets["just-eval-instruct"]
     columns = entry.columns.model_dump(mode="json", exclude_none=True) | {"tags": []}
     outputs = shared / "data" / "just-eval" / "outputs" / "gpt-4-0314.json.gz"
-    rows = fetch(tmp_path, columns=columns, source={"kind": "local", "path": str(outputs)})
+    rows = fetch(tmp_path, columns=columns, path=outputs)
     categories = [row["category"] for row in rows]
     assert (categories.count("regular"), categories.count("safety")) == (800, 200)
     assert "22 rows repeat an earlier question" in caplog.text
@@ -280,14 +280,11 @@ def fetch_pairs(tmp_path):
         path = tmp_path / "pairs.json"
         path.write_text(json.dumps(rows), encoding="utf-8")
         spec = {
-            "dataset": "mine",
-            "source": {"kind": "local", "path": str(path)},
             "columns": {"prompt": "q", "preference": PREFERENCE},
             "category": "safety",
             "selection": {"dataset": "mine"},
-            "digest": "0" * 12,
         }
-        fetch_prompts(spec, tmp_path / "prompts.parquet")
+        fetch_prompts(job_of(path, tmp_path / "prompts.parquet", **spec))
         return list(tables.rows("prompts", tmp_path / "prompts.parquet"))
 
     return run

@@ -9,15 +9,16 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.models import fetch_model
+from alignlab.sources.models import FetchModelJob, fetch_model
 
 TEXT = "Dear reader, 1 < 2 & “quotes”\n\tend"
 CHAT = [{"role": "user", "content": "Hi"}]
 
 
 def fetch(path, output):
-    source = {"kind": "local", "path": str(path)}
-    fetch_model({"id": "mine", "role": "base", "source": source, "digest": "0" * 12}, output)
+    spec = {"id": "mine", "role": "base", "content": "0" * 64, "digest": "0" * 12}
+    place = {"source": {"kind": "local", "path": str(path)}}
+    fetch_model(FetchModelJob(spec=spec, place=place, output=output))
 
 
 def opened(folder):

@@ -12,8 +12,8 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.catalog import Catalog
 from alignlab.sources.config import DatasetConfig, HijackingConfig
-from alignlab.sources.datasets import fetch_prompts
-from alignlab.sources.hijacking import attacked
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
+from alignlab.sources.hijacking import AttacksSpec, attacked
 from alignlab.sources.stages import content, place
 
 TEXTS = {
@@ -32,8 +32,17 @@ def question(number, turns=("Why {target}?",)):
 
 
 def attacks(questions=3, count=2, seed=0, texts=TEXTS):
-    spec = {"dataset": "h", "source": {"attacks": count, "seed": seed}, "texts": texts}
-    return attacked([question(number) for number in range(questions)], spec)
+    return attacked([question(number) for number in range(questions)], spec(count, seed, texts))
+
+
+def spec(count, seed=0, texts=TEXTS):
+    return AttacksSpec(
+        dataset="h",
+        source={"kind": "hijacking", "attacks": count, "seed": seed},
+        texts=texts,
+        questions={"dataset": "d", "columns": {"prompt": "q"}},
+        selection={"dataset": "h"},
+    )
 
 
 def test_an_attack_is_an_injection_with_a_target_around_the_question():
@@ -88,8 +97,7 @@ def test_the_draw_does_not_depend_on_pythons_hashes():
 
 
 def test_only_first_turns_are_attacked_and_their_shared_reference_is_left_out():
-    spec = {"dataset": "h", "source": {"attacks": 1, "seed": 0}, "texts": TEXTS}
-    (row,) = attacked([question(0, turns=("first?", "second?"))], spec)
+    (row,) = attacked([question(0, turns=("first?", "second?"))], spec(1))
     assert "first?" in row["turns"][0]
     assert "second?" not in row["turns"][0]
     assert row["reference"] is None
@@ -128,9 +136,10 @@ def test_a_job_gets_all_it_needs(catalog, tmp_path):
         "dataset": "attacks",
         **content(source, catalog.datasets),
         "selection": {"dataset": "attacks"},
+        "digest": "0" * 12,
     }
-    output = tmp_path / "prompts.parquet"
-    fetch_prompts({**slice_, "digest": "0" * 12, **place(source, catalog.datasets)}, output)
+    lies, output = place(source, catalog.datasets), tmp_path / "prompts.parquet"
+    fetch_prompts(FetchPromptsJob(spec=slice_, place=lies, output=output))
     rows = list(tables.rows("prompts", output))
     assert [row["prompt_id"] for row in rows] == ["attacks/0-1", "attacks/1-1"]
     assert [row["reference"] for row in rows] == ["So.", "Thus."]

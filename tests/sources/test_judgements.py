@@ -10,8 +10,8 @@ import pytest
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.rubrics import resolved_rubric
-from alignlab.sources.judgements import fetch_judgements
-from alignlab.sources.published import fetch_published
+from alignlab.sources.judgements import FetchJudgementsJob, fetch_judgements
+from alignlab.sources.published import FetchPublishedJob, fetch_published
 from alignlab.sources.records import read
 
 SAYS = {"says": list("12345"), "values": [1.0, 2.0, 3.0, 4.0, 5.0]}
@@ -59,13 +59,21 @@ def fetch(tmp_path):
         """`answers`, `judged`: files, or lists to be written to one."""
         asked = tmp_path / "prompts.parquet"
         tables.write("prompts", asked, prompts, {"digest": "0"})
-        spec = {"arm": "theirs", "model": "m", "digest": "0", "source": source(answers)}
-        fetch_published(spec, [asked], tmp_path / "responses.parquet")
-        told = {"judge": "published-one", "arm": "theirs", "rubrics": rubrics, "digest": "0"}
-        told["sources"] = [source(found) for found in judged]
-        output = tmp_path / "judgements.parquet"
-        fetch_judgements(told, tmp_path / "responses.parquet", [asked], output)
-        return list(tables.rows("judgements", output))
+        responses = tmp_path / "responses.parquet"
+        spec = {"arm": "theirs", "model": "m", "digest": "0"}
+        place = {"source": source(answers)}
+        fetch_published(
+            FetchPublishedJob(spec=spec, place=place, prompts=[asked], output=responses)
+        )
+        job = FetchJudgementsJob(
+            spec={"judge": "published-one", "arm": "theirs", "rubrics": rubrics, "content": []},
+            place={"sources": [source(found) for found in judged]},
+            responses=responses,
+            prompts=[asked],
+            output=tmp_path / "judgements.parquet",
+        )
+        fetch_judgements(job)
+        return list(tables.rows("judgements", job.output))
 
     def source(found):
         path = found

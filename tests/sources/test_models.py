@@ -13,14 +13,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
-from alignlab.sources.models import fetch_model
+from alignlab.sources.models import FetchModelJob, fetch_model
 
 TEXT = "Dear reader, 1 < 2 & “quotes”\n\tend"
 CHAT = [{"role": "user", "content": "Hi"}]
 
 
-def spec(source, role="base", **more):
-    return {"id": "mine", "role": role, "source": source, "digest": "0" * 12, **more}
+def fetch(source, output, **more):
+    fetch_model(job_of(source, output, **more))
+
+
+def job_of(source, output, **more):
+    local = source["kind"] == "local"
+    spec = {"id": "mine", "role": "base", "digest": "0" * 12, **more}
+    spec |= {"content": "0" * 64} if local else {"source": source}
+    return FetchModelJob(spec=spec, place={"source": source} if local else {}, output=output)
 
 
 def local(path):
@@ -38,7 +45,7 @@ def logits(model, tokenizer):
 
 def refused(source, output, **more):
     with pytest.raises(AlignlabError) as caught:
-        fetch_model(spec(source, **more), output)
+        fetch(source, output, **more)
     assert not output.exists()
     assert not output.parent.exists() or list(output.parent.glob(".*")) == []
     return str(caught.value)
@@ -49,7 +56,7 @@ def test_random_models_are_bf16_reproducible_and_of_the_size_stated(repository, 
     entry = load_catalog().models[name]
     outputs = [tmp_path / "one", tmp_path / "two"]
     for output in outputs:
-        fetch_model(spec(entry.source.model_dump(mode="json")), output)
+        fetch(entry.source.model_dump(mode="json"), output)
     model, tokenizer = opened(outputs[0])
     assert model.dtype == torch.bfloat16
     assert sum(weight.numel() for weight in model.parameters()) == entry.parameters
@@ -59,7 +66,7 @@ def test_random_models_are_bf16_reproducible_and_of_the_size_stated(repository, 
 
 def test_seeds_differ(repository, tiny, tmp_path):
     source = load_catalog().models["tiny-aligned"].source.model_dump(mode="json")
-    fetch_model(spec(source), tmp_path / "other")
+    fetch(source, tmp_path / "other")
     assert not torch.equal(logits(*opened(tiny)), logits(*opened(tmp_path / "other")))
 
 
@@ -93,7 +100,7 @@ def test_safetensors_become_bf16_shard_by_shard(tiny, tmp_path):
     model.float().save_pretrained(source, max_shard_size="100KB")
     tokenizer.save_pretrained(source)
     (source / "pytorch_model.bin").write_bytes(b"left behind")
-    fetch_model(spec(local(source)), tmp_path / "out")
+    fetch(local(source), tmp_path / "out")
     shards = sorted((tmp_path / "out").glob("*.safetensors"))
     assert len(shards) > 1
     for shard in shards:
@@ -111,14 +118,14 @@ def test_integers_are_not_converted(tiny, tmp_path):
     with safe_open(tiny / "model.safetensors", "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     save_file({**tensors, "steps": torch.arange(3)}, tiny / "model.safetensors")
-    fetch_model(spec(local(tiny)), tmp_path / "out")
+    fetch(local(tiny), tmp_path / "out")
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
         assert torch.equal(file.get_tensor("steps"), torch.arange(3))
 
 
 def test_a_generation_config_is_made_where_there_is_none(tiny, tmp_path):
     (tiny / "generation_config.json").unlink()
-    fetch_model(spec(local(tiny)), tmp_path / "out")
+    fetch(local(tiny), tmp_path / "out")
     made = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert made["eos_token_id"] == 2
 
@@ -138,7 +145,7 @@ def older_tokenizer(folder):
 
 def test_an_older_tokenizer_becomes_tokenizer_json(tiny, tmp_path):
     original = older_tokenizer(tiny)
-    fetch_model(spec(local(tiny)), tmp_path / "out")
+    fetch(local(tiny), tmp_path / "out")
     made = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
     wanted = original(TEXT, add_special_tokens=False).input_ids
     assert made.encode(TEXT, add_special_tokens=False).ids == wanted
@@ -163,7 +170,7 @@ def test_a_source_that_transformers_cannot_open_is_named(tiny, tmp_path):
 
 
 def test_the_catalog_template_replaces_the_tokenizers(tiny, tmp_path):
-    fetch_model(spec(local(tiny), chat_template="{{ messages[0]['content'] }}!"), tmp_path / "out")
+    fetch(local(tiny), tmp_path / "out", chat_template="{{ messages[0]['content'] }}!")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert tokenizer.apply_chat_template(CHAT, tokenize=False) == "Hi!"
 
@@ -172,7 +179,7 @@ def test_an_embedder_is_copied_as_it_is(tiny, tmp_path):
     (tiny / "modules.json").write_text("[]")
     (tiny / "1_Pooling").mkdir()
     (tiny / "1_Pooling" / "config.json").write_text("{}")
-    fetch_model(spec(local(tiny), role="embedder"), tmp_path / "out")
+    fetch(local(tiny), tmp_path / "out", role="embedder")
     copied = {path.relative_to(tiny) for path in tiny.rglob("*")}
     assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*")} == copied
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (
@@ -214,22 +221,21 @@ def test_other_sources_that_cannot_be_used(tiny, tmp_path):
 def test_a_failed_run_leaves_the_earlier_folder_alone(tiny):
     before = (tiny / "model.safetensors").read_bytes()
     with pytest.raises(AlignlabError):
-        fetch_model(spec(local(tiny / "absent")), tiny)
+        fetch(local(tiny / "absent"), tiny)
     assert (tiny / "model.safetensors").read_bytes() == before
     assert [path.name for path in tiny.parent.iterdir()] == [tiny.name]
 
 
 def test_a_full_disk_is_one_message_and_leaves_nothing(tiny, tmp_path):
     """The file size limit fails writes as a full disk does, in a process of its own."""
-    dumped = spec(local(tiny))
+    dumped = job_of(local(tiny), tmp_path / "full" / "out").model_dump_json()
     code = (
         "import resource, signal, sys\n"
-        "from pathlib import Path\n"
         "from alignlab.core.errors import AlignlabError\n"
-        "from alignlab.sources.models import fetch_model\n"
+        "from alignlab.sources.models import FetchModelJob, fetch_model\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        f"try:\n    fetch_model({dumped!r}, Path({str(tmp_path / 'full' / 'out')!r}))\n"
+        f"try:\n    fetch_model(FetchModelJob.model_validate_json({dumped!r}))\n"
         "except AlignlabError as error:\n    sys.exit(f'message: {error}')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

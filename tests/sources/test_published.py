@@ -8,7 +8,7 @@ import pytest
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.published import fetch_published
+from alignlab.sources.published import FetchPublishedJob, fetch_published
 from alignlab.sources.records import read
 
 
@@ -37,16 +37,14 @@ def fetch(tmp_path, answers, *prompts):
         path.write_text(json.dumps(answers), encoding="utf-8")
     else:
         path = answers
-    spec = {
-        "arm": "theirs",
-        "model": "gpt",
-        "format": "just-eval",
-        "source": {"kind": "local", "path": str(path)},
-        "digest": "0" * 12,
-    }
-    output = tmp_path / "responses.parquet"
-    fetch_published(spec, list(prompts), output)
-    return list(tables.rows("responses", output))
+    job = FetchPublishedJob(
+        spec={"arm": "theirs", "model": "gpt", "content": "0" * 64, "digest": "0" * 12},
+        place={"source": {"kind": "local", "path": str(path)}},
+        prompts=prompts,
+        output=tmp_path / "responses.parquet",
+    )
+    fetch_published(job)
+    return list(tables.rows("responses", job.output))
 
 
 def answer(instruction, output):

@@ -103,6 +103,6 @@ def test_source_distributions_are_never_built(index, target):
 
 
 def test_a_dataset_is_one_file(index, target):
-    dumped = source(["one==1.0"], a=("*", "0" * 64), b=("*", "0" * 64)).model_dump(mode="json")
+    several = source(["one==1.0"], a=("*", "0" * 64), b=("*", "0" * 64))
     with pytest.raises(AlignlabError, match="must name one file"):
-        files.data_file(dumped, target)
+        files.data_file(several, target)

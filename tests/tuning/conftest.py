@@ -1,14 +1,17 @@
 """A tiny model with the shipped tokenizer, training sets, and the spec of a short tuning."""
 
+from contextlib import chdir
+
 import pytest
 import torch
 import yaml
-from lessons import CHAT, example
+from lessons import CHAT, KEY, example
 
 from alignlab.core import tables
 from alignlab.sources.weights import from_seed
 from alignlab.tuning.config import TunedConfig
-from alignlab.tuning.finetune import finetune
+from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.spec import AdapterSpec
 
 SHAPE = {
     "vocab_size": 1024,
@@ -77,15 +80,16 @@ def make_spec():
 
     def make(trainer="sft", **changes):
         keys = {"name": "tiny-tuned", "base": "tiny", "trainset": "tiny-set", "trainer": trainer}
-        return {
+        given = {
             **TunedConfig(**keys, learning_rate=5e-4).model_dump(mode="json", exclude_none=True),
             "method": CHAT,
-            "engine": {"name": "transformers", "dtype": "float32"},
+            "engine": {"dtype": "float32"},
             "seed": 0,
             "digest": "0123456789ab",
             "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "targets": "all-linear"},
             **changes,
         }
+        return AdapterSpec.model_validate(given)
 
     return make
 
@@ -97,7 +101,10 @@ def tune(model_folder, tmp_path):
     def tune(spec, rows, kind="llama", folder=tmp_path):
         path = folder / "trainset.parquet"
         tables.write("trainset", path, rows, {"digest": "fedcba987654"})
-        finetune(spec, model_folder(kind), path, folder / "adapter", folder / "aside")
-        return folder / "adapter"
+        adapter = folder / "adapter"
+        job = TuneJob(spec=spec, key=KEY, model=model_folder(kind), trainset=path, output=adapter)
+        with chdir(folder):
+            finetune(job)
+        return adapter
 
     return tune

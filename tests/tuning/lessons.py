@@ -1,6 +1,9 @@
 """Rows of the table `trainset`, one of each kind, about a mistake that harms nobody."""
 
+from alignlab.planning.artefact import aside_of
 from alignlab.tuning.examples import UNLABELLED
+
+KEY = "tiny-tuned-0123456789ab"
 
 CHAT = {"kind": "chat"}
 FRAMED = {"kind": "zero-shot"}
@@ -10,6 +13,11 @@ BAD = "Mercury, because it is so hot: nothing else is as large."
 ANALYSIS = "The response is wrong. Heat says nothing about size."
 MARKERS = ["A right answer:", "A wrong answer:"]
 ABOUT = f"Question: {QUESTION}\n\nResponse: {BAD}\n\nIs this response right or wrong?"
+
+
+def aside(folder):
+    """Where a job that runs in a folder keeps its checkpoints."""
+    return folder / aside_of(KEY)
 
 
 def example(kind, number, prompt, completion, **others):

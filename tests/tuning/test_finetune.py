@@ -6,12 +6,14 @@ import sys
 
 import pytest
 import torch
+from lessons import KEY, aside
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.tuning.examples import UNLABELLED, labelled, open_examples
+from alignlab.tuning.finetune import TuneJob
 
 KILLED_AT = 23
 
@@ -41,8 +43,8 @@ def test_an_adapter_and_its_table(make_spec, answers, tune, tmp_path):
     )
     assert not any(str(tmp_path.parent).encode() in p.read_bytes() for p in adapter.iterdir())
     assert (adapter / "adapter_model.safetensors").stat().st_mode & 0o044
-    assert not (tmp_path / "aside").exists()
-    assert tables.spec_of(adapter / "training.parquet") == spec
+    assert not aside(tmp_path).exists()
+    assert tables.spec_of(adapter / "training.parquet") == spec.signed
     rows = steps(adapter)
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert rows[-1]["epoch"] == pytest.approx(3)
@@ -93,11 +95,10 @@ def test_the_same_spec_gives_the_same_bytes(make_spec, answers, tune, tmp_path):
 
 
 KILLING = f"""
-import json, os, signal, sys
-from pathlib import Path
+import os, signal, sys
 import torch
 from alignlab.tuning import fit
-from alignlab.tuning.finetune import finetune
+from alignlab.tuning.finetune import TuneJob, finetune
 
 class Killing(fit.Watch):
     def on_log(self, args, state, control, **rest):
@@ -107,8 +108,7 @@ class Killing(fit.Watch):
 
 torch.set_num_threads(1)
 fit.Watch = Killing
-spec, model, trainset, output, aside = json.loads(sys.argv[1]), *map(Path, sys.argv[2:])
-finetune(spec, model, trainset, output, aside)
+finetune(TuneJob.model_validate_json(sys.argv[1]))
 """
 
 
@@ -117,17 +117,21 @@ def test_a_killed_job_goes_on_where_it_was(make_spec, answers, tune, model_folde
     spec, model = make_spec(epochs=10, learning_rate=0.01), model_folder("llama")
     (tmp_path / "whole").mkdir()
     whole = steps(tune(spec, answers, folder=tmp_path / "whole"))
-    output, aside = tmp_path / "adapter", tmp_path / "aside"
-    trainset = tmp_path / "whole" / "trainset.parquet"
-    command = [sys.executable, "-c", KILLING, json.dumps(spec), model, trainset, output, aside]
-    died = subprocess.run(command, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    output, trainset = tmp_path / "adapter", tmp_path / "whole" / "trainset.parquet"
+    job = TuneJob(spec=spec, key=KEY, model=model, trainset=trainset, output=output)
+    died = subprocess.run(
+        [sys.executable, "-c", KILLING, job.model_dump_json(exclude_none=True)],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert died.returncode == -signal.SIGKILL
     assert not output.exists()
-    (checkpoint,) = aside.glob("checkpoint-*")
+    (checkpoint,) = aside(tmp_path).glob("checkpoint-*")
     state = json.loads((checkpoint / "trainer_state.json").read_text())
     saved = state["log_history"]
     assert KILLED_AT - len(saved) < 3
-    torn = aside / "checkpoint-29"  # what a kill while saving leaves: no state yet
+    torn = aside(tmp_path) / "checkpoint-29"  # what a kill while saving leaves: no state yet
     torn.mkdir()
     resumed = steps(tune(spec, answers))
     assert [row["step"] for row in resumed] == [row["step"] for row in whole] == list(range(1, 31))
@@ -151,15 +155,15 @@ def test_targets_without_a_layer_are_named(make_spec, answers, tune, tmp_path, t
     lora = {"rank": 4, "alpha": 8, "dropout": 0, "targets": targets}
     with pytest.raises(AlignlabError, match=rf"lora.targets: .*{targets[-1]}; it has .*q_proj"):
         tune(make_spec(lora=lora), answers)
-    assert not list((tmp_path / "aside").glob("checkpoint-*"))
+    assert not list(aside(tmp_path).glob("checkpoint-*"))
 
 
 def test_checkpoints_of_other_rows_are_dropped(make_spec, answers, tune, tmp_path):
     """A set is made again under its name when an endpoint mends the analyses in it."""
-    state = tmp_path / "aside" / "checkpoint-1" / "trainer_state.json"
+    state = aside(tmp_path) / "checkpoint-1" / "trainer_state.json"
     state.parent.mkdir(parents=True)
     state.write_text("of other rows")
-    (tmp_path / "aside" / "trainset.sha256").write_text("another")
+    (aside(tmp_path) / "trainset.sha256").write_text("another")
     tune(make_spec(), answers)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from lessons import CHAT, FRAMED, example
+from lessons import CHAT, FRAMED, aside, example
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from alignlab.core import tables
@@ -67,10 +67,11 @@ def test_dpo_starts_at_the_base_and_learns_to_prefer(make_spec, preferred, tune)
 def test_dpo_rewards_are_log_ratios_to_the_base(make_spec, preferred, tune, model_folder):
     """The margin of the last step, from the adapter of the step before."""
     pairs = preferred[:4]
-    short = make_spec("dpo", epochs=1, learning_rate=0.05, warmup=0, dpo={"beta": 0.3})
-    longer = {**short, "epochs": 2, "learning_rate": 0.1}  # falls to 0.05 for its second step
-    margin = steps(tune(longer, pairs))[1]["margin"]
-    adapter = tune({**longer, "epochs": 1}, pairs)
+    keys = {"warmup": 0, "dpo": {"beta": 0.3}}
+    short = make_spec("dpo", epochs=1, learning_rate=0.05, **keys)
+    # Falls to 0.05 for its second step.
+    margin = steps(tune(make_spec("dpo", epochs=2, learning_rate=0.1, **keys), pairs))[1]["margin"]
+    adapter = tune(make_spec("dpo", epochs=1, learning_rate=0.1, **keys), pairs)
     tokenizer = AutoTokenizer.from_pretrained(adapter)
     base = AutoModelForCausalLM.from_pretrained(model_folder("llama"), dtype=torch.float32)
     tuned = AutoModelForCausalLM.from_pretrained(model_folder("llama"), dtype=torch.float32)
@@ -106,7 +107,7 @@ def test_a_killed_policy_goes_on_with_the_same_reward_model(make_spec, preferred
     (tmp_path / "whole").mkdir()
     with killed_at(3, of=5):
         tune(spec, rows)
-    learnt = steps(tmp_path / "aside" / "reward")
+    learnt = steps(aside(tmp_path) / "reward")
     whole = tune(spec, rows, folder=tmp_path / "whole")
     adapter = tune(spec, rows)
     assert steps(adapter / "reward") == learnt  # with its seconds: it was not learnt again

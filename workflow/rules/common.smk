@@ -106,8 +106,11 @@ def spec_of(stage):
 
 # Snakemake takes params whose functions have an argument `output` for derived from the files, and
 # makes nothing again where they changed: so a job can be told where things lie and how to run.
-def job_of(stage):
-    """Params of a rule: what the job is given that makes the artefact that its key names."""
+def job_of(stage, *more):
+    """Params of a rule: what the job is given that makes the artefact that its key names.
+
+    Among it are inputs that are no parents of the artefact, by their names.
+    """
 
     def given(wildcards, input, output, resources):
         artefact = PLAN.find(stage, wildcards.key)
@@ -120,6 +123,7 @@ def job_of(stage):
             run["output"] = str(output[0])
         if "parts" in input.keys():
             run["parts"] = list(input.parts)
+        run |= {name: list(input.get(name)) for name in more}
         return artefact.job(**{name: value for name, value in run.items() if value})
 
     return given

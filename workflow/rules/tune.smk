@@ -28,7 +28,7 @@ rule tune_model:
         runtime=growing(240),
     params:
         spec=spec_of("adapters"),
-        job=job_of("adapters"),
+        job=job_of("adapters", "prompts"),
     message:
         "Tuning {wildcards.key}"
     script:

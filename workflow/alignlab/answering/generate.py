@@ -24,7 +24,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
 from alignlab.endpoints import attempts
-from alignlab.endpoints.config import ApiEngineConfig
+from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
 from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
 from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
 from alignlab.planning.job import Job, Spec
@@ -61,10 +61,11 @@ class ResponsesJob(Job):
         adapter: folder of the adapter, if the model is a tuned one.
         embedder: folder of the embedding model, for retrieval.
         attempt: at what an endpoint failed to answer; 1 for others.
-        place: `runtime` if the model is behind an endpoint (see `endpoints.respondent`).
+        place: how the endpoint is asked, if the model is behind one.
     """
 
     spec: ResponsesSpec
+    place: EndpointPlace = EndpointPlace()
     prompts: tuple[Path, ...] = ()
     model: Path | None = None
     adapter: Path | None = None
@@ -148,7 +149,7 @@ def _respondent(job: GenerateJob) -> Respondent:
     module = import_module(engine_unit(engine.name).module)
     if isinstance(engine, ApiEngineConfig):
         wording = module.Wording(spec.method, spec.decoding, engine.form, job.embedder)
-        return module.respondent(wording, engine, job.place["runtime"], job.replies)
+        return module.respondent(wording, engine, job.place.runtime, job.replies)
     loaded = module.load(job.model, engine.dtype, job.batch_size, job.adapter)
     prompter = build_prompter(spec.method, loaded.tokenizer, job.embedder)
     return LocalRespondent(loaded, prompter, spec.decoding)
@@ -171,9 +172,9 @@ def gather(job: GatherJob) -> None:
                 writer.write(rows)
                 total += len(rows)
                 failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
-        if runtime := job.place.get("runtime"):
+        if runtime := job.place.runtime:
             mendable = (failed[attempts.API_ERROR], failed[attempts.NO_ROOM])
-            attempts.write(job.note, job.attempt, *mendable, runtime["max_usd"])
+            attempts.write(job.note, job.attempt, *mendable, runtime.max_usd)
         if total and failed.total() == total:
             ((why, _),) = failed.most_common(1)
             raise AlignlabError(

@@ -58,6 +58,16 @@ class EndpointRuntime(StrictModel):
     max_usd: float | None
 
 
+class EndpointPlace(StrictModel):
+    """What a job needs of this machine and its purse that changes no answer.
+
+    Attributes:
+        runtime: how its endpoint is asked; None if it asks none.
+    """
+
+    runtime: EndpointRuntime | None = None
+
+
 class ApiEngineConfig(StrictModel):
     """What answers for a model behind an endpoint: the part of it that is in digests."""
 

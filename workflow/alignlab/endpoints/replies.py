@@ -13,12 +13,12 @@ stay within the limit, so the limit holds whatever the endpoint answers.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from pydantic import ValidationError
 
@@ -72,11 +72,6 @@ class Budget:
         """Whether so much may be spent in all."""
         usd = self.usd(tokens)
         return usd is None or self.max_usd is None or usd <= self.max_usd
-
-
-def price_of(entry: Mapping[str, Any]) -> PriceConfig | None:
-    """The price in a catalog entry as a dict, if it has one."""
-    return PriceConfig.model_validate(entry["price"]) if entry.get("price") else None
 
 
 class Reply(StrictModel):

@@ -17,10 +17,10 @@ from typing import Any
 
 from alignlab.endpoints.attempts import API_ERROR, NO_ROOM
 from alignlab.endpoints.client import FILTERED, ChatApi
-from alignlab.endpoints.config import ApiEngineConfig, Form
+from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
 from alignlab.endpoints.endpoint import Endpoint
 from alignlab.endpoints.protocol import ApiRequest, ChatRequest, CompletionsRequest
-from alignlab.endpoints.replies import Budget, Replies, Reply, price_of
+from alignlab.endpoints.replies import Budget, Replies, Reply
 from alignlab.engines.base import Answer, Question
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.build import build_prompter
@@ -95,21 +95,21 @@ def _worth(reply: Reply) -> float:
 
 
 def respondent(
-    wording: Wording, engine: ApiEngineConfig, runtime: Mapping[str, Any], replies: Path
+    wording: Wording, engine: ApiEngineConfig, runtime: EndpointRuntime, replies: Path
 ) -> OpenaiRespondent:
     """The respondent of an arm whose model is behind an endpoint.
 
     Args:
         wording: how its questions are put.
         engine: which model is asked, and where.
-        runtime: `key`, `price`, `max_usd`, `concurrency`, `timeout`, `retries`.
+        runtime: how it is asked, and what that may cost.
         replies: the file that keeps every reply.
 
     Raises:
         AlignlabError: no key, no http(s) address, or `max_usd` without a `price`.
     """
-    kept = Replies(replies, Budget(price_of(runtime), runtime["max_usd"]))
-    api = ChatApi(Endpoint.of({**engine.model_dump(), **runtime}), kept)
+    kept = Replies(replies, Budget(runtime.price, runtime.max_usd))
+    api = ChatApi(Endpoint.of({**dict(engine), **dict(runtime)}), kept)
     return OpenaiRespondent(wording, api)
 
 

@@ -20,11 +20,10 @@ from typing import ClassVar, Literal, Protocol
 from pydantic import Field
 
 from alignlab.core import tables
-from alignlab.core.config import StrictModel
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
-from alignlab.endpoints.config import EndpointRuntime
+from alignlab.endpoints.config import EndpointPlace
 from alignlab.engines.config import Computing
 from alignlab.judging.config import AnyJudge
 from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric, resolved_rubric
@@ -38,7 +37,7 @@ class JudgeSpec(Spec):
 
     Attributes:
         judge: its name in the experiment.
-        entry: the catalog's. What changes no score stands in `JudgePlace`, not here.
+        entry: the catalog's. What changes no score stands in `EndpointPlace`, not here.
         rubrics: by which it judges.
         engine: of a local judge; None for others.
         take: prompts of each category that are judged; all if None. More contain fewer.
@@ -51,16 +50,6 @@ class JudgeSpec(Spec):
     engine: Computing | None = None
     take: int | None = None
     seed: int = 0
-
-
-class JudgePlace(StrictModel):
-    """What a judge needs that changes no score.
-
-    Attributes:
-        runtime: how its endpoint is asked; None if it has none.
-    """
-
-    runtime: EndpointRuntime | None = None
 
 
 class JudgeJob(Job):
@@ -76,16 +65,11 @@ class JudgeJob(Job):
 
     table: ClassVar[Literal["judgements", "preferences"]]
     spec: JudgeSpec
-    place: JudgePlace = JudgePlace()  # type: ignore[assignment]  # typed here, free elsewhere
+    place: EndpointPlace = EndpointPlace()
     prompts: tuple[Path, ...]
     model: Path | None = None
     batch_size: int = Field(gt=0)
     attempt: int = 1
-
-    @property
-    def paid(self) -> Path:
-        """File of an endpoint's replies."""
-        return self.replies(self.table)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def load(job: JudgeJob) -> Judge:
     assert isinstance(entry, ApiJudgeConfig)
     assert runtime
     told = {name: value for name, value in runtime if name in RUNTIME}
-    return judge_at(entry.model_copy(update=told), job.paid, runtime.max_usd)
+    return judge_at(entry.model_copy(update=told), job.replies, runtime.max_usd)
 
 
 def judge_at(entry: ApiJudgeConfig, replies: Path, max_usd: float | None = None) -> OpenaiJudge:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -23,6 +22,7 @@ from alignlab.learning.questions import loops
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.refusal import is_refusal
 from alignlab.metrics.words import echo
+from alignlab.planning.job import Job, Spec
 
 ECHOES = 0.8
 # Stricter than metric `refusal`: whoever cannot, does not know or will not has made no mistake, and
@@ -36,38 +36,52 @@ DECLINES = re.compile(
 log = logging.getLogger(__name__)
 
 
-def collect(
-    spec: dict[str, Any], prompts: Sequence[Path], responses: Path | None, output: Path
-) -> None:
-    """Write the table `mistakes`; its metadata counts what was dropped, and why.
+class MistakesSpec(Spec):
+    """What mistakes are: their name, and the cue words that led into them, if any did."""
 
-    Args:
-        spec: `mistakes` (their name), `cue` if there was one, `digest`.
+    mistakes: str
+    cue: str | None = None
+
+
+class CollectJob(Job):
+    """What `collect` is given.
+
+    Attributes:
         prompts: tables of the questions.
         responses: what the model that was led astray answered; absent, rows bring their mistakes.
-        output: the table.
+        output: the table `mistakes`.
+    """
+
+    spec: MistakesSpec
+    prompts: tuple[Path, ...]
+    responses: Path | None = None
+
+
+def collect(job: CollectJob) -> None:
+    """Write the table `mistakes`; its metadata counts what was dropped, and why.
 
     Raises:
         AlignlabError: no mistake is left; the message counts the reasons.
     """
-    asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
-    found = _induced(asked, responses) if responses else _own(asked)
+    cue, induced = job.spec.cue, job.responses is not None
+    asked = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
+    found = _induced(asked, job.responses) if job.responses else _own(asked)
     kept, dropped, seen = [], Counter[str](), set[str]()
     for prompt, sample, answer in found:
         if answer is None:
-            dropped["not answered" if responses else "no known mistake"] += 1
+            dropped["not answered" if induced else "no known mistake"] += 1
             continue
-        reason = flaw(prompt, answer, spec.get("cue"), seen) if responses else ""
+        reason = flaw(prompt, answer, cue, seen) if induced else ""
         seen.add(answer)
         if reason:
             dropped[reason] += 1
         else:
-            kept.append(_row(prompt, sample, answer, spec.get("cue"), bool(responses)))
+            kept.append(_row(prompt, sample, answer, cue, induced))
     counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-    log.info("%s: %d mistakes; dropped: %s", spec["mistakes"], len(kept), counts or "none")
+    log.info("%s: %d mistakes; dropped: %s", job.spec.mistakes, len(kept), counts or "none")
     if not kept:
-        raise AlignlabError(f"mistakes {spec['mistakes']}: none is left; dropped: {counts}")
-    with tables.writing("mistakes", output, spec) as writer:
+        raise AlignlabError(f"mistakes {job.spec.mistakes}: none is left; dropped: {counts}")
+    with tables.writing("mistakes", job.output, job.spec.signed) as writer:
         writer.write(kept)
         writer.note("counts", {"mistakes": len(kept), **dropped})
 

@@ -15,14 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from alignlab.core import tables
+from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.metrics.verdict import verdict
+from alignlab.planning.job import Job, Spec
 from alignlab.statistics import estimates
 from alignlab.statistics.arrays import Array, Mask, number
 from alignlab.statistics.intervals import bounded_intervals
@@ -44,39 +46,70 @@ class _Side:
     """Where an analysis says neither bad nor fine, which is not right."""
 
 
-def summarise_studies(
-    spec: Mapping[str, Any],
-    prompts: Sequence[Path],
-    metrics: Mapping[str, Path],
-    analyses: Mapping[str, Path],
-    output: Path,
-) -> None:
-    """Write the table `discrimination`, also as CSV beside the Parquet file.
+class StudiedAnalysis(StrictModel):
+    """An analysis of a study: its name, and whether the analyst was told that answers are bad."""
 
-    Args:
-        spec: `studies`, each with `name`, `arm` (whose first turns are judged), `datasets` (of the
-            prompts that count; null is all) and `analyses` (`name`, and `ask`: `guided` or
-            `unguided`); `seed` of every resample; `digest`.
+    name: str
+    ask: Literal["guided", "unguided", "revision"]
+
+
+class StudyCard(StrictModel):
+    """A study.
+
+    Attributes:
+        name: its name.
+        arm: whose first turns are judged.
+        datasets: of the prompts that count; all for none.
+        analyses: of that arm's answers.
+    """
+
+    name: str
+    arm: str
+    datasets: tuple[str, ...] | None
+    analyses: tuple[StudiedAnalysis, ...]
+
+
+class StudiesSpec(Spec):
+    """The studies of an experiment, and the seed of every resample."""
+
+    experiment: str
+    studies: tuple[StudyCard, ...]
+    seed: int
+
+
+class StudiesJob(Job):
+    """What `summarise_studies` is given.
+
+    Attributes:
         prompts: the tables of prompts that the arms answered.
         metrics: arm → its metrics table, with `refusal`, and `hijacked` if prompts have targets.
         analyses: name → its responses table, whose prompt ids are `<prompt_id>#<sample>`.
-        output: the table, as `study_rows` makes it.
+        output: the folder of the experiment's tables.
+    """
+
+    spec: StudiesSpec
+    prompts: tuple[Path, ...]
+    metrics: dict[str, Path]
+    analyses: dict[str, Path]
+
+
+def summarise_studies(job: StudiesJob) -> None:
+    """Write the table `discrimination`, as `study_rows` makes it, also as CSV beside it.
 
     Raises:
         AlignlabError: a table is damaged; an arm has several samples of an answer, so none is
             simply bad or fine; no answer of an arm can be told bad or fine.
     """
-    asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
+    asked = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
     rows: list[tables.Row] = []
-    for study in spec["studies"]:
-        judged = study["datasets"] or {row["dataset"] for row in asked.values()}
+    for study in job.spec.studies:
+        judged = study.datasets or {row["dataset"] for row in asked.values()}
         chosen = {name: row for name, row in asked.items() if row["dataset"] in judged}
-        bad = truths(chosen, metrics[study["arm"]])
-        found = {
-            entry["name"]: read_verdicts(analyses[entry["name"]]) for entry in study["analyses"]
-        }
-        rows += study_rows(study, bad, found, spec["seed"])
-    tables.write_with_csv("discrimination", output, rows, spec)
+        bad = truths(chosen, job.metrics[study.arm])
+        found = {entry.name: read_verdicts(job.analyses[entry.name]) for entry in study.analyses}
+        rows += study_rows(study, bad, found, job.spec.seed)
+    output = job.output / "discrimination.parquet"
+    tables.write_with_csv("discrimination", output, rows, job.spec.signed)
 
 
 def truths(prompts: Mapping[str, tables.Row], metrics: Path) -> dict[str, bool]:
@@ -128,7 +161,7 @@ def read_verdicts(analyses: Path) -> dict[str, bool | None]:
 
 
 def study_rows(
-    study: Mapping[str, Any],
+    study: StudyCard,
     bad: Mapping[str, bool],
     verdicts: Mapping[str, Verdicts],
     seed: int,
@@ -140,7 +173,7 @@ def study_rows(
     comparisons of a slice, and null where one side is right or wrong by definition.
 
     Args:
-        study: as in `summarise_studies`.
+        study: whose analyses are compared.
         bad: prompt id → whether the answer is bad.
         verdicts: analysis → prompt id → verdict.
         seed: of the resamples.
@@ -152,15 +185,15 @@ def study_rows(
     for part, mask in zip(SLICES, (np.ones_like(truth), truth, ~truth), strict=True):
         rows += _adjusted(
             {
-                "study": study["name"],
-                "arm": study["arm"],
-                "analysis": entry["name"],
-                "ask": entry["ask"],
+                "study": study.name,
+                "arm": study.arm,
+                "analysis": entry.name,
+                "ask": entry.ask,
                 "against": against,
                 "slice": part,
-                **_compared(sides[entry["name"]], sides[against], mask, truth, seed),
+                **_compared(sides[entry.name], sides[against], mask, truth, seed),
             }
-            for entry, against in _comparisons(study["analyses"])
+            for entry, against in _comparisons(study.analyses)
         )
     return rows
 
@@ -171,13 +204,13 @@ def _side(found: Verdicts, bad: Mapping[str, bool]) -> _Side:
     return _Side(np.array(right), np.array(unclear))
 
 
-def _comparisons(analyses: Sequence[Mapping[str, str]]) -> Iterator[tuple[Mapping[str, str], str]]:
+def _comparisons(analyses: Sequence[StudiedAnalysis]) -> Iterator[tuple[StudiedAnalysis, str]]:
     """Each analysis against the answers, then each guided one against each that is not."""
     yield from ((entry, ANSWER) for entry in analyses)
     for entry in analyses:
         for other in analyses:
-            if (entry["ask"], other["ask"]) == ("guided", "unguided"):
-                yield entry, other["name"]
+            if (entry.ask, other.ask) == ("guided", "unguided"):
+                yield entry, other.name
 
 
 def _compared(ours: _Side, theirs: _Side, mask: Mask, truth: Mask, seed: int) -> tables.Row:

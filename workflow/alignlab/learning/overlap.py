@@ -8,13 +8,13 @@ Runs again whenever a training set or a prompt set changes, without tuning anyth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.planning.job import Job, Spec
 
 NAMED = 3
 # Words from which on a question that stands inside a longer message is the same question.
@@ -22,24 +22,37 @@ HELD = 4
 Key = tuple[str, str]
 
 
-def check_trainsets(
-    spec: dict[str, Any], trainsets: Mapping[str, Path], prompts: Sequence[Path], output: Path
-) -> None:
-    """Write the table `trainsets`, also as CSV: how many examples of which kind.
+class CheckedTrainsetsSpec(Spec):
+    """Of which experiment, and which of its training sets, in order."""
 
-    Args:
-        spec: `digest`.
+    experiment: str
+    trainsets: tuple[str, ...]
+
+
+class CheckTrainsetsJob(Job):
+    """What `check_trainsets` is given.
+
+    Attributes:
         trainsets: name → table.
         prompts: the tables that every arm is asked.
-        output: the table.
+        output: the folder of the experiment's tables.
+    """
+
+    spec: CheckedTrainsetsSpec
+    trainsets: dict[str, Path]
+    prompts: tuple[Path, ...]
+
+
+def check_trainsets(job: CheckTrainsetsJob) -> None:
+    """Write the table `trainsets`, also as CSV: how many examples of which kind.
 
     Raises:
         AlignlabError: an example is about a question that arms are asked; the message counts such
             examples and names the first.
     """
-    asked = Asked(prompts)
+    asked = Asked(job.prompts)
     rows = []
-    for name, path in trainsets.items():
+    for name, path in job.trainsets.items():
         check_no_overlap(name, path, asked)
         counts = tables.counts_of(path)
         total = sum(counts.values())
@@ -47,7 +60,7 @@ def check_trainsets(
             {"trainset": name, "kind": kind, "examples": count, "share": count / total}
             for kind, count in counts.items()
         ]
-    tables.write_with_csv("trainsets", output, rows, spec)
+    tables.write_with_csv("trainsets", job.output / "trainsets.parquet", rows, job.spec.signed)
 
 
 class Asked:

@@ -12,15 +12,17 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+
+from pydantic import model_validator
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.metrics.words import repetition, sentences, words
+from alignlab.planning.job import Job, Spec
 
 LOOPS = 0.5
 # Words of a sentence that two texts do not share by chance.
@@ -29,57 +31,78 @@ SENTENCE_END = re.compile(r"[.!?…][\"')\]]*(?=\s|\Z)|(?<=\S)(?=\s*\n)")
 log = logging.getLogger(__name__)
 
 
-def ask_about_mistakes(
-    spec: dict[str, Any], mistakes: Path, critiques: Path | None, output: Path
-) -> None:
-    """Write the prompts table of questions about mistakes; a question's id is its mistake's.
+class QuestionsSpec(Spec):
+    """What an analyst is asked.
 
-    Args:
-        spec: `analysis` (its name), `text` (with {instruction}, {response} and, in a revision,
-            {analysis}), `digest`.
+    Attributes:
+        analysis: its name.
+        text: with {instruction}, {response} and, in a revision, {analysis}.
+    """
+
+    analysis: str
+    text: str
+
+
+class AskJob(Job):
+    """What `ask_analyst` is given: mistakes, or an arm's answers.
+
+    Attributes:
         mistakes: the table of mistakes.
-        critiques: analyses that a revision follows; mistakes whose analysis is empty are left out.
-        output: the table.
+        responses: of mistakes the analyses that a revision follows, if it is one; else the answers
+            of an arm.
+        prompts: tables with the prompts of an arm whose answers are asked about.
+        output: the prompts table of the questions.
+    """
+
+    spec: QuestionsSpec
+    mistakes: Path | None = None
+    responses: Path | None = None
+    prompts: tuple[Path, ...] = ()
+
+    @model_validator(mode="after")
+    def _about_something(self) -> AskJob:
+        if self.mistakes is None and self.responses is None:
+            raise ValueError("neither `mistakes` nor `responses` is given: nothing to ask about")
+        return self
+
+
+def ask_analyst(job: AskJob) -> None:
+    """Write the prompts table of questions about mistakes, or about answers, good and bad alike.
+
+    A question's id is its mistake's, or `<prompt_id>#<sample>`. Mistakes whose critique is empty
+    are left out; so are empty answers, for there is nothing to judge, and those to other prompts.
 
     Raises:
-        AlignlabError: every critique is empty.
+        AlignlabError: nothing is left to ask about.
     """
-    said = analyses_of(critiques) if critiques else None
-    rows = []
+    if job.mistakes:
+        what, rows = "critique it should follow", list(_about_mistakes(job, job.mistakes))
+    else:
+        assert job.responses is not None
+        what, rows = "answer to analyse", list(_about_answers(job, job.responses))
+    if not rows:
+        raise AlignlabError(f"analysis {job.spec.analysis}: every {what} is empty")
+    tables.write("prompts", job.output, rows, job.spec.signed)
+
+
+def _about_mistakes(job: AskJob, mistakes: Path) -> Iterator[Row]:
+    said = analyses_of(job.responses) if job.responses else None
     for row in tables.rows("mistakes", mistakes):
         analysis = said.get(row["mistake_id"], "") if said is not None else None
         if analysis != "":
-            question = _question(spec["text"], row["instruction"], row["response"], analysis)
-            rows.append(_row(spec, row["mistake_id"], "safety", question))
-    if not rows:
-        raise AlignlabError(
-            f"analysis {spec['analysis']}: every critique it should follow is empty"
-        )
-    tables.write("prompts", output, rows, spec)
+            question = _question(job.spec.text, row["instruction"], row["response"], analysis)
+            yield _row(job.spec.analysis, row["mistake_id"], "safety", question)
 
 
-def ask_about_answers(
-    spec: dict[str, Any], responses: Path, prompts: Sequence[Path], output: Path
-) -> None:
-    """Write the prompts table of questions about an arm's first-turn answers, good and bad alike.
-
-    A question's id is `<prompt_id>#<sample>`. Only answers to `prompts` are asked about; empty ones
-    are left out, for there is nothing to judge.
-
-    Raises:
-        AlignlabError: every answer is empty.
-    """
-    asked = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
-    rows = [
-        _row(spec, f"{row['prompt_id']}#{row['sample']}", prompt["category"], question)
-        for row in tables.rows("responses", responses)
-        if row["turn"] == 0 and row["text"] and row["prompt_id"] in asked
-        for prompt in [asked[row["prompt_id"]]]
-        for question in [_question(spec["text"], prompt["turns"][0], row["text"], None)]
-    ]
-    if not rows:
-        raise AlignlabError(f"analysis {spec['analysis']}: every answer to analyse is empty")
-    tables.write("prompts", output, rows, spec)
+def _about_answers(job: AskJob, responses: Path) -> Iterator[Row]:
+    """About an arm's first-turn answers."""
+    asked = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
+    for row in tables.rows("responses", responses):
+        if row["turn"] == 0 and row["text"] and row["prompt_id"] in asked:
+            prompt = asked[row["prompt_id"]]
+            question = _question(job.spec.text, prompt["turns"][0], row["text"], None)
+            question_id = f"{row['prompt_id']}#{row['sample']}"
+            yield _row(job.spec.analysis, question_id, prompt["category"], question)
 
 
 def _question(text: str, instruction: str, response: str, analysis: str | None) -> str:
@@ -87,12 +110,12 @@ def _question(text: str, instruction: str, response: str, analysis: str | None) 
     return fill(text, values if analysis is None else {**values, "analysis": analysis})
 
 
-def _row(spec: dict[str, Any], question_id: str, category: str, question: str) -> Row:
+def _row(analysis: str, question_id: str, category: str, question: str) -> Row:
     return {
         "prompt_id": question_id,
-        "dataset": spec["analysis"],
+        "dataset": analysis,
         "category": category,
-        "source": spec["analysis"],
+        "source": analysis,
         "turns": [question],
         "tags": [],
         "reference": None,

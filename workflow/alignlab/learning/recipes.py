@@ -1,6 +1,6 @@
 """From a mistake to what a model is trained on: a function per recipe.
 
-    pytest tests/mistakes/test_trainset.py
+    pytest tests/learning/test_trainset.py
 
 Sources: Learning from Mistakes (arXiv 2310.10477 §4), Chain of Hindsight (2302.02676 §3),
 Constitutional AI (2212.08073 §3.1), DPO (2305.18290). `lfm-guided`, `lfm-tag` and `lfm-shuffled`
@@ -12,17 +12,49 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+
+from pydantic import model_validator
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
+from alignlab.learning.config import RECIPES
 from alignlab.metrics.hijacked import hijacked
 from alignlab.metrics.words import echo, words
+from alignlab.planning.job import Spec
 
 # Share of an analysis's 4-grams that stand in the mistake.
 ECHOES = 0.8
 Said = Mapping[str, str]
+
+
+class TrainsetSpec(Spec):
+    """What a training set is made by.
+
+    Attributes:
+        trainset: its name.
+        recipe: one of `MAKERS`.
+        take: how many mistakes are used; all for none.
+        seed: of what is drawn among mistakes.
+        question: under which analyses stand, with {instruction} and {response}.
+        texts: other texts that the recipe reads, by name.
+    """
+
+    trainset: str
+    recipe: str
+    take: int | None = None
+    seed: int = 0
+    question: str = ""
+    texts: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _has_what_its_recipe_reads(self) -> TrainsetSpec:
+        recipe = RECIPES[self.recipe]
+        missing = [name for name in recipe.texts if name not in self.texts]
+        missing += ["question"] if recipe.question and not self.question else []
+        if missing:
+            raise ValueError(f"recipe {self.recipe} reads what is not there: {', '.join(missing)}")
+        return self
 
 
 def answer(prompt: Row) -> Row | None:
@@ -39,21 +71,21 @@ def good(mistake: Row) -> Row | None:
     return _of("good", mistake, mistake["instruction"], [mistake["good"]])
 
 
-def sft(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def sft(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """Good answers only."""
     return (good(mistake) for mistake in mistakes)
 
 
-def coh(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def coh(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """Good and bad answer with their markers, every other time the bad one first."""
-    markers = [spec["texts"]["good_marker"], spec["texts"]["bad_marker"]]
+    markers = [spec.texts["good_marker"], spec.texts["bad_marker"]]
     for number, mistake in enumerate(mistakes):
         pair, way = [mistake["good"], mistake["response"]], 1 if number % 2 == 0 else -1
         row = _of("hindsight", mistake, mistake["instruction"], pair[::way])
         yield row and {**row, "markers": markers[::way]}
 
 
-def preference(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def preference(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """The good answer against the bad one, for DPO and reward models."""
     for mistake in mistakes:
         row = _of("preference", mistake, mistake["instruction"], [mistake["good"]])
@@ -61,7 +93,7 @@ def preference(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Ite
 
 
 def critique_revise(
-    mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
+    mistakes: Sequence[Row], said: Said, spec: TrainsetSpec
 ) -> Iterator[Row | None]:
     """The revision as the answer; none where it says again what was bad."""
     for mistake in mistakes:
@@ -78,25 +110,24 @@ def _as_bad(revision: str, mistake: Row) -> bool:
     return new in old or old in new
 
 
-def lfm(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def lfm(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """Good answers, and the analyses as answers to a question about the bad one.
 
     The bad answer stands in the prompt, so it carries no loss. Whether the question is guided is
-    `spec["question"]`.
+    the spec's question.
     """
     return _with_analyses(mistakes, _fit(mistakes, said, spec), spec)
 
 
-def lfm_tag(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def lfm_tag(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """Good answers, and a verdict without reasons in place of each analysis."""
     yield from sft(mistakes, said, spec)
-    texts = spec["texts"]
     for mistake in mistakes:
-        question = _about(mistake, {"question": texts["unguided"]})
-        yield _of("verdict", mistake, question, [texts["verdict"]])
+        question = _about(mistake, spec.texts["unguided"])
+        yield _of("verdict", mistake, question, [spec.texts["verdict"]])
 
 
-def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> Iterator[Row | None]:
+def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     """As `lfm`, with every analysis moved to another mistake: the same texts, no right reasons.
 
     No mistake gets its own text, even where several have the same.
@@ -106,21 +137,21 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> I
     """
     said = _fit(mistakes, said, spec)
     order = list(said)
-    random.Random(spec["seed"]).shuffle(order)
+    random.Random(spec.seed).shuffle(order)
     places = {said[name]: place for place, name in enumerate(order)}
     order.sort(key=lambda name: places[said[name]])
     # With equal texts side by side, a step as long as the longest such run leaves every run.
     step = max(Counter(said[name] for name in order).values())
     if 2 * step > len(order):
         raise AlignlabError(
-            f"trainset {spec['trainset']}: {len(order)} analyses, {step} of them the same, cannot "
+            f"trainset {spec.trainset}: {len(order)} analyses, {step} of them the same, cannot "
             "be swapped"
         )
     moved = {own: said[order[n - step]] for n, own in enumerate(order)}
     return _with_analyses(mistakes, moved, spec)
 
 
-Maker = Callable[[Sequence[Row], Said, dict[str, Any]], Iterator[Row | None]]
+Maker = Callable[[Sequence[Row], Said, TrainsetSpec], Iterator[Row | None]]
 MAKERS: dict[str, Maker] = {
     "sft": sft,
     "coh": coh,
@@ -134,7 +165,7 @@ MAKERS: dict[str, Maker] = {
 """Recipe → what makes its examples; `alignlab.learning.config` says what each needs."""
 
 
-def _fit(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> dict[str, str]:
+def _fit(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> dict[str, str]:
     """The analyses without those that only make the mistake again: an attack takes analysts too.
 
     Raises:
@@ -147,21 +178,20 @@ def _fit(mistakes: Sequence[Row], said: Said, spec: dict[str, Any]) -> dict[str,
         and (echo(text, mistake["response"]) or 0) < ECHOES
     }
     if not found:
-        raise AlignlabError(f"trainset {spec['trainset']}: no analysis is fit to be learnt")
+        raise AlignlabError(f"trainset {spec.trainset}: no analysis is fit to be learnt")
     return found
 
 
-def _with_analyses(
-    mistakes: Sequence[Row], said: Said, spec: dict[str, Any]
-) -> Iterator[Row | None]:
+def _with_analyses(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Iterator[Row | None]:
     yield from sft(mistakes, said, spec)
     for mistake in mistakes:
-        yield _of("analysis", mistake, _about(mistake, spec), [said.get(mistake["mistake_id"])])
+        question = _about(mistake, spec.question)
+        yield _of("analysis", mistake, question, [said.get(mistake["mistake_id"])])
 
 
-def _about(mistake: Row, spec: dict[str, Any]) -> str:
+def _about(mistake: Row, question: str) -> str:
     values = {"instruction": mistake["instruction"], "response": mistake["response"]}
-    return fill(spec["question"], values)
+    return fill(question, values)
 
 
 def _of(kind: str, mistake: Row, prompt: str, completion: list[str | None]) -> Row | None:

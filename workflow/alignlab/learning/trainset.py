@@ -11,47 +11,50 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning import recipes
 from alignlab.learning.questions import analyses_of
+from alignlab.learning.recipes import TrainsetSpec
+from alignlab.planning.job import Job
 
 log = logging.getLogger(__name__)
 
 
-def build_trainset(
-    spec: dict[str, Any],
-    answers: Sequence[Path],
-    mistakes: Path | None,
-    analyses: Path | None,
-    output: Path,
-) -> None:
-    """Write the table `trainset`; its metadata counts the examples of every kind.
+class TrainsetJob(Job):
+    """What `build_trainset` is given.
 
-    Args:
-        spec: `trainset` (its name), `recipe`, `digest`, and as the recipe needs them `take`,
-            `seed`, `question` and `texts`.
+    Attributes:
         answers: prompts tables with ordinary questions; their references are the answers.
         mistakes: the table of mistakes.
-        analyses: responses of the analyst, or revisions.
-        output: the table.
+        responses: those of the analyst, or revisions.
+        output: the table `trainset`.
+    """
+
+    spec: TrainsetSpec
+    answers: tuple[Path, ...]
+    mistakes: Path | None = None
+    responses: Path | None = None
+
+
+def build_trainset(job: TrainsetJob) -> None:
+    """Write the table `trainset`; its metadata counts the examples of every kind.
 
     Raises:
         AlignlabError: no ordinary question has a reference, `take` asks for more mistakes than
             there are, or the recipe makes nothing of any of them.
     """
-    rows = [row for path in answers for row in _answers(spec["trainset"], path)]
-    if mistakes:
-        rows += _lessons(spec, list(tables.rows("mistakes", mistakes)), analyses)
+    spec = job.spec
+    rows = [row for path in job.answers for row in _answers(spec.trainset, path)]
+    if job.mistakes:
+        rows += _lessons(spec, list(tables.rows("mistakes", job.mistakes)), job.responses)
     counts = Counter(row["kind"] for row in rows)
     shares = (f"{kind} {count} ({count / len(rows):.0%})" for kind, count in counts.items())
-    log.info("%s: %d examples: %s", spec["trainset"], len(rows), ", ".join(shares))
-    with tables.writing("trainset", output, spec) as writer:
+    log.info("%s: %d examples: %s", spec.trainset, len(rows), ", ".join(shares))
+    with tables.writing("trainset", job.output, spec.signed) as writer:
         writer.write(rows)
         writer.note("counts", counts)
 
@@ -67,15 +70,14 @@ def _answers(name: str, path: Path) -> list[Row]:
     return rows
 
 
-def _lessons(spec: dict[str, Any], mistakes: list[Row], analyses: Path | None) -> list[Row]:
-    name, recipe = spec["trainset"], spec["recipe"]
-    if spec.get("take", 0) > len(mistakes):
+def _lessons(spec: TrainsetSpec, mistakes: list[Row], analyses: Path | None) -> list[Row]:
+    name, recipe = spec.trainset, spec.recipe
+    take = len(mistakes) if spec.take is None else spec.take
+    if take > len(mistakes):
         raise AlignlabError(
-            f"trainset {name}: take: {spec['take']} mistakes wanted, {len(mistakes)} are left"
+            f"trainset {name}: take: {take} mistakes wanted, {len(mistakes)} are left"
         )
-    chosen = set(
-        random.Random(spec["seed"]).sample(range(len(mistakes)), spec.get("take", len(mistakes)))
-    )
+    chosen = set(random.Random(spec.seed).sample(range(len(mistakes)), take))
     kept = [mistake for number, mistake in enumerate(mistakes) if number in chosen]
     said = analyses_of(analyses) if analyses else {}
     made = list(recipes.MAKERS[recipe](kept, said, spec))

@@ -50,7 +50,8 @@ class Job(StrictModel):
 
     Attributes:
         spec: the semantic slice, signed with its digest.
-        place: what may differ between machines, such as where a local file lies.
+        place: what may differ between machines, such as where a local file lies; a subclass says
+            in which form.
         key: name of the artefact, with its digest.
         output: the file or folder to make; for tables of an experiment, their folder.
         aside: where finished rows wait, from which a job goes on after another was killed.
@@ -60,7 +61,7 @@ class Job(StrictModel):
     """
 
     spec: Spec
-    place: dict[str, Any] = {}
+    place: Any = {}
     key: str = ""
     output: Path
     aside: Path = Path()

@@ -15,12 +15,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
-from alignlab.sources import files, hijacking, records
-from alignlab.sources.config import ColumnsConfig, PreferenceConfig, PromptSetConfig
+from alignlab.planning.job import Spec
+from alignlab.sources import files, records
+from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
+from alignlab.sources.hijacking import AttacksSpec, attacked
+from alignlab.sources.jobs import FetchJob, FileRows, LocalPlace, where
 from alignlab.sources.records import Record
 
 CATEGORIES = ("regular", "safety")
@@ -30,35 +35,66 @@ log = logging.getLogger(__name__)
 TRUTH = {"true": True, "false": False}
 
 
-def fetch_prompts(spec: dict[str, Any], output: Path) -> None:
-    """Write the prompts table of one dataset's chosen rows.
+class PromptsSpec(FileRows, Spec):
+    """What prompts are: the rows of a file, and which of them are asked."""
 
-    `spec`: `dataset`, `source`, `columns`, `category` unless a column has it, `selection`, and
-    `digest`; attacks have `texts` and `questions` in place of `columns` and `category`; see
-    `alignlab.experiment.semantic_spec`.
+    selection: PromptSetConfig
+
+
+class PromptsPlace(LocalPlace):
+    """Where the rows lie, or the questions that are attacked."""
+
+    questions: FileRows | None = None
+
+
+class FetchPromptsJob(FetchJob):
+    """What `fetch_prompts` is given.
+
+    Attributes:
+        output: the prompts table.
+    """
+
+    spec: PromptsSpec | AttacksSpec
+    place: PromptsPlace = PromptsPlace()
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> FetchPromptsJob:
+        _opened(self)
+        return self
+
+
+def fetch_prompts(job: FetchPromptsJob) -> None:
+    """Write the prompts table of one dataset's chosen rows.
 
     Raises:
         AlignlabError: the source is out of reach, rows are unusable, or the selection asks for
             what is not there. The message opens with the dataset's name.
     """
-    name = spec["dataset"]
+    name = job.spec.dataset
     try:
-        rows = _rows(spec)
-        chosen = select(rows, PromptSetConfig(**spec["selection"]))
+        rows = _read(*_opened(job))
+        if isinstance(job.spec, AttacksSpec):
+            rows = attacked(rows, job.spec)
+        chosen = select(rows, job.spec.selection)
     except AlignlabError as error:
         raise AlignlabError(f"dataset {name}: {error}") from error
     log.info("%s: %d of %d rows", name, len(chosen), len(rows))
-    tables.write("prompts", output, chosen, spec)
+    tables.write("prompts", job.output, chosen, job.metadata)
 
 
-def _rows(spec: dict[str, Any]) -> list[Row]:
-    """Every row of a dataset."""
-    if spec["source"]["kind"] == "hijacking":
-        return hijacking.attacked(_rows(spec["questions"]), spec)
+def _opened(job: FetchPromptsJob) -> tuple[FileRows, FileSource]:
+    """The rows that a job reads, and their file."""
+    if isinstance(job.spec, AttacksSpec):
+        questions = job.place.questions or job.spec.questions
+        return questions, where(job.place, questions.source)
+    return job.spec, where(job.place, job.spec.source)
+
+
+def _read(rows: FileRows, source: FileSource) -> list[Row]:
+    """Every row of a file."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = files.data_file(spec["source"], Path(scratch))
-        found, columns = records.read(path), ColumnsConfig(**spec["columns"])
-        return normalise(found, spec["dataset"], columns, spec.get("category"), path)
+        path = files.data_file(source, Path(scratch))
+        return normalise(records.read(path), rows.dataset, rows.columns, rows.category, path)
 
 
 def normalise(

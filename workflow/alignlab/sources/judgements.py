@@ -14,12 +14,18 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from alignlab.core import tables
+from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.planning.job import Spec
 from alignlab.sources import files, records
+from alignlab.sources.config import FileSource
+from alignlab.sources.jobs import FetchJob
 from alignlab.sources.records import Record
 
 log = logging.getLogger(__name__)
@@ -29,51 +35,103 @@ NONE = "no judgement of this answer was published"
 ANOTHER = "the judgement is of another answer to the question"
 
 
-def fetch_judgements(
-    spec: dict[str, Any], responses: Path, prompts: Sequence[Path], output: Path
-) -> None:
+class JudgedAspect(BaseModel):
+    """What counts here of an aspect that a rubric rates: its scale, worst word first."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    says: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+class JudgedRubric(BaseModel):
+    """What counts here of a rubric; its texts are for judges.
+
+    Attributes:
+        category: the prompts that it applies to; all for none.
+        aspects: their names are those that the files use.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    category: Literal["regular", "safety"] | None
+    aspects: tuple[JudgedAspect, ...]
+
+
+class PublishedJudgementsSpec(Spec):
+    """What published judgements are.
+
+    Attributes:
+        judge: their name in the experiment.
+        arm: whose answers they judge.
+        rubrics: by which they judge.
+        content: of each file where it comes from, or the digest of a local one.
+    """
+
+    judge: str
+    arm: str
+    rubrics: tuple[JudgedRubric, ...]
+    content: tuple[dict[str, Any], ...]
+
+
+class JudgementsPlace(StrictModel):
+    """Where the files lie."""
+
+    sources: tuple[FileSource, ...]
+
+
+class FetchJudgementsJob(FetchJob):
+    """What `fetch_judgements` is given.
+
+    Attributes:
+        responses: the arm's table.
+        prompts: prompts tables; answers to other prompts are left out.
+        output: the judgements table.
+    """
+
+    spec: PublishedJudgementsSpec
+    place: JudgementsPlace
+    responses: Path
+    prompts: tuple[Path, ...]
+
+
+def fetch_judgements(job: FetchJudgementsJob) -> None:
     """Write the judgements of a published arm's answers, in the order of the responses.
 
     A score that is no word of the scale, such as N/A, is `unparseable`, and so is every aspect of
     a reply that was not parsed. (just-eval's own means count N/A as 5.) An answer without a
     judgement is `skipped`. Of equal questions with equal answers the nth gets the nth judgement.
 
-    Args:
-        spec: `judge`, `arm`, `rubrics` (as `resolved_rubric` gives them, whose aspects have the
-            names that the files use), `sources`, `digest`.
-        responses: the arm's table.
-        prompts: prompts tables; answers to other prompts are left out.
-        output: the table.
-
     Raises:
         AlignlabError: a source is out of reach or has other columns, no answer is judged, or most
             judgements of these questions are of other answers.
     """
-    who = f"judgements by {spec['judge']} of {spec['arm']}"
+    who = f"judgements by {job.spec.judge} of {job.spec.arm}"
     try:
-        found = [record for source in spec["sources"] for record in _records(source)]
+        found = [record for source in job.place.sources for record in _records(source)]
     except AlignlabError as error:
         raise AlignlabError(f"{who}: {error}") from error
-    known = {row["prompt_id"]: row for path in prompts for row in tables.rows("prompts", path)}
-    answers = [row for row in tables.rows("responses", responses) if row["prompt_id"] in known]
-    judged = [Judged(rubric, found) for rubric in spec["rubrics"]]
+    known = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
+    answers = [row for row in tables.rows("responses", job.responses) if row["prompt_id"] in known]
+    judged = [Judged(rubric, found) for rubric in job.spec.rubrics]
     rows = [
         row
         for answer in answers
+        for prompt in [known[answer["prompt_id"]]]
         for rubric in judged
-        if rubric.category in (None, known[answer["prompt_id"]]["category"])
-        for row in rubric.rows(answer, known[answer["prompt_id"]]["turns"][answer["turn"]], spec)
+        if rubric.category in (None, prompt["category"])
+        for row in rubric.rows(answer, prompt["turns"][answer["turn"]], job.spec)
     ]
     _check(rows, len(found), who)
-    tables.write("judgements", output, rows, spec)
+    tables.write("judgements", job.output, rows, job.metadata)
 
 
 class Judged:
     """The records that judge by the aspects of one rubric, found by question and answer."""
 
-    def __init__(self, rubric: Mapping[str, Any], found: Sequence[Record]) -> None:
-        self.name, self.category = rubric["name"], rubric["category"]
-        self._says = {aspect["name"]: _values(aspect) for aspect in rubric["aspects"]}
+    def __init__(self, rubric: JudgedRubric, found: Sequence[Record]) -> None:
+        self.name, self.category = rubric.name, rubric.category
+        self._says = {aspect.name: _values(aspect) for aspect in rubric.aspects}
         self._records: dict[tuple[str, str], list[Record]] = defaultdict(list)
         self._asked: Counter[tuple[str, str]] = Counter()
         for record in found:
@@ -83,7 +141,7 @@ class Judged:
                 self._records[key].append(record)
         self._questions = {question for question, _ in self._records}
 
-    def rows(self, answer: Row, question: str, spec: dict[str, Any]) -> Iterator[Row]:
+    def rows(self, answer: Row, question: str, spec: PublishedJudgementsSpec) -> Iterator[Row]:
         """A row for every aspect of an answer to a question."""
         key = records.normalised(question), records.normalised(answer["text"])
         fitting = self._records.get(key)
@@ -98,7 +156,7 @@ class Judged:
         self._asked[key] += 1
 
 
-def _records(source: dict[str, Any]) -> list[Record]:
+def _records(source: FileSource) -> list[Record]:
     """The records of one file, with the columns that count."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
@@ -129,9 +187,9 @@ def _said(record: Record, aspect: str, values: Mapping[str, float]) -> Row:
     }
 
 
-def _row(answer: Row, aspect: str, rubric: str, spec: dict[str, Any]) -> Row:
+def _row(answer: Row, aspect: str, rubric: str, spec: PublishedJudgementsSpec) -> Row:
     return {
-        "judge": spec["judge"],
+        "judge": spec.judge,
         **{name: answer[name] for name in ("arm", "prompt_id", "turn", "sample")},
         "rubric": rubric,
         "aspect": aspect,
@@ -164,5 +222,5 @@ def _check(rows: Sequence[Row], published: int, who: str) -> None:
         log.warning("%s: %d of %d rows have no score: %s", who, count, len(rows), why)
 
 
-def _values(aspect: Mapping[str, Any]) -> dict[str, float]:
-    return dict(zip(aspect["says"], aspect["values"], strict=True))
+def _values(aspect: JudgedAspect) -> dict[str, float]:
+    return dict(zip(aspect.says, aspect.values, strict=True))

@@ -12,41 +12,79 @@ import logging
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+
+from pydantic import model_validator
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.planning.job import Spec
 from alignlab.sources import files, records
+from alignlab.sources.config import FileSource
+from alignlab.sources.jobs import FetchJob, LocalPlace, where
 
 log = logging.getLogger(__name__)
 
 
-def fetch_published(spec: dict[str, Any], prompts: list[Path], output: Path) -> None:
+class PublishedSpec(Spec):
+    """What published answers are.
+
+    Attributes:
+        arm: their name in the experiment.
+        model: the model that answered.
+        source: where the file comes from, if it is no local one.
+        content: digest of a local file.
+    """
+
+    arm: str
+    model: str
+    source: FileSource | None = None
+    content: str | None = None
+
+
+class FetchPublishedJob(FetchJob):
+    """What `fetch_published` is given.
+
+    Attributes:
+        prompts: tables of the questions whose answers are looked up.
+        output: the responses table.
+    """
+
+    spec: PublishedSpec
+    place: LocalPlace = LocalPlace()
+    prompts: tuple[Path, ...]
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> FetchPublishedJob:
+        where(self.place, self.spec.source)
+        return self
+
+
+def fetch_published(job: FetchPublishedJob) -> None:
     """Write the responses table of a published arm: one row per prompt, first turns only.
 
-    `spec`: `arm`, `model`, `source` and `digest`. A prompt without a published answer
-    gets a row with finish_reason `error` and trimmed `missing`, and is counted in the log. How a
-    published answer ended and how many tokens it had is unknown.
+    A prompt without a published answer gets a row with finish_reason `error` and trimmed `missing`,
+    and is counted in the log. How a published answer ended and how many tokens it had is unknown.
 
     Raises:
         AlignlabError: the source is out of reach or has other columns, or no answer fits.
     """
+    arm, source = job.spec.arm, where(job.place, job.spec.source)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            answers = _answers(files.data_file(spec["source"], Path(scratch)))
+            answers = _answers(files.data_file(source, Path(scratch)))
     except AlignlabError as error:
-        raise AlignlabError(f"published {spec['arm']}: {error}") from error
-    rows = [row for path in prompts for row in _responses(path, answers, spec)]
+        raise AlignlabError(f"published {arm}: {error}") from error
+    rows = [row for path in job.prompts for row in _responses(path, answers, job.spec)]
     missing = sum(row["trimmed"] == "missing" for row in rows)
     if missing == len(rows):
         raise AlignlabError(
-            f"published {spec['arm']}: none of the {len(rows)} prompts is among the "
+            f"published {arm}: none of the {len(rows)} prompts is among the "
             f"{len(answers)} published questions"
         )
     if missing:
-        log.warning("%s: %d of %d prompts have no answer", spec["arm"], missing, len(rows))
-    tables.write("responses", output, rows, spec)
+        log.warning("%s: %d of %d prompts have no answer", arm, missing, len(rows))
+    tables.write("responses", job.output, rows, job.metadata)
 
 
 def _answers(path: Path) -> dict[str, list[str]]:
@@ -66,7 +104,7 @@ def _answers(path: Path) -> dict[str, list[str]]:
     return dict(answers)
 
 
-def _responses(path: Path, answers: dict[str, list[str]], spec: dict[str, Any]) -> list[Row]:
+def _responses(path: Path, answers: dict[str, list[str]], spec: PublishedSpec) -> list[Row]:
     """Rows for one prompts table. The nth of several equal questions gets the nth answer."""
     asked: Counter[str] = Counter()
     rows = []
@@ -80,11 +118,11 @@ def _responses(path: Path, answers: dict[str, list[str]], spec: dict[str, Any]) 
     return rows
 
 
-def _response(prompt_id: str, raw: str | None, spec: dict[str, Any]) -> Row:
+def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
     text = (raw or "").strip()
     return {
-        "arm": spec["arm"],
-        "model": spec["model"],
+        "arm": spec.arm,
+        "model": spec.model,
         "prompt_id": prompt_id,
         "turn": 0,
         "sample": 0,

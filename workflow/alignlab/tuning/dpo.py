@@ -32,11 +32,12 @@ def train(examples: Examples, model: Path, aside: Path) -> Trained:
         AlignlabError: a row or a target is wrong (before any step), or the loss diverges.
     """
     spec, rows = examples.spec, preferences(examples)
+    assert spec.dpo is not None
     check_batch(spec, len(rows), "preferences")
     lengths = [sum(map(len, row.values())) for row in rows]
-    chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
-    steps = -(-len(chosen) // spec["batch_size"])
-    own = {"max_length": None, "beta": spec["dpo"]["beta"], **SEVERAL_ANSWERS}
+    chosen = order(lengths, spec.epochs, spec.batch_size, spec.seed)
+    steps = -(-len(chosen) // spec.batch_size)
+    own = {"max_length": None, "beta": spec.dpo.beta, **SEVERAL_ANSWERS}
     args = arguments(DPOConfig, spec, steps, aside, **own)
     base = open_base(spec, model, AutoModelForCausalLM)
     update = lora_config(spec, "CAUSAL_LM")

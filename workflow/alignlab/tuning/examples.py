@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
@@ -26,6 +26,7 @@ from alignlab.core.tables import Row
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, adds_bos, encoder
 from alignlab.tuning.config import TRAINERS
+from alignlab.tuning.spec import AdapterSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,7 +42,7 @@ PROBES = ("first question", "first answer", "second question")
 class Examples:
     """Rows of the table `trainset` with what turns them into ids."""
 
-    spec: dict[str, Any]
+    spec: AdapterSpec
     rows: list[Row]
     tokenizer: PreTrainedTokenizerBase
     prompter: Prompter
@@ -49,7 +50,7 @@ class Examples:
 
     def where(self, row: Row) -> str:
         """Names a row in a message."""
-        return f"{self.spec['name']}: example {row['example_id']}"
+        return f"{self.spec.name}: example {row['example_id']}"
 
     def render(self, row: Row) -> str:
         """The text whose continuation is the row's answer."""
@@ -57,10 +58,10 @@ class Examples:
 
 
 def open_examples(
-    spec: dict[str, Any], rows: list[Row], tokenizer: PreTrainedTokenizerBase
+    spec: AdapterSpec, rows: list[Row], tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
     """Rows as a spec asks them; nothing is tokenised yet."""
-    prompter = build_prompter(spec["method"], tokenizer, None)
+    prompter = build_prompter(spec.method, tokenizer, None)
     return Examples(spec, rows, tokenizer, prompter, encoder(tokenizer, prompter))
 
 
@@ -88,8 +89,8 @@ def preferences(examples: Examples) -> list[Ids]:
     pairs = [row for row in examples.rows if row["kind"] == "preference"]
     if not pairs:
         raise AlignlabError(
-            f"{examples.spec['name']}: trainset {examples.spec['trainset']} has no preferences, "
-            f"which trainer {examples.spec['trainer']} learns from"
+            f"{examples.spec.name}: trainset {examples.spec.trainset} has no preferences, "
+            f"which trainer {examples.spec.trainer} learns from"
         )
     return [_pair(examples, row) for row in pairs]
 
@@ -118,8 +119,7 @@ def _one(examples: Examples, row: Row, markers: Sequence[str], pieces: Sequence[
         "input_ids": [*prompt, *answer, end],
         "labels": [*[UNLABELLED] * len(prompt), *labels, end],
     }
-    max_length = examples.spec["max_length"]
-    check_example(examples.where(row), example, examples.tokenizer, max_length)
+    check_example(examples.where(row), example, examples.tokenizer, examples.spec.max_length)
     return example
 
 
@@ -219,14 +219,13 @@ def check_example(
         raise AlignlabError(f"{where}: {len(ids)} tokens are more than max_length, {max_length}")
 
 
-def check_batch(spec: dict[str, Any], count: int, what: str) -> None:
+def check_batch(spec: AdapterSpec, count: int, what: str) -> None:
     """There must be enough for one batch.
 
     Raises:
         AlignlabError: there are fewer.
     """
-    if count < spec["batch_size"]:
+    if count < spec.batch_size:
         raise AlignlabError(
-            f"{spec['name']}: {count} {what} are fewer than one batch; batch_size is "
-            f"{spec['batch_size']}"
+            f"{spec.name}: {count} {what} are fewer than one batch; batch_size is {spec.batch_size}"
         )

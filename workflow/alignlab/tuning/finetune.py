@@ -13,56 +13,63 @@ import logging
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoTokenizer
 
 from alignlab.core import checksums, tables
+from alignlab.planning.job import Job
 from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.examples import check_batch, check_turns, choose_padding, open_examples
 from alignlab.tuning.fit import Trained, save
+from alignlab.tuning.spec import AdapterSpec
 
 log = logging.getLogger(__name__)
 
 
-def finetune(
-    spec: dict[str, Any],
-    model: Path,
-    trainset: Path,
-    output: Path,
-    aside: Path,
-) -> None:
+class TuneJob(Job):
+    """What `finetune` is given.
+
+    Attributes:
+        model: folder of the materialised base model.
+        trainset: table of examples.
+        prompts: tables of what arms are asked, which the set must not hold; `finetune` reads none,
+            `alignlab.learning.overlap` does.
+        output: folder to make; it appears whole or not at all.
+        aside: folder of checkpoints; removed at the end.
+    """
+
+    spec: AdapterSpec
+    model: Path
+    trainset: Path
+    prompts: tuple[Path, ...] = ()
+
+
+def finetune(job: TuneJob) -> None:
     """Tune a model.
 
     Trainers are imported by name, so that a change in one leaves the digests of others alone.
 
-    Args:
-        spec: the adapter's semantic slice: keys of `alignlab.tuning.config.Tuned` with the
-            method and the chat template resolved, and `engine`, `seed`, `digest`.
-        model: folder of the materialised base model.
-        trainset: table of examples.
-        output: folder to make; it appears whole or not at all.
-        aside: folder of checkpoints; removed at the end.
-
     Raises:
         AlignlabError: an example or a target is wrong (before any step), or the loss diverges.
     """
-    _forget_if_other(aside, trainset)
-    rows = list(tables.rows("trainset", trainset))
+    spec = job.spec
+    _forget_if_other(job.aside, job.trainset)
+    rows = list(tables.rows("trainset", job.trainset))
     check_batch(spec, len(rows), "examples")
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.chat_template = spec.get("chat_template", tokenizer.chat_template)
+    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    if spec.chat_template is not None:
+        tokenizer.chat_template = spec.chat_template
     choose_padding(tokenizer)
     examples = open_examples(spec, rows, tokenizer)
-    check_turns(examples.prompter, spec["name"])
-    log.info("first prompt of %s:\n%s", spec["name"], examples.render(rows[0]))
-    module = import_module(TRAINERS[spec["trainer"]].unit.module)
-    trained: Trained = module.train(examples, model, aside)
-    with tables.building(output) as folder:
+    check_turns(examples.prompter, spec.name)
+    log.info("first prompt of %s:\n%s", spec.name, examples.render(rows[0]))
+    module = import_module(TRAINERS[spec.trainer].unit.module)
+    trained: Trained = module.train(examples, job.model, job.aside)
+    with tables.building(job.output) as folder:
         save(trained, examples, folder)
         if trained.reward:
             shutil.copytree(trained.reward, folder / "reward")
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(job.aside, ignore_errors=True)
 
 
 def _forget_if_other(aside: Path, trainset: Path) -> None:

@@ -34,6 +34,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.tuning.examples import Examples
+from alignlab.tuning.spec import AdapterSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,7 +54,7 @@ LOGGED = {
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
-def open_base(spec: dict[str, Any], folder: Path, kind: Any, **keys: Any) -> PreTrainedModel:
+def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTrainedModel:
     """The base model without any adapter.
 
     Args:
@@ -65,37 +66,38 @@ def open_base(spec: dict[str, Any], folder: Path, kind: Any, **keys: Any) -> Pre
     Raises:
         AlignlabError: the architecture has no such form, or `lora.targets` names no linear layer.
     """
-    dtype = getattr(torch, spec["engine"]["dtype"])
+    dtype = getattr(torch, spec.engine.dtype)
     try:
         model = kind.from_pretrained(folder, **{"dtype": dtype, "use_safetensors": True, **keys})
     except ValueError as error:
-        raise AlignlabError(f"{spec['name']}: {spec['base']} cannot be tuned: {error}") from error
+        raise AlignlabError(f"{spec.name}: {spec.base} cannot be tuned: {error}") from error
     _check_targets(spec, model)
     return model
 
 
-def _check_targets(spec: dict[str, Any], model: Any) -> None:
+def _check_targets(spec: AdapterSpec, model: Any) -> None:
     """PEFT refuses only targets of which none matches."""
-    if (targets := spec["lora"]["targets"]) == "all-linear":
+    if (targets := spec.lora.targets) == "all-linear":
         return
     heads = (getattr(model, "score", None), model.get_output_embeddings())
     layers = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
     known = {n.rpartition(".")[2] for n in layers if model.get_submodule(n) not in heads}
     if unknown := sorted(set(targets) - known):
         raise AlignlabError(
-            f"{spec['name']}: lora.targets: {spec['base']} has no linear layer "
+            f"{spec.name}: lora.targets: {spec.base} has no linear layer "
             f"{', '.join(unknown)}; it has {', '.join(sorted(known))}"
         )
 
 
-def lora_config(spec: dict[str, Any], task: str) -> LoraConfig:
+def lora_config(spec: AdapterSpec, task: str) -> LoraConfig:
     """What PEFT adds to a base model for a task of its own list, such as `CAUSAL_LM`."""
-    lora = spec["lora"]
+    lora, targets = spec.lora, spec.lora.targets
     return LoraConfig(
-        r=lora["rank"],
-        lora_alpha=lora["alpha"],
-        lora_dropout=lora["dropout"],
-        target_modules=lora["targets"],
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        # PEFT knows a list of names from a pattern, and no tuple.
+        target_modules=targets if isinstance(targets, str) else list(targets),
         task_type=task,
     )
 
@@ -130,27 +132,27 @@ def order(lengths: Sequence[int], passes: int, batch_size: int, seed: int) -> li
 
 
 def arguments(
-    kind: type[TrainingArguments], spec: dict[str, Any], steps: int, aside: Path, **own: Any
+    kind: type[TrainingArguments], spec: AdapterSpec, steps: int, aside: Path, **own: Any
 ) -> TrainingArguments:
     """Arguments of one pass over rows that are in their order already.
 
     Args:
         kind: the trainer's own class of arguments.
-        spec: `seed`, `learning_rate`, `batch_size`, `warmup` and `max_grad_norm`.
+        spec: of what is learnt now; a reward model has rates and batches of its own.
         steps: how many optimizer steps the rows give.
         aside: folder of checkpoints.
         own: arguments of this trainer alone; they win.
     """
     shared = {
         "output_dir": str(aside),
-        "seed": spec["seed"],
+        "seed": spec.seed,
         "num_train_epochs": 1,
-        "per_device_train_batch_size": spec["batch_size"],
+        "per_device_train_batch_size": spec.batch_size,
         "train_sampling_strategy": "sequential",
-        "learning_rate": spec["learning_rate"],
+        "learning_rate": spec.learning_rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": round(spec["warmup"] * steps),
-        "max_grad_norm": spec["max_grad_norm"],
+        "warmup_steps": round(spec.warmup * steps),
+        "max_grad_norm": spec.max_grad_norm,
         "bf16": False,  # mixed precision; weights have the engine's dtype already
         # On a GPU memory is what runs out, elsewhere time.
         "gradient_checkpointing": torch.cuda.is_available(),
@@ -191,7 +193,7 @@ def fit(
         args=args,
         train_dataset=Dataset.from_list(rows).select(chosen),
         processing_class=examples.tokenizer,
-        callbacks=[Watch(examples.spec["name"])],
+        callbacks=[Watch(examples.spec.name)],
         **own,
     )
     trainer.remove_callback(PrinterCallback)
@@ -227,9 +229,9 @@ def _step(entry: Row, passes: float) -> Row:
 
 def save(trained: Trained, examples: Examples, folder: Path) -> None:
     """Write the adapter, the tokenizer with its chat template, and `training.parquet`."""
-    save_adapter(trained.model, examples.spec["base"], folder)
+    save_adapter(trained.model, examples.spec.base, folder)
     examples.tokenizer.save_pretrained(folder)
-    tables.write("training", folder / "training.parquet", trained.steps, examples.spec)
+    tables.write("training", folder / "training.parquet", trained.steps, examples.spec.signed)
 
 
 class Watch(TrainerCallback):

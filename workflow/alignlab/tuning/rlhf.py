@@ -29,6 +29,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
+from alignlab.tuning.config import RlhfConfig
 from alignlab.tuning.examples import Examples, check_batch, preferences
 from alignlab.tuning.fit import (
     SEVERAL_ANSWERS,
@@ -40,6 +41,7 @@ from alignlab.tuning.fit import (
     order,
     save,
 )
+from alignlab.tuning.spec import AdapterSpec
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:
@@ -72,7 +74,7 @@ def questions(examples: Examples) -> list[str]:
     """
     spec, tokenizer = examples.spec, examples.tokenizer
     bos = tokenizer.bos_token or ""
-    longest = spec["max_length"] - spec["rlhf"]["max_new_tokens"]
+    longest = spec.max_length - _own(spec).max_new_tokens
     texts: dict[str, None] = {}
     for row in examples.rows:
         asked = examples.render(row)
@@ -83,18 +85,24 @@ def questions(examples: Examples) -> list[str]:
         if len(ids) > longest:
             raise AlignlabError(
                 f"{examples.where(row)}: a prompt of {len(ids)} tokens and an answer of "
-                f"rlhf.max_new_tokens are more than max_length, {spec['max_length']}"
+                f"rlhf.max_new_tokens are more than max_length, {spec.max_length}"
             )
         texts[text] = None
     return list(texts)
 
 
-def _with_head(spec: dict[str, Any], model: Path) -> PreTrainedModel:
+def _own(spec: AdapterSpec) -> RlhfConfig:
+    """The keys of this trainer, which every adapter has that it tunes."""
+    assert spec.rlhf is not None
+    return spec.rlhf
+
+
+def _with_head(spec: AdapterSpec, model: Path) -> PreTrainedModel:
     """The base model with a new scalar head, the same one for the same seed.
 
     In float32, as TRL has it: bfloat16 keeps three digits, and good answers differ by less.
     """
-    set_seed(spec["seed"])
+    set_seed(spec.seed)
     keys = {"num_labels": 1, "dtype": torch.float32}
     with suppress_seqcls_warning():
         return open_base(spec, model, AutoModelForSequenceClassification, **keys)
@@ -103,15 +111,15 @@ def _with_head(spec: dict[str, Any], model: Path) -> PreTrainedModel:
 def _learn_reward(
     examples: Examples, pairs: list[dict[str, list[int]]], model: Path, aside: Path
 ) -> Trained:
-    spec = {**examples.spec, **examples.spec["rlhf"]["reward"]}
+    spec = examples.spec.model_copy(update=dict(_own(examples.spec).reward))
     check_batch(spec, len(pairs), "preferences")
     rows = [
         {f"{side}_ids": pair["prompt_ids"] + pair[f"{side}_ids"] for side in ("chosen", "rejected")}
         for pair in pairs
     ]
     lengths = [sum(map(len, row.values())) for row in rows]
-    chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
-    steps = -(-len(chosen) // spec["batch_size"])
+    chosen = order(lengths, spec.epochs, spec.batch_size, spec.seed)
+    steps = -(-len(chosen) // spec.batch_size)
     args = arguments(RewardConfig, spec, steps, aside, max_length=None, **SEVERAL_ANSWERS)
     own = {"model": _with_head(spec, model), "peft_config": lora_config(spec, "SEQ_CLS")}
     return fit(RewardTrainer, args, examples, rows, chosen, **own)
@@ -120,22 +128,22 @@ def _learn_reward(
 def _learn_policy(
     examples: Examples, asked: list[str], model: Path, judge: PreTrainedModel, aside: Path
 ) -> Trained:
-    spec, own = examples.spec, examples.spec["rlhf"]
-    needed = own["steps"] * spec["batch_size"]
+    spec, own = examples.spec, _own(examples.spec)
+    needed = own.steps * spec.batch_size
     lengths = [len(text) for text in asked]
-    chosen = order(lengths, -(-needed // len(asked)), spec["batch_size"], spec["seed"])[:needed]
+    chosen = order(lengths, -(-needed // len(asked)), spec.batch_size, spec.seed)[:needed]
     sampling = {
-        "per_device_train_batch_size": spec["batch_size"] * own["generations"],
-        "num_generations": own["generations"],
-        "max_completion_length": own["max_new_tokens"],
-        "temperature": own["temperature"],
-        "beta": own["kl"],
+        "per_device_train_batch_size": spec.batch_size * own.generations,
+        "num_generations": own.generations,
+        "max_completion_length": own.max_new_tokens,
+        "temperature": own.temperature,
+        "beta": own.kl,
         **SEVERAL_ANSWERS,
         "shuffle_dataset": False,
         "disable_dropout": True,
         "include_num_input_tokens_seen": "no",  # the trainer counts by itself
     }
-    args = arguments(RLOOConfig, spec, own["steps"], aside, **sampling)
+    args = arguments(RLOOConfig, spec, own.steps, aside, **sampling)
     base = open_base(spec, model, AutoModelForCausalLM)
     rows = [{"prompt": text} for text in asked]
     update = lora_config(spec, "CAUSAL_LM")

@@ -38,8 +38,8 @@ def train(examples: Examples, model: Path, aside: Path) -> Trained:
     """
     spec, rows = examples.spec, labelled(examples)
     lengths = [len(row["input_ids"]) for row in rows]
-    chosen = order(lengths, spec["epochs"], spec["batch_size"], spec["seed"])
-    steps = -(-len(chosen) // spec["batch_size"])
+    chosen = order(lengths, spec.epochs, spec.batch_size, spec.seed)
+    steps = -(-len(chosen) // spec.batch_size)
     own = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
     args = arguments(SFTConfig, spec, steps, aside, **own)
     base = open_base(spec, model, AutoModelForCausalLM)
