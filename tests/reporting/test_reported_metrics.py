@@ -4,8 +4,8 @@ import pytest
 from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, entries, qualification
 
 from alignlab.core import schemas, tables
-from alignlab.metrics.definitions import METRICS
 from alignlab.judging.qualification import status
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.inputs import read_judgements
 from alignlab.reporting.metrics import definitions, doubts, read_aspects
 

@@ -17,7 +17,7 @@ PAGES = {"report": report.SCRIPTS, "shift": shift_page.SCRIPTS}
 # What a page does not use itself.
 SPARE = {
     "report": set(),
-    "shift": {"pills", "receive"},  # the report's; called by data files
+    "shift": {"receive"},  # called by data files
 }
 
 

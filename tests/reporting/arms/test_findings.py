@@ -81,7 +81,9 @@ def test_arms_that_do_not_differ_are_named_with_the_minimum_detectable_effect():
         "No significant difference: a and b"
         " (n = 36; minimum detectable effect 0.100 at 80% power, unadjusted)."
     )
-    assert opening(study, made).startswith("No arm differs significantly from plain on any of 1 main")
+    assert opening(study, made).startswith(
+        "No arm differs significantly from plain on any of 1 main"
+    )
 
 
 def test_findings_come_before_metrics_without_any_and_larger_before_smaller():
@@ -93,7 +95,10 @@ def test_findings_come_before_metrics_without_any_and_larger_before_smaller():
     made = headlines(study)
     assert [headline.label for headline in made] == ["Relevance", "Ends cleanly"]
     assert [finding.arm for finding in made[0].findings] == ["b", "a"]
-    assert opening(study, made) == "At least one arm differs significantly from plain on 1 of 2 main metrics."
+    assert (
+        opening(study, made)
+        == "At least one arm differs significantly from plain on 1 of 2 main metrics."
+    )
 
 
 def test_a_judge_makes_headlines_only_where_it_is_qualified():
@@ -116,3 +121,79 @@ def test_a_refused_comparison_is_neither_a_finding_nor_its_absence():
 def test_a_lone_baseline_says_so():
     study = results({})
     assert opening(study, headlines(study)) == "There is nothing to compare with plain."
+
+
+def own(mean, n=80):
+    row = {"n": n, "mean": mean, "coverage": 1.0, "arm": "?"}
+    return row | {"ci_low": mean - 0.05, "ci_high": mean + 0.05}
+
+
+def change(difference, half=0.05, p=0.01, mde=0.12):
+    found = {"mean_difference": difference, "ci_low": difference - half}
+    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "exact McNemar"}
+    return found | {"minimum_detectable_effect": mde}
+
+
+def measure(changes, metric="hijacked", better="lower", means=(), aspect=None):
+    arms = dict.fromkeys(arm for rows in changes.values() for arm in (*rows,))
+    values = {**{arm: own(0.4) for arm in ("untuned", *arms)}, **dict(means)}
+    rows = {arm: row | {"arm": arm} for arm, row in values.items()}
+    return Measure("Attack", metric, "attacks", better, "share", aspect, rows, changes)
+
+
+def said(rows, **settings):
+    (sentence,) = sentences(measure({"untuned": rows}, **settings))
+    return sentence.replace("\u00a0", " ")
+
+
+def test_a_finding_gives_size_and_interval_with_the_direction_in_words():
+    assert said({"lfm": change(-0.31, 0.09)}) == (
+        "Against untuned: lower (better) in lfm by 0.31 [0.22, 0.40]."
+    )
+
+
+@pytest.mark.parametrize(
+    ("better", "difference", "words"),
+    [
+        ("lower", -0.2, "lower (better)"),
+        ("lower", 0.2, "higher (worse)"),
+        ("higher", 0.2, "higher (better)"),
+        ("higher", -0.2, "lower (worse)"),
+        ("none", 0.2, "higher in"),
+    ],
+)
+def test_the_scenario_says_which_way_is_better(better, difference, words):
+    assert words in said({"lfm": change(difference)}, better=better)
+
+
+def test_what_does_not_differ_comes_with_the_minimum_detectable_effect():
+    rows = {"lfm": change(-0.3), "sft": change(0.02, p=0.8), "coh": change(0.01, p=0.9, mde=0.2)}
+    assert said(rows).endswith(
+        "; no significant difference in sft and coh"
+        " (n = 80; minimum detectable effect 0.20 at 80% power, unadjusted)."
+    )
+    assert said({"sft": change(0.0, mde=None)}).endswith(
+        "no significant difference in sft (n = 80)."
+    )
+
+
+def test_many_arms_are_counted_and_the_largest_differences_named():
+    rows = {f"m{i}": change(-0.1 - i / 50) for i in range(9)}
+    rows |= {f"s{i}": change(0, p=1.0) for i in range(6)}
+    sentence = said(rows)
+    assert sentence.startswith("Against untuned: lower (better) in m8 by 0.26")
+    assert "m5" in sentence
+    assert "m4" not in sentence
+    assert " and 5 more; no significant difference in 6 arms (" in sentence
+
+
+def test_every_arm_compared_with_has_its_sentence():
+    two = measure({"untuned": {"sft": change(-0.2)}, "sft": {"lfm": change(-0.2)}})
+    assert [each.split(":")[0] for each in sentences(two)] == ["Against untuned", "Against sft"]
+
+
+def test_a_comparison_with_no_value_is_not_called_insignificant():
+    empty = dict.fromkeys(("mean_difference", "ci_low", "ci_high", "p_adjusted"))
+    rows = {"lfm": change(0) | empty, "sft": change(-0.2)}
+    assert "lfm" not in said(rows)
+    assert said({"lfm": change(0) | empty}) == "Against untuned: nothing to compare."

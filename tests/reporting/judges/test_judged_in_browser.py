@@ -1,7 +1,9 @@
 """Judging in real headless Chromium: what is greyed, what is refused, and hostile reasons."""
 
 import pytest
-from synthetic_judging import GOOD, POOR
+from synthetic_judging import GOOD, POOR, UNTRIED
+
+from alignlab.judging.qualification import status
 
 pytestmark = pytest.mark.browser
 
@@ -22,16 +24,19 @@ def page(browser, judged_study):
     assert trouble == []
 
 
+BOARD = "#boards-leaderboard table:visible"
+
+
 def column(page, metric):
-    place = page.locator("#board thead button").evaluate_all(
-        "(all, name) => all.findIndex((each) => each.dataset.metric === name)", metric
+    place = page.locator(f"{BOARD} thead th").evaluate_all(
+        "(all, name) => all.findIndex((each) => each.dataset.key === name)", metric
     )
-    return page.locator(f"#board tbody tr > :nth-child({place + 1})")
+    return page.locator(f"{BOARD} tbody tr > :nth-child({place + 1})")
 
 
 def shown(page):
-    return page.locator("#board thead [data-metric]").evaluate_all(
-        "(all) => all.map((each) => each.dataset.metric)"
+    return page.locator(f"{BOARD} thead [data-key]").evaluate_all(
+        "(all) => all.map((each) => each.dataset.key)"
     )
 
 
@@ -41,7 +46,7 @@ def test_unqualified_columns_are_grey_with_the_reason_and_never_best(page):
     assert f"{POOR}:safety" in names
     assert column(page, f"{POOR}:helpfulness").locator(".value").count() == 3
     for cell in column(page, f"{POOR}:helpfulness").all():
-        assert cell.get_attribute("class") == "untrusted"
+        assert cell.get_attribute("class") == "untrusted faint"
     grey, ink = (
         column(page, f"{judge}:clarity")
         .first.locator(".value")
@@ -50,14 +55,14 @@ def test_unqualified_columns_are_grey_with_the_reason_and_never_best(page):
     )
     assert grey != ink
     assert column(page, f"{GOOD}:clarity").locator("xpath=self::*[@class='best']").count() == 1
-    button = page.locator(f"[data-metric='{POOR}:helpfulness']")
+    button = page.locator(f"{BOARD} [data-key='{POOR}:helpfulness'] button")
     assert button.inner_text() == "Helpfulness · small ?"
     button.hover()
     assert (
         "cannot tell an answer from another question's answer" in page.locator("#tip").inner_text()
     )
-    footnotes = page.locator("#board-doubts p").all_inner_texts()
-    assert footnotes[0] == "? Engagement · gpt: not tried."
+    footnotes = page.locator("#boards-leaderboard .doubts:visible").all_inner_texts()
+    assert footnotes[0] == f"? Engagement · gpt: {status([], GOOD, UNTRIED)[1]}."
 
 
 def test_a_refused_mean_shows_its_coverage_and_sorts_last(page):
@@ -67,7 +72,7 @@ def test_a_refused_mean_shows_its_coverage_and_sorts_last(page):
     refused.hover()
     assert "a mean needs 90%" in page.locator("#tip").inner_text()
     for _ in range(2):
-        page.locator(f"[data-metric='{GOOD}:depth']").click()
+        page.locator(f"{BOARD} [data-key='{GOOD}:depth'] button").click()
         assert depth.last.inner_text().startswith("coverage ")
 
 
@@ -83,16 +88,16 @@ def test_a_score_of_the_judges_own_model_carries_a_warning(page):
 
 
 def test_the_breakdown_unfolds_and_changes_with_metric_and_group(page):
-    table = page.locator("#breakdown-table")
-    assert not table.is_visible()
+    table = page.locator("#breakdown table:visible")
+    assert table.count() == 0
     page.locator("#breakdown summary").click()
-    assert table.is_visible()
+    assert table.count() == 1
     assert table.locator("tbody tr").count() == 5
     first = table.inner_text()
-    page.select_option("#breakdown-metric", label="Clarity · small")
+    page.select_option("#breakdown [data-axis=Metric] select", label="Clarity · small")
     assert table.inner_text() != first
-    assert "Clarity · small: cannot tell" in page.locator("#breakdown-doubt").inner_text()
-    page.locator("#breakdown-by").get_by_text("category").click()
+    assert "Clarity · small: cannot tell" in page.locator("#breakdown .doubts:visible").inner_text()
+    page.locator("#breakdown [data-axis=By]").get_by_text("category").click()
     assert table.locator("tbody tr").count() == 1
 
 
@@ -129,7 +134,7 @@ def test_a_judge_shows_one_matrix_at_a_time(page):
     matrices = page.locator("#judged .duels:visible")
     assert matrices.count() == 2
     before = matrices.first.inner_text()
-    page.locator(f"[data-views=duels-{GOOD}]").get_by_text("Depth").click()
+    page.locator(f"#boards-duels-{GOOD} .pills").get_by_text("Depth").click()
     assert matrices.count() == 2
     assert matrices.first.inner_text() != before
 

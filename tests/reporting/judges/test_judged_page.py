@@ -8,11 +8,14 @@ from synthetic import HOSTILE, embedded
 from synthetic_judging import GOOD, POOR, REFUSED, UNTRIED
 
 from alignlab.core import tables
-from alignlab.reporting import judged_page, results
-from alignlab.reporting.headlines import headlines
-from alignlab.reporting.payload import payload
-from alignlab.reporting.report import build_report
+from alignlab.judging.qualification import status
+from alignlab.reporting import inputs
+from alignlab.reporting.arms import boards
+from alignlab.reporting.arms.findings import headlines
+from alignlab.reporting.judges import page as judged_page
+from alignlab.reporting.report import build_report, payload
 
+UNTESTED = status([], GOOD, UNTRIED)[1]
 SECTIONS = ("judged", "qualification", "breakdown")
 
 
@@ -50,10 +53,10 @@ def test_sections_are_there_with_judges_and_not_without(page, plain_study, tmp_p
 
 def test_each_judge_has_table_radar_duels_and_self_preference(page, judged_study):
     text = section(page, "judged")
-    assert text.count("Radar.") == text.count("Two answers at a time") == 2
+    assert text.count("Radar.") == text.count("Pairwise comparisons") == 2
     assert text.count("Self-preference. chat was answered by the judge’s own model.") == 1
     assert text.index(POOR) < text.index("Self-preference")
-    assert "? Engagement: not tried." in text
+    assert f"? Engagement: {UNTESTED}." in text
     assert {path.stem for path in judged_study.figures.glob("judged-*")} == {
         f"judged-{GOOD}-1-5",
         f"judged-{POOR}-1-5",
@@ -62,9 +65,9 @@ def test_each_judge_has_table_radar_duels_and_self_preference(page, judged_study
 
 def test_each_aspect_has_a_verdict(page):
     text = section(page, "qualification")
-    assert text.count("It tells ") == 5
+    assert text.count("It distinguishes ") == 5
     assert text.count("It cannot tell ") == 6
-    assert "Engagement Not tried Whether it can judge this is not known." in text
+    assert "Engagement Not tested Whether it can judge this is not known." in text
     assert "Krippendorff’s alpha" in text
 
 
@@ -74,7 +77,7 @@ def test_what_an_unqualified_judge_says_is_not_stated(page):
     assert "Helpfulness · gpt" in stated
     assert f"Engagement · {GOOD}" not in stated
     assert POOR not in stated
-    assert f"Engagement · {GOOD}, since the judge is not qualified: not tried." in unstated
+    assert f"Engagement · {GOOD}, since the judge is not qualified: {UNTESTED}." in unstated
 
 
 def test_judged_metrics_come_first_with_their_doubts(data):
@@ -84,14 +87,24 @@ def test_judged_metrics_come_first_with_their_doubts(data):
     assert all(metric["main"] for metric in judged)
     doubts = {metric["name"]: metric["aspect"]["doubt"] for metric in judged}
     assert doubts[f"{GOOD}:helpfulness"] == ""
-    assert doubts[f"{GOOD}:{UNTRIED}"] == "not tried"
+    assert doubts[f"{GOOD}:{UNTRIED}"] == UNTESTED
 
 
-def test_a_refused_mean_keeps_its_coverage(data):
+def shown_board(judged_study, found=None):
+    """The leaderboard's first board, as {arm: {metric: cell}}."""
+    found = found or read_again(judged_study)
+    heads = boards.heads(found.arms, found.baseline)
+    board = boards.leaderboard(found, heads).panels[0].board
+    keys = [column.key for column in board.columns]
+    return {head.name: dict(zip(keys, cells, strict=True)) for head, cells in board.rows}
+
+
+def test_a_refused_mean_keeps_its_coverage(judged_study):
     arm, aspect = REFUSED
-    cell = data["slices"][0]["estimates"][arm][f"{GOOD}:{aspect}"]
-    assert cell["value"] is None
-    assert 0 < cell["coverage"] < 0.9
+    cell = shown_board(judged_study)[arm][f"{GOOD}:{aspect}"]
+    assert (cell.text, cell.sort, cell.track) == ("", None, {})
+    ((kind, said),) = cell.lines
+    assert (kind, 0 < int(re.search(r"coverage (\d+)%", said)[1]) < 90) == ("share", True)
 
 
 def test_judgements_are_beside_their_answers_and_short(data, page):
@@ -112,18 +125,27 @@ def test_judgements_are_beside_their_answers_and_short(data, page):
     assert safety.keys() == {f"{GOOD}:safety", f"{POOR}:safety"}
 
 
-def test_every_group_of_the_breakdown_reaches_the_page(data, judged_study):
-    rows = list(tables.rows("breakdown", judged_study.inputs.breakdown))
+def test_every_group_of_the_breakdown_reaches_the_page(judged_study):
+    given = judged_study.inputs.breakdown
+    found = read_again(judged_study)
+    panels = boards.breakdown(given, found).panels
+    shown = {panel.choices: panel.board for panel in panels}
+    rows = list(tables.rows("breakdown", given))
     for row in rows:
-        found = data["breakdown"][row["metric"]][row["by"]][row["group"]][row["arm"]]
-        mean = None if row["mean"] is None else pytest.approx(row["mean"], abs=1e-3)
-        assert (found[0], found[3]) == (mean, row["n"])
+        board = shown[found.about[row["metric"]].label, row["by"]]
+        place = [column.label for column in board.columns].index(row["arm"])
+        (cell,) = [cells[place] for head, cells in board.rows if head.name == row["group"]]
+        if row["mean"] is None:
+            assert cell.text == ""
+        else:
+            assert float(cell.text.replace("\u2212", "-")) == pytest.approx(row["mean"], abs=0.51)
+            assert f" {row['n']} prompts" in cell.tip
     assert len(rows) > 100
 
 
 def read_again(study, **changed):
     """The tables of a study, some of them changed."""
-    return results.read(study.arguments["spec"], replace(study.inputs, **changed))
+    return inputs.read(study.arguments["spec"], replace(study.inputs, **changed))
 
 
 def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path):
@@ -136,14 +158,16 @@ def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path)
     tables.write("statistics", tmp_path / "s.parquet", kept, {})
     some = judged_study.inputs.judgements | {"chat": []}
     found = read_again(judged_study, statistics=tmp_path / "s.parquet", judgements=some)
-    data = payload(found, {})
-    strict = next(each for each in data["slices"] if each["label"] == "strict")
-    assert strict["estimates"].keys() == {"zero-shot", "urial"}
-    assert "gpt:safety" not in data["slices"][0]["estimates"]["chat"]
-    assert data["prompts"][0]["answers"]["chat"][0]["judged"] == {}
+    heads = boards.heads(found.arms, found.baseline)
+    panels = {panel.choices: panel.board for panel in boards.leaderboard(found, heads).panels}
+    strict = {head.name: cells for head, cells in panels["strict (12)", "values"].rows}
+    assert {cell.text for cell in strict["chat"]} == {"–"}
+    assert {cell.text for cell in strict["urial"]} != {"–"}
+    assert shown_board(judged_study, found)["chat"]["gpt:safety"].text == "–"
+    assert payload(found)["prompts"][0]["answers"]["chat"][0]["judged"] == {}
     spec, given = judged_study.arguments["spec"], judged_study.inputs
-    (good, _) = judged_page.read(spec, found, given, tmp_path / "figures")
-    values = dict(good.views[0].rows)
+    (good, _) = judged_page.read(spec, found, given, tmp_path / "figures", heads)
+    values = {head.name: cells for head, cells in good.scores.panels[0].board.rows}
     assert [values[arm][-1].text for arm in ("zero-shot", "chat")] == ["2.67", "–"]
 
 
@@ -168,7 +192,7 @@ def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
     tables.write("statistics", tmp_path / "s.parquet", kept, {})
     page = rebuilt(judged_study, tmp_path, spec=spec, statistics=tmp_path / "s.parquet")
     text = section(page, "judged")
-    assert text.count("Two answers at a time") == 2
+    assert text.count("Pairwise comparisons") == 2
     assert "Radar." not in text
     assert "gpt-x" in text
     assert text.count("Self-preference. chat was answered by the judge’s own model.") == 1

@@ -33,8 +33,8 @@ def test_a_verdict_says_what_the_judge_can_and_cannot_tell():
     good, poor = verdicts(GOOD), verdicts(POOR)
     assert good["Helpfulness"].standing == "qualified"
     assert good["Helpfulness"].because.replace("\u00a0", " ") == (
-        "It distinguishes an answer from another question's answer (AUC 0.86 [0.76, 0.96]) and an answer "
-        "from its own words shuffled (AUC 0.86 [0.76, 0.96])."
+        "It distinguishes an answer from another question's answer (AUC 0.86 [0.76, 0.96]) and an "
+        "answer from its own words shuffled (AUC 0.86 [0.76, 0.96])."
     )
     assert {verdict.standing for verdict in poor.values()} == {"not qualified"}
     assert poor["Safety"].because == (

@@ -68,8 +68,8 @@ def reading(*rows):
 def test_a_reading_gives_shares_difference_and_balanced_accuracy():
     assert reading(row()) == [
         "led (guided) is right about 80% of 40 answers, of which 50% are fine: right more often, "
-        "+0.30 [+0.10, +0.50] p = .010. Its balanced accuracy is 0.70 [0.60, 0.80], above 0.5, that "
-        "of a constant verdict."
+        "+0.30 [+0.10, +0.50] p = .010. Its balanced accuracy is 0.70 [0.60, 0.80], above 0.5, "
+        "that of a constant verdict."
     ]
 
 

@@ -16,7 +16,7 @@ from alignlab.planning.digest import code_digest, file_digest, signed
 from alignlab.shift.config import PairConfig
 
 TUNED_CARD = {"name", "base", "trainset", "trainer"}
-PAGE = Path(__file__).parents[1] / "reporting"
+ASSETS = Path(__file__).parents[1] / "reporting" / "assets"
 
 
 def summary_spec(plan: Plan) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def shift_page_spec(plan: Plan) -> dict[str, Any]:
         "title": plan.experiment.title,
         "pairs": [_pair_card(plan, pair) for pair in plan.experiment.pairs],
         "parents": {"shift": shift_spec(plan)["digest"]},
-        "code": code_digest("alignlab.reporting.shift_page", "alignlab.reporting.shift_figures"),
+        "code": code_digest("alignlab.reporting.shift.page", "alignlab.reporting.shift.figures"),
         "page": _page_digests(),
     }
     return signed(spec)
@@ -158,4 +158,4 @@ def _arm_card(plan: Plan, name: str) -> dict[str, Any]:
 
 def _page_digests() -> list[str]:
     """Digests of the pages' own HTML, CSS and JavaScript."""
-    return [file_digest(path) for path in sorted(PAGE.glob("*.*")) if path.suffix != ".py"]
+    return [file_digest(path) for path in sorted(ASSETS.rglob("*.*"))]

@@ -36,6 +36,8 @@ GAP = "  "
 POOLED = ("all", "all", "with", "pooled")
 SHIFT = ("unshifted", "marginal", "shifted", "top3", "kl_aligned_base", "first_token_shifted")
 RULE = "paired by prompt, 95% interval without zero, Holm-adjusted p < .05"
+# Rich cuts white space off at the end of a cell, but marks stand below one another.
+BLANK = "\u2800"
 # What a terminal that knows ASCII only shows instead.
 PLAIN = str.maketrans({"–": "-", "−": "-", "·": "|", "‖": "||", "’": "'", "\u00a0": " ", "≥": ">="})
 STYLES = {"best": "bold", "significant": "bold", "faint": "dim", "untrusted": "dim", "none": "dim"}
@@ -188,7 +190,8 @@ def _drawn(table: Table, width: int, *, screen: bool) -> str:
     memory = io.StringIO()
     console = Console(file=memory, width=width, force_terminal=screen, highlight=False)
     console.print(table)
-    return "\n".join(line.rstrip() for line in memory.getvalue().splitlines())
+    shown = memory.getvalue().replace(BLANK, " ").replace("\u00a0", " ")
+    return "\n".join(line.rstrip() for line in shown.splitlines())
 
 
 def _encodable(text: str) -> str:
@@ -231,6 +234,6 @@ def _table(board: Board, places: Sequence[int]) -> Table:
 def _shown(cell: Cell, classes: str = "") -> Text:
     """`0.47 [0.41, 0.53]*`; a refused mean is its coverage, and what was not asked a dash."""
     kept = [cell.text, cell.range, *(text for kind, text in cell.lines if not cell.text)]
-    text = " ".join(filter(None, kept)) + (cell.marks or "")
+    text = " ".join(filter(None, kept)) + cell.marks.replace(" ", BLANK)
     names = f"{classes} {cell.classes}".split()
     return Text(text, style=next((STYLES[name] for name in names if name in STYLES), ""))

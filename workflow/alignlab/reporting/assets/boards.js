@@ -2,6 +2,18 @@
 // Few choices are pills, many are a list.
 const MANY = 8;
 
+// Radio buttons drawn as pills; `choose` gets the index of the chosen label.
+function pills(fieldset, labels, choose) {
+  fieldset.append(
+    ...labels.map((label, place) =>
+      el("label", {},
+        el("input", {
+          type: "radio", name: fieldset.id, value: place, checked: place === 0,
+          onchange: () => choose(place),
+        }),
+        el("span", {}, label))));
+}
+
 class Boards {
   constructor(node) {
     this.node = node;
@@ -18,6 +30,11 @@ class Boards {
     controls.append(...this.controls.map((control) => control.node), ...more);
     controls.hidden = [...controls.children].every((each) => each.hidden);
     node.addEventListener("click", (event) => this.clicked(event));
+  }
+
+  static start(node) {
+    const boards = new Boards(node);
+    boards.show(0);
   }
 
   // What chooses on one axis; nothing where there is no choice.
@@ -85,4 +102,4 @@ class Boards {
   }
 }
 
-for (const node of document.querySelectorAll(".boards")) new Boards(node);
+for (const node of document.querySelectorAll(".boards")) Boards.start(node);

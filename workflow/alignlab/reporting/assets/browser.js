@@ -108,12 +108,6 @@ function keepFocus(inList) {
 
 const guarded = (promise) => promise.catch(browser.say);
 
-// The entry that the address names is in view; else the first one is shown.
-async function openFirst() {
-  await relist();
-  if (await browser.fromAddress()) byId("answers").scrollIntoView();
-}
-
 function startBrowser(own) {
   Object.assign(browser, own);
   for (const id of [...FILTERS, "search", ...browser.filters]) {

@@ -1,4 +1,4 @@
-// Shared by both pages: the data, element building, safe text, pills, tooltips.
+// Shared by both pages: the data, element building, safe text, tooltips.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
@@ -37,18 +37,6 @@ function visible(text) {
 
 // Model text: isolated from the direction of the page.
 const modelText = (text) => el("bdi", { class: "text", dir: "auto" }, ...visible(text));
-
-// Radio buttons drawn as pills; `choose` gets the index of the chosen label.
-function pills(fieldset, labels, choose) {
-  fieldset.append(
-    ...labels.map((label, place) =>
-      el("label", {},
-        el("input", {
-          type: "radio", name: fieldset.id, value: place, checked: place === 0,
-          onchange: () => choose(place),
-        }),
-        el("span", {}, label))));
-}
 
 // One tooltip for everything with `data-tip`, by mouse and by keyboard; Escape closes it.
 const tip = byId("tip");

@@ -108,4 +108,4 @@ startBrowser({
 fillFilters(data.prompts);
 for (const id of ["raw", "reveal"]) byId(id).addEventListener("change", () => show(browser.entry));
 drawChips();
-openFirst();
+relist().then(fromAddress).then((found) => { if (found) byId("answers").scrollIntoView(); });

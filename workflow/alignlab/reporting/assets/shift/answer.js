@@ -43,9 +43,9 @@ async function show(answer, token) {
 
 // The token to open an answer at: the one filtered by, or the first that is shifted.
 function opening(tokens) {
-  const wanted = (at) => tokens.class[at] === 2
+  const fits = (at) => tokens.class[at] === 2
     && (!view.only || tokens.ids[tokens.token[at]] === view.only.token_id);
-  return Math.max(0, tokens.token.findIndex((_, at) => wanted(at)));
+  return Math.max(0, tokens.token.findIndex((_, at) => fits(at)));
 }
 
 function drawQuestion(answer) {
