@@ -118,8 +118,8 @@ def test_every_pair_has_a_line(tmp_path):
     text = shift_summary(path)
     header, own, other, *_ = text.splitlines()
     assert header.split()[:3] == ["pair", "Unshifted", "Marginal"]
-    assert own.split()[:4] == ["own", "50.0", "%", "25.0"]
-    assert other.split()[:4] == ["other", "50.0", "%", "25.0"]
+    assert own.split()[:4] == ["own", "50.0%", "[25.0,", "75.0]"]
+    assert other.split()[:4] == ["other", "50.0%", "[25.0,", "75.0]"]
     assert "99.0" not in text
     assert "other: 90% of answers could be scored." in text
     assert max(map(len, text.splitlines())) <= WIDTH

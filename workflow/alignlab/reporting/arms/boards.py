@@ -177,11 +177,12 @@ def _remark(measure: Measure, changed: Mapping[str, Row | None]) -> str:
 
 
 def _best(measure: Measure) -> str | None:
-    """The best mean as shown; only where more, or less, is better, and the judge is qualified."""
-    found = [row["mean"] for row in measure.own.values() if row["mean"] is not None]
-    if len(found) < 2 or measure.better == "none" or measure.doubt:
+    """The best mean as shown, if they differ; only where a direction is better, and not doubted."""
+    found = sorted(row["mean"] for row in measure.own.values() if row["mean"] is not None)
+    shown = [number(mean, measure.places) for mean in found]
+    if len(set(shown)) < 2 or measure.better == "none" or measure.doubt:
         return None
-    return number(max(found) if measure.better == "higher" else min(found), measure.places)
+    return shown[-1] if measure.better == "higher" else shown[0]
 
 
 def _differences(measure: Measure, against: str) -> dict[str, Cell]:

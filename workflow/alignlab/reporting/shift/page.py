@@ -22,7 +22,7 @@ from alignlab.core.tables import rows as read_rows
 from alignlab.reporting import page
 from alignlab.reporting.board import Board, Cell, Column, Head
 from alignlab.reporting.shift.payload import Written, write_pair, write_prompts
-from alignlab.reporting.wording import counted, number, settings, signed
+from alignlab.reporting.wording import counted, interval, number, settings, signed
 from alignlab.shift.statistics import measures
 
 SCRIPTS = (
@@ -240,11 +240,8 @@ def shift_cell(row: Row | None, metric: str, shown_as: Callable[..., str] = numb
     scale, places = (100, 1) if is_share else (1, 3)
     ends = ("value", "ci_low", "ci_high")
     value, low, high = (_scaled(row[name] if row else None, scale) for name in ends)
-    unit = "\u00a0%" if is_share and value is not None else ""
-    return Cell(
-        shown_as(value, places) + unit,
-        range="" if low is None else f"{shown_as(low, places)} to {shown_as(high, places)}",
-    )
+    unit = "%" if is_share and value is not None else ""
+    return Cell(shown_as(value, places) + unit, range=interval(low, high, places, shown_as))
 
 
 def _scaled(value: float | None, scale: float) -> float | None:

@@ -12,8 +12,8 @@ const MEASURES = [
 const nats = (milli, places = 3) => (milli === null ? "–" : (milli / 1000).toFixed(places).replace("-", "−"));
 const percent = (share) => {
   const shown = 100 * share;
-  if (shown > 0 && shown < 0.001) return "<0.001\u00a0%";
-  return `${shown >= 99.95 ? "100" : shown >= 0.095 || shown === 0 ? shown.toFixed(1) : shown.toPrecision(1)}\u00a0%`;
+  if (shown > 0 && shown < 0.001) return "<0.001%";
+  return `${shown >= 99.95 ? "100" : shown >= 0.095 || shown === 0 ? shown.toFixed(1) : shown.toPrecision(1)}%`;
 };
 const probability = (milli) => Math.exp(milli / 1000);
 

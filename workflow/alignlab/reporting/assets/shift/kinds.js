@@ -34,7 +34,7 @@ function drawTopToken(token) {
 function drawCategory(row) {
   const rate = row.shifted_rate === null ? "–" : percent(row.shifted_rate);
   const interval = row.ci_low === null ? null
-    : el("span", { class: "range" }, `${(100 * row.ci_low).toFixed(1)} to ${(100 * row.ci_high).toFixed(1)}`);
+    : el("span", { class: "range" }, `[${(100 * row.ci_low).toFixed(1)}, ${(100 * row.ci_high).toFixed(1)}]`);
   return el("tr", {},
     el("th", { scope: "row" }, kind(row.token_category)),
     ...numbers(share(row.share)), el("td", { class: "num" }, rate, interval),

@@ -23,7 +23,7 @@ async function find({ searched, fits, holds }) {
   // While texts were loading the reader may have gone on; the later call draws the list.
   if (pair !== view.pair || search !== byId("search").value) return null;
   const least = Number(byId("least").value) / 100;
-  byId("least-said").textContent = `${byId("least").value} %`;
+  byId("least-said").textContent = `${byId("least").value}%`;
   const only = view.only && new Set(view.only.answers);
   drawOnly();
   return view.answers
