@@ -87,6 +87,8 @@ def test_slices_and_differences_change_the_numbers(opened):
         .first.inner_text()
         .startswith("strict: 12 prompts.")
     )
+    said = page.locator("#boards-leaderboard > [role=status]")
+    assert said.inner_text().startswith("strict: 12 prompts.")
     page.locator("#leaderboard [data-axis=Show]").get_by_text("difference from zero-shot").click()
     assert len(values_of(page, "relevance")) == len(ARMS) - 1
     assert "] p" in board(page, ".range").first.inner_text()

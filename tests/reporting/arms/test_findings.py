@@ -106,7 +106,7 @@ def test_a_judge_makes_headlines_only_where_it_is_qualified():
     qualified = headlines(results(cells, {"j:depth": ""}))
     assert [headline.label for headline in qualified] == ["Depth", "Relevance"]
     assert qualified[0].findings[0].direction == "Better"
-    doubted = headlines(results(cells, {"j:depth": "not tried"}))
+    doubted = headlines(results(cells, {"j:depth": "not tested"}))
     assert [headline.label for headline in doubted] == ["Relevance"]
 
 

@@ -28,6 +28,8 @@ class Boards {
     const more = this.drawMore(JSON.parse(node.dataset.more));
     const controls = node.querySelector(".controls");
     controls.append(...this.controls.map((control) => control.node), ...more);
+    this.said = el("p", { class: "sr", role: "status" });
+    node.append(this.said);
     controls.hidden = [...controls.children].every((each) => each.hidden);
     node.addEventListener("click", (event) => this.clicked(event));
   }
@@ -43,6 +45,7 @@ class Boards {
     const choose = (place) => {
       this.chosen[axis] = choices[place];
       this.show(axis);
+      this.said.textContent = this.shown().node.querySelector(".note")?.textContent ?? "";
     };
     const many = choices.length > MANY;
     const node = many
@@ -77,6 +80,10 @@ class Boards {
     this.sort(shown);
   }
 
+  shown() {
+    return this.panels.find((panel) => !panel.node.hidden);
+  }
+
   // First click: best on top (largest, where nothing is better); second: turned round.
   clicked(event) {
     const head = event.target.closest("thead button")?.parentElement;
@@ -84,7 +91,7 @@ class Boards {
     const { key, first } = head.dataset;
     const turned = this.order?.direction === "descending" ? "ascending" : "descending";
     this.order = key ? { key, direction: this.order?.key === key ? turned : first } : null;
-    this.sort(this.panels.find((panel) => !panel.node.hidden));
+    this.sort(this.shown());
   }
 
   // Rows without a value come last, however a column is sorted.

@@ -90,7 +90,7 @@ startBrowser({
   place: () => {
     if (!isVeiled(browser.entry, browser.entry.prompt)) byId("stream")?.focus({ preventScroll: true });
   },
-  // What cannot be loaded is told where the reader looks, not in a console.
+  // What cannot be loaded is reported where the reader looks, not in a console.
   say: (error) => byId("answer").replaceChildren(el("p", { class: "missing" }, error.message)),
 });
 guarded(start());
