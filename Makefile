@@ -36,7 +36,7 @@ lint: .venv/.installed
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint --config experiment=smoke
 	@$(BIN)/alignlab check > /dev/null
-	@$(BIN)/oxlint workflow/alignlab/reporting
+	@$(BIN)/oxlint workflow/alignlab/reporting/assets
 	@$(BIN)/codespell
 	@$(BIN)/alignlab stages --check
 

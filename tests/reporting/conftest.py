@@ -9,9 +9,9 @@ from synthetic_judging import add_judging
 from synthetic_learning import add_learning
 from synthetic_shift import PAIRS, make_shift_study
 
-from alignlab.reporting import shift_payload
 from alignlab.reporting.report import build_report
-from alignlab.reporting.shift_page import build_shift_page
+from alignlab.reporting.shift import payload
+from alignlab.reporting.shift.page import build_shift_page
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -66,7 +66,7 @@ def shift_study(tmp_path_factory):
 @pytest.fixture(scope="session")
 def shift_answers(shift_study):
     """Rows of the first pair's answers, by prompt (the first turn)."""
-    found = shift_payload.answers_of(shift_study.arguments["pairs"][PAIRS[0][0]])
+    found = payload.answers_of(shift_study.arguments["pairs"][PAIRS[0][0]])
     return {rows[0]["prompt_id"]: rows for rows in found if rows[0]["turn"] == 0}
 
 

@@ -7,7 +7,7 @@ from synthetic import ARMS, Study
 
 from alignlab.core import schemas, tables
 from alignlab.learning.discrimination import study_rows
-from alignlab.reporting.arms.scenario_rows import scenario_rows
+from alignlab.reporting.arms.summarise import scenario_rows
 from alignlab.reporting.arms.values import Values
 
 PROMPTS = 80

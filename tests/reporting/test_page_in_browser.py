@@ -3,7 +3,7 @@
 import pytest
 from synthetic import ARMS, HOSTILE
 
-from alignlab.reporting import figures
+from alignlab.reporting.arms import figures
 
 SAFETY = "#prompt=strict%2F0"
 
@@ -34,16 +34,25 @@ def opened(browser, study):
     assert trouble == []
 
 
+def board(page, rest=""):
+    """What is shown of the leaderboard."""
+    return page.locator(f"#leaderboard table:visible {rest}".strip())
+
+
 def arms_in_order(page):
-    return page.locator("#board tbody th b").all_inner_texts()
+    return board(page, "tbody th b").all_inner_texts()
 
 
 def values_of(page, metric):
-    place = page.locator("#board thead button").evaluate_all(
-        "(all, name) => all.findIndex((each) => each.dataset.metric === name)", metric
+    place = board(page, "thead th").evaluate_all(
+        "(all, name) => all.findIndex((each) => each.dataset.key === name)", metric
     )
-    texts = page.locator(f"#board tbody tr > :nth-child({place + 1}) .value").all_inner_texts()
+    texts = board(page, f"tbody tr > :nth-child({place + 1}) .value").all_inner_texts()
     return [float(text.replace("\u2212", "-")) for text in texts]
+
+
+def heading(page, metric):
+    return board(page, f"[data-key={metric}] button")
 
 
 def listed(page):
@@ -58,13 +67,13 @@ def test_columns_sort_best_first_then_turned_then_back_to_the_order(opened):
     page = opened()
     order = [arm[0] for arm in ARMS]
     assert arms_in_order(page) == order
-    repetition = page.locator("[data-metric=rep_4]")
+    repetition = heading(page, "rep_4")
     repetition.click()
     assert values_of(page, "rep_4") == sorted(values_of(page, "rep_4"))
-    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Repetition")
+    assert board(page, "th[aria-sort=ascending]").inner_text().startswith("Repetition")
     repetition.press("Enter")
     assert values_of(page, "rep_4") == sorted(values_of(page, "rep_4"), reverse=True)
-    page.get_by_role("button", name="Arm", exact=True).click()
+    board(page).get_by_role("button", name="Arm", exact=True).click()
     assert arms_in_order(page) == order
 
 
@@ -73,34 +82,65 @@ def test_slices_and_differences_change_the_numbers(opened):
     whole = values_of(page, "relevance")
     page.get_by_text("strict (12)").click()
     assert values_of(page, "relevance") != whole
-    assert page.locator("#board-note").inner_text().startswith("strict: 12 prompts.")
-    page.locator("#view").get_by_text("difference from zero-shot").click()
+    assert (
+        page.locator("#leaderboard .note:visible")
+        .first.inner_text()
+        .startswith("strict: 12 prompts.")
+    )
+    said = page.locator("#boards-leaderboard > [role=status]")
+    assert said.inner_text().startswith("strict: 12 prompts.")
+    page.locator("#leaderboard [data-axis=Show]").get_by_text("difference from zero-shot").click()
     assert len(values_of(page, "relevance")) == len(ARMS) - 1
-    assert "p " in page.locator("#board .range").first.inner_text()
+    assert "] p" in board(page, ".range").first.inner_text()
+
+
+def test_all_metrics_are_shown_on_demand_and_stay_where_the_slice_changes(opened):
+    page = opened()
+    main = board(page, "thead th:visible").count()
+    page.locator("#leaderboard [data-axis=Metrics]").get_by_text("all ").click()
+    everything = board(page, "thead th:visible").count()
+    assert everything > main
+    page.get_by_text("strict (12)").click()
+    assert board(page, "thead th:visible").count() == everything
+
+
+def test_a_sorted_column_stays_sorted_where_the_slice_changes(opened):
+    page = opened()
+    heading(page, "relevance").click()
+    page.get_by_text("strict (12)").click()
+    assert values_of(page, "relevance") == sorted(values_of(page, "relevance"), reverse=True)
+
+
+def test_what_differs_significantly_is_marked_and_the_note_says_so(opened):
+    page = opened()
+    assert set(board(page, "sup").all_inner_texts()) == {"*"}
+    note = page.locator("#leaderboard .note:visible").first.inner_text()
+    assert note.endswith("* differs significantly from zero-shot.")
 
 
 def test_best_is_marked_only_where_a_direction_is_defined(opened):
     page = opened()
-    marked = page.locator("#board td.best").count()
+    marked = board(page, "td.best").count()
     assert marked >= 3  # ends cleanly, repetition, relevance
-    page.locator("[data-metric=num_words]").click()
-    words = page.locator("#board tbody td:nth-child(3)")
-    assert all("best" not in (cell.get_attribute("class") or "") for cell in words.all())
+    heading(page, "num_words").click()
+    best = board(page, "td.best").evaluate_all("(all) => all.map((each) => each.cellIndex)")
+    keys = board(page, "thead th").evaluate_all("(all) => all.map((each) => each.dataset.key)")
+    assert "num_words" not in {keys[place] for place in best}
 
 
 def test_coverage_is_shown_exactly_where_it_is_below_one(opened):
     page = opened()
-    assert page.locator("#board .share").count() > 0
-    columns = page.locator("#board .share").evaluate_all(
+    assert board(page, ".share").count() > 0
+    columns = board(page, ".share").evaluate_all(
         "(all) => [...new Set(all.map((each) => each.closest('td').cellIndex))]"
     )
-    heads = page.locator("#board thead th").all_inner_texts()
+    heads = board(page, "thead th").all_inner_texts()
     assert [heads[place].splitlines()[0] for place in columns] == ["Repetition"]
 
 
 def test_a_tooltip_tells_what_a_metric_is_and_escape_closes_it(opened):
     page = opened()
-    page.locator("[data-metric=rep_4]").hover()
+    heading(page, "rep_4").hover()
     assert "seq-rep-4" in page.locator("#tip").inner_text()
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()
@@ -108,12 +148,15 @@ def test_a_tooltip_tells_what_a_metric_is_and_escape_closes_it(opened):
 
 def test_a_scenario_shows_one_of_its_tables_at_a_time(opened):
     page = opened()
-    first = page.locator(".pills[data-views=attack]")
-    shown = page.locator("#scenarios [data-view]:visible")
-    assert shown.evaluate_all("(all) => all.map((each) => each.dataset.view)") == ["values"] * 2
+    first = page.locator("#boards-scenario-attack .pills")
+    shown = page.locator("#scenarios [data-choices]:visible")
+    assert shown.evaluate_all("(all) => all.map((each) => each.dataset.choices)") == [
+        '["values"]',
+        '["values"]',
+    ]
     first.get_by_text("difference from icl").evaluate("(label) => label.click()")
-    assert shown.first.get_attribute("data-view") == "difference from icl"
-    assert shown.last.get_attribute("data-view") == "values"
+    assert shown.first.get_attribute("data-choices") == '["difference from icl"]'
+    assert shown.last.get_attribute("data-choices") == '["values"]'
     cell = shown.first.locator("td").first
     cell.hover()
     assert "exact McNemar" in page.locator("#tip").inner_text()
@@ -144,7 +187,7 @@ def test_keys_buttons_and_links_move_between_prompts(opened):
     page.locator("#answers").scroll_into_view_if_needed()
     page.evaluate("document.getElementById('answers').scrollIntoView()")
     seen = [current(page)]
-    for key in ("ArrowRight", "j", "ArrowLeft", "k"):
+    for key in ("ArrowRight", "n", "ArrowLeft", "p"):
         page.keyboard.press(key)
         seen.append(current(page))
     assert seen == [f"mt-bench/{place}" for place in (81, 82, 83, 82, 81)]

@@ -1,13 +1,15 @@
-"""What reaches the page's scripts: nothing breaks out of the element, and slices are sets."""
+"""What reaches the page and its scripts: nothing breaks out of the element or its direction."""
 
+import html
 import json
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import ARMS, HOSTILE, embedded, make_study
 
-from alignlab.reporting.payload import PROMPT_LIMIT, embed
-from alignlab.reporting.report import build_report
+from alignlab.reporting.page import CONTROL, embed, visible
+from alignlab.reporting.report import PROMPT_LIMIT, build_report
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 MARKUP = st.sampled_from(["</script>", "<!--", "<script", "-->", "]]>", "\u2028", "\u2029", "\x00"])
@@ -20,15 +22,14 @@ def test_any_text_survives_and_none_can_end_the_element(text):
     assert not set("<>\u2028\u2029") & set(embedded_text)
 
 
-def test_each_set_of_prompts_is_one_slice(study):
-    slices = embedded(study.page.read_text(encoding="utf-8"))["slices"]
-    # mt-bench is all the regular prompts and strict all the safety ones.
-    assert [(each["label"], each["prompts"]) for each in slices] == [
-        ("all prompts", 36),
-        ("mt-bench", 24),
-        ("strict", 12),
-    ]
-    assert all(len(each["differences"]) == len(ARMS) - 1 for each in slices)
+@given(st.lists(TEXT | MARKUP).map("".join))
+def test_text_in_the_page_itself_is_escaped_and_its_controls_spelled_out(text):
+    shown = str(visible(text))
+    assert not set("\u2028\u2029\u202e\x00\x07\u200f") & set(shown)
+    inner = shown.removeprefix('<bdi dir="auto">').removesuffix("</bdi>")
+    plain = re.sub(r'<span class="control">U\+[0-9A-F]{4,6}</span>', "", inner)
+    assert not set("<>") & set(plain)
+    assert html.unescape(plain) == CONTROL.sub("", text)
 
 
 def test_answers_are_complete_and_stored_once_where_raw_and_text_agree(study):

@@ -1,5 +1,6 @@
 """The terminal table: aligned, narrow enough, starred where the page says so."""
 
+import io
 import re
 
 import pytest
@@ -8,10 +9,10 @@ from synthetic_judging import ASPECTS, GOOD, UNTRIED
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.judging.qualification import status
 from alignlab.metrics.definitions import METRICS
-from alignlab.reporting import scenarios
-from alignlab.reporting.headlines import distinguishable
-from alignlab.reporting.results import MAIN, read_differences
+from alignlab.reporting.arms.measures import read_scenarios, significant
+from alignlab.reporting.inputs import MAIN, read_differences
 from alignlab.reporting.summary import (
     WIDTH,
     scenario_summary,
@@ -42,9 +43,9 @@ def test_lines_fit_a_terminal(text):
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
-def test_stars_are_the_distinguishable_differences(study, text):
+def test_stars_are_the_significant_differences(study, text):
     rows = read_differences(study.inputs.comparisons, "zero-shot")["all"]
-    told = sum(distinguishable(rows[arm][metric]) for arm in rows for metric in MAIN)
+    told = sum(significant(rows[arm][metric]) for arm in rows for metric in MAIN)
     assert text.split("\n\nMean")[0].count("*") == told > 0
 
 
@@ -60,7 +61,7 @@ def judged_text(judged_study):
     return summary(*tables_of, "zero-shot", judged, given.qualification)
 
 
-def test_what_judges_rate_comes_first_with_a_mark_where_they_are_not_believed(judged_text):
+def test_what_judges_rate_comes_first_with_a_mark_where_they_are_not_qualified(judged_text):
     header, *lines = judged_text.split("\n\n")[0].splitlines()
     assert header.split()[:7] == ["arm", "Helpfulness", "·", GOOD, "Clarity", "·", GOOD]
     assert "Engagement · gpt ?" in judged_text
@@ -74,17 +75,17 @@ def test_refused_means_and_doubts_are_explained_below(judged_text):
     assert len(re.findall(r"coverage \d+%", judged_text)) == 1
     words = " ".join(judged_text.split())
     assert re.search(r"scored at least \d\d% of each arm's answers \(least: Depth · gpt\)", words)
-    assert "? Engagement · gpt: not tried." in words
+    assert f"? Engagement · gpt: {status([], GOOD, UNTRIED)[1]}." in words
     assert "and Engagement · small: cannot tell an answer from another question's" in words
     assert "small judges answers of its own model in chat: it may favour them." in words
 
 
-def test_no_star_is_by_a_judge_that_is_not_believed(judged_study, judged_text):
+def test_no_star_is_by_a_judge_that_is_not_qualified(judged_study, judged_text):
     rows = read_differences(judged_study.inputs.comparisons, "zero-shot")["all"]
-    believed = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
-    told = sum(distinguishable(rows[arm][m]) for arm in rows for m in (*believed, *MAIN))
-    doubted = [m for m in rows["chat"] if ":" in m and m not in believed]
-    assert any(distinguishable(rows[arm][m]) for arm in rows for m in doubted)
+    qualified = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
+    told = sum(significant(rows[arm][m]) for arm in rows for m in (*qualified, *MAIN))
+    doubted = [m for m in rows["chat"] if ":" in m and m not in qualified]
+    assert any(significant(rows[arm][m]) for arm in rows for m in doubted)
     assert judged_text.split("\n\nMean")[0].count("*") == told > 0
 
 
@@ -96,7 +97,7 @@ def test_an_arm_without_rows_has_dashes(judged_study, tmp_path):
     tables.write("statistics", path, kept, {})
     text = summary(path, given.comparisons, "zero-shot", judged, None)
     chat = next(line for line in text.splitlines() if line.startswith("chat"))
-    assert " –  " in chat
+    assert "  –" in chat
 
 
 def test_every_pair_has_a_line(tmp_path):
@@ -117,9 +118,9 @@ def test_every_pair_has_a_line(tmp_path):
     text = shift_summary(path)
     header, own, other, *_ = text.splitlines()
     assert header.split()[:3] == ["pair", "Unshifted", "Marginal"]
-    assert own.startswith("own    50% [25, 75]")
-    assert other.startswith("other  50% [25, 75]")
-    assert "99%" not in text
+    assert own.split()[:4] == ["own", "50.0%", "[25.0,", "75.0]"]
+    assert other.split()[:4] == ["other", "50.0%", "[25.0,", "75.0]"]
+    assert "99.0" not in text
     assert "other: 90% of answers could be scored." in text
     assert max(map(len, text.splitlines())) <= WIDTH
 
@@ -132,8 +133,8 @@ def test_scenarios_are_marked_where_the_page_remarks(study):
     assert attack.startswith("Scenario attack\narm ")
     assert rest.rstrip().endswith("from * zero-shot.")
     told = [
-        distinguishable(row)
-        for scenario in scenarios.read(path, METRICS, {})
+        significant(row)
+        for scenario in read_scenarios(path, METRICS, {})
         for measure in scenario.measures
         for rows in measure.changes.values()
         for row in rows.values()
@@ -147,3 +148,37 @@ def test_a_study_is_told_in_the_page_s_sentences(study):
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.startswith("Study own-answers, answers of zero-shot\nfree (unguided) is right")
     assert "led (guided) against free: " in text
+
+
+class Screen(io.TextIOWrapper):
+    """A terminal with an encoding of its own."""
+
+    def isatty(self):
+        return True
+
+
+def on_screen(monkeypatch, encoding, study):
+    monkeypatch.setattr("sys.stdout", Screen(io.BytesIO(), encoding=encoding))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "90")
+    return summary(study.inputs.statistics, study.inputs.comparisons, "zero-shot", [], None)
+
+
+def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypatch, study, text):
+    shown = on_screen(monkeypatch, "utf-8", study)
+    assert "\x1b[1m" in shown
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert max(map(len, plain.splitlines())) <= 90
+    assert sorted(plain.split()) != []
+    assert {word for word in text.split() if "[" in word} <= set(plain.split())
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_no_terminal_fails_for_its_encoding(monkeypatch, study, encoding):
+    shown = on_screen(monkeypatch, encoding, study)
+    shown.encode(encoding)
+    scenarios = scenario_summary(study.inputs.scenarios, [], None)
+    scenarios.encode(encoding)
+    assert "?" not in scenarios.replace(" ?", "")

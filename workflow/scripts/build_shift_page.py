@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from alignlab.operations.job import job
-from alignlab.reporting.shift_figures import draw_shift
-from alignlab.reporting.shift_page import build_shift_page
+from alignlab.reporting.shift.figures import draw_shift
+from alignlab.reporting.shift.page import build_shift_page
 
 with job(snakemake):
     given = json.loads(snakemake.params.job)

@@ -166,7 +166,7 @@ class Artefact:
         given |= {"output": str(self.home or self.path), "made_of": list(self._tables())}
         given |= {"aside": str(aside_of(self.key)), "note": str(self.note)}
         given["replies"] = str(self.replies)
-        return json.dumps({**given, **more}, sort_keys=True)
+        return json.dumps({**given, **more})  # in the order of the experiment
 
     def _tables(self) -> Iterator[tuple[str, str, str]]:
         """Path, table and digest of every table that it is made from."""

@@ -1,13 +1,39 @@
-"""What a report is made from.
+"""What a report is made from: an experiment's finished tables, and their rows in handy shapes.
 
-python -m pytest tests/reporting/test_report.py
+    snakemake --cores 2 results/demo/report/index.html
+
+Tables that several parts of the page show are read once, by `read`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import Row
+from alignlab.metrics.definitions import Metric
+from alignlab.reporting.metrics import Aspect, definitions, read_aspects
+
+# `arm → metric → row`, one for each slice or dataset.
+Grid = dict[str, dict[str, Row]]
+# What the headlines, the forest plot and the first view of the leaderboard are about, with what
+# judges rate before it.
+MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
+SHOWN = [
+    *("prompt_id", "turn", "sample", "raw_text", "text"),
+    *("finish_reason", "trimmed", "num_words"),
+]
+# Replies as they came are most of a judgements table and never shown.
+JUDGED = ["judge", "prompt_id", "turn", "sample", "aspect"]
+SAID = ["status", "score", "distribution", "reason"]
+Answer = tuple[str, int, int]
+"""Prompt id, turn and sample."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +71,160 @@ class Inputs:
     qualification: Path | None
     winrates: Path | None
     shift_figures: Path | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the page shows. Rows are those of `alignlab.core.tables`, with null for NaN.
+
+    Attributes:
+        arms: entries of the spec, in order of display.
+        baseline: name of the arm that the others are compared with.
+        about: name → definition of every metric: what judges rate, then `METRICS`.
+        aspects: name → aspect of every metric that a judge rates.
+        metrics: names of the metrics that have a value or were asked of a judge, in that order.
+        prompts: rows of the prompts tables, in order.
+        estimates: (dataset, category) → arm → metric → row of `statistics`.
+        differences: dataset → arm → metric → row of `comparisons`: arm − baseline.
+        answers: arm → prompt id → rows of `responses`, by turn and sample.
+        measured: arm → (prompt id, turn) → metric → value.
+        judgements: arm → answer → metric → what the judge said.
+    """
+
+    arms: list[dict[str, Any]]
+    baseline: str
+    about: dict[str, Metric]
+    aspects: dict[str, Aspect]
+    metrics: list[str]
+    prompts: list[Row]
+    estimates: dict[tuple[str, str], Grid]
+    differences: dict[str, Grid]
+    answers: dict[str, dict[str, list[Row]]]
+    measured: dict[str, dict[tuple[str, int], dict[str, float | None]]]
+    judgements: dict[str, dict[Answer, dict[str, Row]]]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the arms, in order of display."""
+        return [arm["name"] for arm in self.arms]
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the arms that are compared with the baseline."""
+        return [name for name in self.names if name != self.baseline]
+
+    @property
+    def main(self) -> list[str]:
+        """What judges rate and those of `MAIN`, where there is a value."""
+        return main(self.metrics, self.aspects)
+
+    def doubt(self, metric: str) -> str:
+        """Why the judge of a metric is not qualified; empty if it is, or there is none."""
+        return self.aspects[metric].doubt if metric in self.aspects else ""
+
+    def role(self, arm: str) -> str:
+        """`base` or `aligned`."""
+        return next(entry["role"] for entry in self.arms if entry["name"] == arm)
+
+    def rows(self, arm: str) -> list[Row]:
+        """Every answer of an arm."""
+        return [row for rows in self.answers[arm].values() for row in rows]
+
+
+def read(spec: Mapping[str, Any], inputs: Inputs) -> Results:
+    """Read the tables that several parts of the page show; `spec` as in `build_report`.
+
+    Raises:
+        AlignlabError: a table is missing or damaged.
+    """
+    judged = spec["judged"]
+    about, aspects = definitions(judged), read_aspects(judged, inputs.qualification)
+    estimates = read_estimates(inputs.statistics)
+    return Results(
+        arms=list(spec["arms"]),
+        baseline=spec["baseline"],
+        about=about,
+        aspects=aspects,
+        metrics=present(estimates["all", "all"], about, aspects),
+        prompts=[row for path in inputs.prompts for row in tables.rows("prompts", path)],
+        estimates=estimates,
+        differences=read_differences(inputs.comparisons, spec["baseline"]),
+        answers={arm: _read_answers(path) for arm, path in inputs.responses.items()},
+        measured={arm: _read_measured(path) for arm, path in inputs.metrics.items()},
+        judgements={arm: read_judgements(paths) for arm, paths in inputs.judgements.items()},
+    )
+
+
+def read_estimates(path: Path) -> dict[tuple[str, str], Grid]:
+    """Rows of `statistics` by (dataset, category), arm and metric."""
+    grids: dict[tuple[str, str], Grid] = defaultdict(lambda: defaultdict(dict))
+    for row in tables.rows("statistics", path):
+        grids[row["dataset"], row["category"]][row["arm"]][row["metric"]] = finite(row)
+    return grids
+
+
+def read_differences(path: Path, baseline: str) -> dict[str, Grid]:
+    """Rows of `comparisons` with the baseline, by dataset, arm and metric: arm − baseline."""
+    grids: dict[str, Grid] = defaultdict(lambda: defaultdict(dict))
+    for row in tables.rows("comparisons", path):
+        if row["arm_b"] == baseline:
+            grids[row["dataset"]][row["arm_a"]][row["metric"]] = finite(row)
+    return grids
+
+
+def finite(row: Row) -> Row:
+    """NaN and infinities become null: JSON has neither, and neither can be drawn."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
+def present(overall: Grid, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]) -> list[str]:
+    """Metrics with a value over all prompts; a judge's also where it could score nothing.
+
+    Raises:
+        AlignlabError: a row's metric is not in `about`.
+    """
+    rows = [(metric, row) for cells in overall.values() for metric, row in cells.items()]
+    found = {metric for metric, row in rows if row["n"] or metric in aspects}
+    if unknown := sorted(found - about.keys()):
+        raise AlignlabError(f"statistics: metric {unknown[0]!r} is not one of {', '.join(about)}")
+    return [metric for metric in about if metric in found]
+
+
+def main(metrics: Iterable[str], aspects: Mapping[str, Aspect]) -> list[str]:
+    """What judges rate, then those of `MAIN`, as far as they are in `metrics`."""
+    known = list(metrics)
+    return [name for name in (*aspects, *MAIN) if name in known]
+
+
+def _read_answers(path: Path) -> dict[str, list[Row]]:
+    # Token ids are most of the file and never shown, so they are not read.
+    columns = tables.opened("responses", path).read(columns=SHOWN)
+    answers: dict[str, list[Row]] = defaultdict(list)
+    for row in columns.sort_by([("turn", "ascending"), ("sample", "ascending")]).to_pylist():
+        answers[row["prompt_id"]].append(row)
+    return answers
+
+
+def _read_measured(path: Path) -> dict[tuple[str, int], dict[str, float | None]]:
+    measured: dict[tuple[str, int], dict[str, float | None]] = defaultdict(dict)
+    for row in map(finite, tables.rows("metrics", path)):
+        measured[row["prompt_id"], row["turn"]][row["metric"]] = row["value"]
+    return measured
+
+
+def read_judgements(paths: Iterable[Path]) -> dict[Answer, dict[str, Row]]:
+    """One arm's judgements: answer → metric → `status`, `score`, `distribution` and `reason`.
+
+    Raises:
+        AlignlabError: a table is missing or damaged.
+    """
+    found: dict[Answer, dict[str, Row]] = defaultdict(dict)
+    for path in paths:
+        for row in tables.opened("judgements", path).read(columns=JUDGED + SAID).to_pylist():
+            metric = f"{row['judge']}:{row['aspect']}"
+            answer = row["prompt_id"], row["turn"], row["sample"]
+            found[answer][metric] = {key: row[key] for key in SAID}
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -17,9 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from alignlab.reporting import formats
+from alignlab.reporting import wording
+
+# In a script element HTML sees `<` and old JavaScript sees two line separators; JSON needs none.
+ESCAPES = {"<": "\\u003c", ">": "\\u003e", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+# Controls but tab and newline, and invisible characters that reorder or hide text: as in page.js.
+CONTROL = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069"
+    "\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f]"
+)
 
 
 def render(
@@ -27,13 +36,14 @@ def render(
 ) -> str:
     """A page as text, with `style`, `script` and `script_hash` for the template to place."""
     environment = Environment(
-        loader=PackageLoader("alignlab.reporting", "."),
+        loader=PackageLoader("alignlab.reporting", "assets"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"formats": formats}
+    environment.globals |= {"wording": wording}
+    environment.filters |= {"visible": visible}
     script = "\n".join(map(_asset, scripts))
     return environment.get_template(template).render(
         context,
@@ -50,5 +60,22 @@ def inline(path: Path, name: str) -> Markup:
     return Markup(re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg))
 
 
+def embed(data: Any) -> Markup:
+    """JSON that no text inside it can break out of, for `<script type="application/json">`."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character, escaped in ESCAPES.items():
+        text = text.replace(character, escaped)
+    return Markup(text)
+
+
+def visible(text: str) -> Markup:
+    """Text from data, isolated from the page's direction, its control characters spelled out."""
+    return Markup('<bdi dir="auto">%s</bdi>') % Markup(CONTROL.sub(_spelled, str(escape(text))))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return f'<span class="control">U+{ord(found[0]):04X}</span>'
+
+
 def _asset(name: str) -> str:
-    return (files("alignlab.reporting") / name).read_text(encoding="utf-8")
+    return (files("alignlab.reporting") / "assets" / name).read_text(encoding="utf-8")

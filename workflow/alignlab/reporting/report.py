@@ -13,24 +13,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alignlab.core.tables import replacing
-from alignlab.reporting import figures as drawing
-from alignlab.reporting import headlines, judged, judged_page, learning, page, studies
-from alignlab.reporting.breakdown import read_breakdown
-from alignlab.reporting.inputs import Inputs
-from alignlab.reporting.payload import PROMPT_LIMIT, embed, payload
-from alignlab.reporting.results import Results, read
+from alignlab.core.tables import Row, replacing
+from alignlab.reporting import page
+from alignlab.reporting.arms import boards, findings
+from alignlab.reporting.arms import figures as drawing
+from alignlab.reporting.arms.measures import Measure, measures_in
+from alignlab.reporting.inputs import Inputs, Results, read
+from alignlab.reporting.judges import page as judges
+from alignlab.reporting.learning import page as learning
+from alignlab.reporting.metrics import Aspect, doubts
 
 SCRIPTS = (
-    *("page.js", "numbers.js", "report.js", "scenarios.js", "leaderboard.js"),
-    *("breakdown.js", "judgements.js", "answers.js"),
+    *("page.js", "boards.js", "browser.js"),
+    *("report/judgements.js", "report/answers.js"),
 )
-STYLES = ("report.css", "learning.css", "judged.css", "answers.css")
+STYLES = ("base.css", "report/report.css")
+PROMPT_LIMIT = 400
+"""Prompts whose answers the page holds."""
 CAPTIONS = {
     "differences": (
         "Paired differences from the baseline",
-        "Mean difference by prompt and its 95% paired interval. A filled dot is told "
-        "apart from zero after Holm's correction; a hollow one is not.",
+        "Mean difference by prompt and its 95% paired interval. A filled dot differs "
+        "significantly from zero after Holm's correction; a hollow one does not.",
     ),
     "finish": (
         "How answers ended",
@@ -71,40 +75,44 @@ def build_report(
         AlignlabError: a table is missing or damaged.
     """
     results = read(spec, inputs)
-    groups = read_breakdown(inputs.breakdown, results)
+    heads = boards.heads(results.arms, results.baseline)
     drawn = drawing.draw(results, figures)
     shift = inputs.shift_figures
     context = {
         **_words(results),
         "spec": spec,
         "provenance": provenance,
-        "judges": judged_page.read(spec, results, inputs, figures),
-        "learning": learning.read(spec, results, inputs, figures),
+        "leaderboard": boards.leaderboard(results, heads),
+        "breakdown": boards.breakdown(inputs.breakdown, results),
+        "judges": judges.read(spec, results, inputs, figures, heads),
+        "learning": learning.read(spec, results, inputs, figures, heads),
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in drawn.items()],
         "shares": page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None,
-        "breakdown": groups,
-        "data": embed(payload(results, provenance["first_prompts"]) | {"breakdown": groups}),
+        "first_prompts": _first_prompts(results, provenance["first_prompts"]),
+        "data": page.embed(payload(results)),
     }
     with replacing(output) as temporary:
-        text = page.render("report.html", STYLES, SCRIPTS, context)
+        text = page.render("report/report.html", STYLES, SCRIPTS, context)
         temporary.write_text(text, encoding="utf-8")
 
 
 def _words(results: Results) -> dict[str, Any]:
     """What the page says of the results, and whom it says it of."""
-    found = headlines.headlines(results)
+    found = findings.headlines(results)
     labels = {name: metric.label for name, metric in results.about.items()}
     return {
         "facts": _facts(results),
-        "opening": headlines.opening(results, found),
+        "opening": findings.opening(results, found),
         "headlines": found,
-        "unstated": judged.doubts(results.aspects.values(), labels),
+        "unstated": doubts(results.aspects.values(), labels),
         "baseline": results.baseline,
-        "cards": {arm["name"]: arm for arm in results.arms},
-        "studies": studies,
         "shown": min(PROMPT_LIMIT, len(results.prompts)),
         "total": len(results.prompts),
     }
+
+
+def _first_prompts(results: Results, texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, texts[name]) for name in results.names if name in texts]
 
 
 def _facts(results: Results) -> list[tuple[str, str, str]]:
@@ -117,3 +125,81 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
         ("Prompts", f"{len(results.prompts):,}", split),
         ("Answers", f"{answers:,}", "one for each arm, prompt, turn and sample"),
     ]
+
+
+def payload(results: Results) -> dict[str, Any]:
+    """What the browser of answers draws: arms, metrics and the first `PROMPT_LIMIT` prompts."""
+    return {
+        "arms": [{"name": arm["name"], "role": arm["role"]} for arm in results.arms],
+        "metrics": [_metric(measure) for measure in measures_in(results)],
+        "prompts": [_prompt(results, row) for row in results.prompts[:PROMPT_LIMIT]],
+    }
+
+
+def _metric(measure: Measure) -> dict[str, Any]:
+    return {
+        "name": measure.metric,
+        "label": measure.label,
+        "description": measure.description,
+        "main": measure.main,
+        "decimals": min(2, measure.places),
+        "aspect": _aspect(measure.aspect) if measure.aspect else None,
+    }
+
+
+def _aspect(aspect: Aspect) -> dict[str, Any]:
+    return {
+        "judge": aspect.judge,
+        "label": aspect.label,
+        "doubt": aspect.doubt,
+        "ownArms": aspect.own_arms,
+    }
+
+
+def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
+    key = prompt["prompt_id"]
+    return {
+        "id": key,
+        "dataset": prompt["dataset"],
+        "category": prompt["category"],
+        "tags": prompt["tags"],
+        "turns": prompt["turns"],
+        "answers": {
+            arm: [_answer(results, arm, row) for row in results.answers[arm][key]]
+            for arm in results.names
+            if key in results.answers[arm]
+        },
+    }
+
+
+def _answer(results: Results, arm: str, row: Row) -> Row:
+    place = row["prompt_id"], row["turn"]
+    values = results.measured[arm].get(place, {})
+    said = results.judgements[arm].get((*place, row["sample"]), {})
+    return {
+        "turn": row["turn"],
+        "text": row["text"],
+        # Most answers are kept as generated; those are stored once.
+        "raw": None if row["raw_text"] == row["text"] else row["raw_text"],
+        "finish": row["finish_reason"],
+        "trimmed": row["trimmed"],
+        "metrics": {name: _short(value) for name, value in values.items() if value is not None},
+        "judged": {name: _judgement(row) for name, row in said.items()},
+    }
+
+
+def _judgement(row: Row) -> dict[str, Any]:
+    """What a judge said of one aspect, without what it did not say; there are very many."""
+    score, shares = row["score"], row["distribution"]
+    said = {
+        "status": None if row["status"] == "scored" else row["status"],
+        "score": None if score is None else round(score, 2),
+        "shares": [round(share, 2) for share in shares] if shares else None,
+        "reason": row["reason"],
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _short(value: float | None) -> float | None:
+    """Five significant digits: more than is shown, and half the page's size."""
+    return None if value is None else float(f"{value:.5g}")

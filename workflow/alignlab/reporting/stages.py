@@ -16,7 +16,7 @@ from alignlab.planning.versions import Unit
 # What it says of artefacts is in the specs.
 CHANGES_NO_VALUE = True
 
-ROOM = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
 
 
 def statistics(
@@ -51,8 +51,7 @@ def shift_page(
 
 def page_digests() -> list[str]:
     """Digests of the pages' own HTML, CSS and JavaScript."""
-    kinds = (".html", ".css", ".js")
-    return [file_digest(path) for path in sorted(ROOM.rglob("*.*")) if path.suffix in kinds]
+    return [file_digest(path) for path in sorted(ASSETS.rglob("*.*"))]
 
 
 STATISTICS = Stage(
@@ -72,7 +71,7 @@ SHIFT_PAGE = Stage(
     name="shift",
     table=None,
     units=(
-        Unit("shift page", "alignlab.reporting.shift_page", versioned=False),
-        Unit("shift figures", "alignlab.reporting.shift_figures", versioned=False),
+        Unit("shift page", "alignlab.reporting.shift.page", versioned=False),
+        Unit("shift figures", "alignlab.reporting.shift.figures", versioned=False),
     ),
 )

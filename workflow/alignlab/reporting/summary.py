@@ -1,34 +1,46 @@
-"""The result in the terminal: arms by main metrics, as `make run` prints it at the end.
+"""The results on the terminal: the boards of the page, as `make run` prints them at the end.
 
 alignlab summary demo
 """
 
 from __future__ import annotations
 
+import io
+import shutil
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.metrics.definitions import Metric
-from alignlab.reporting import scenarios, studies
-from alignlab.reporting.definitions import definitions
-from alignlab.reporting.formats import decimals, listed, number, share
-from alignlab.reporting.headlines import distinguishable
-from alignlab.reporting.judged import Aspect, doubts, read_aspects
-from alignlab.reporting.results import Grid, main, present, read_differences, read_estimates
+from alignlab.reporting.arms import boards
+from alignlab.reporting.arms.measures import Comparison, Measure, measures_of, read_scenarios
+from alignlab.reporting.board import Board, Cell, Column, Head, footnotes
+from alignlab.reporting.inputs import main, present, read_differences, read_estimates
+from alignlab.reporting.learning import studies
+from alignlab.reporting.metrics import Aspect, definitions, doubts, read_aspects
+from alignlab.reporting.shift.page import shift_cell
+from alignlab.reporting.wording import share
 from alignlab.shift.statistics import measures
 
 WIDTH = 110
+GAP = "  "
 # Which rows of shift_statistics: dataset, category, eos, weighting.
 POOLED = ("all", "all", "with", "pooled")
-SHIFT = ("unshifted", "marginal", "shifted", "kl_aligned_base", "first_token_shifted")
-GAP = "  "
-MARKS = "*+^~"
+SHIFT = ("unshifted", "marginal", "shifted", "top3", "kl_aligned_base", "first_token_shifted")
+RULE = "paired by prompt, 95% interval without zero, Holm-adjusted p < .05"
+# Rich cuts white space off at the end of a cell, but marks stand below one another.
+BLANK = "\u2800"
+# What a terminal that knows ASCII only shows instead.
+PLAIN = str.maketrans({"–": "-", "−": "-", "·": "|", "‖": "||", "’": "'", "\u00a0": " ", "≥": ">="})
+STYLES = {"best": "bold", "significant": "bold", "faint": "dim", "untrusted": "dim", "none": "dim"}
 
 
 def summary(
@@ -48,7 +60,7 @@ def summary(
         comparisons: table of that name.
         baseline: the arm that the others are compared with.
         judged: as in the spec of `report.build_report`.
-        qualification: table of that name, where a judge was tried.
+        qualification: table of that name, where a judge was tested.
 
     Raises:
         AlignlabError: a table is missing or damaged, or has no row for the baseline.
@@ -56,53 +68,21 @@ def summary(
     estimates = read_estimates(statistics)["all", "all"]
     if baseline not in estimates:
         raise AlignlabError(f"{statistics}: no row for the baseline {baseline!r}")
-    differences = read_differences(comparisons, baseline)["all"]
+    differences = read_differences(comparisons, baseline).get("all", {})
     about, aspects = definitions(judged), read_aspects(judged, qualification)
-    metrics = main(present(estimates, about, aspects), aspects)
-    names = ["arm", *estimates]
-    columns = [
-        _column(estimates, differences, metric, about[metric], aspects.get(metric))
-        for metric in metrics
-    ]
+    shown = main(present(estimates, about, aspects), aspects)
+    chosen = {name: about[name] for name in shown}
+    found = measures_of(chosen, aspects, shown, estimates, differences, baseline)
+    comparison = Comparison(baseline, [*estimates], found)
+    most = max((row["n"] for each in found for row in each.own.values()), default=0)
     notes = [
-        f"Mean over at most {_most(estimates, metrics)} prompts and its 95% interval.",
-        f"* differs from {baseline}: paired by prompt, interval without zero, Holm p < .05.",
-        *_coverage_notes(estimates, metrics, about, aspects),
-        *_judge_notes(aspects, about),
+        f"Mean over at most {most} prompts and its 95% interval.",
+        f"* differs significantly from {baseline}: {RULE}.",
+        *_coverage_notes(found),
+        *_judge_notes(found),
     ]
-    blocks = [_block(names, block) for block in _folded(names, columns)]
-    return "\n\n".join([*blocks, "\n".join(_wrapped(notes))])
-
-
-def shift_summary(statistics: Path) -> str:
-    """Token shift of every pair: all tokens pooled, the end of the answer included.
-
-    Raises:
-        AlignlabError: the table is missing or damaged.
-    """
-    chosen: dict[str, dict[str, Row]] = {}
-    for row in tables.rows("shift_statistics", statistics):
-        if (row["dataset"], row["category"], row["eos"], row["weighting"]) == POOLED:
-            chosen.setdefault(row["pair"], {})[row["metric"]] = {**row, "mean": row["value"]}
-    columns = []
-    for metric in SHIFT:
-        known = measures.METRICS[metric]
-        is_share = known.unit == "share"
-        rows = [cells[metric] for cells in chosen.values() if metric in cells]
-        places = 0 if is_share else min(2, decimals(row["mean"] for row in rows))
-        cells = [
-            _cell(cells[metric], is_share, places) if metric in cells else "–"
-            for cells in chosen.values()
-        ]
-        columns.append([known.label, *cells])
-    names = ["pair", *chosen]
-    blocks = [_block(names, block) for block in _folded(names, columns)]
-    note = ["All tokens pooled; 95% bootstrap intervals over prompts."]
-    for pair, found in chosen.items():
-        covered = next(iter(found.values()))["coverage"]
-        if covered is not None and covered < 1:
-            note.append(f"{pair}: {covered:.0%} of answers could be scored.")
-    return "\n\n".join([*blocks, "\n".join(note)])
+    heads = {arm: Head(arm) for arm in estimates}
+    return _text([boards.boards(comparison, heads, leaderboard=True)[0], *notes])
 
 
 def scenario_summary(
@@ -118,36 +98,18 @@ def scenario_summary(
     Raises:
         AlignlabError: the table is missing or damaged.
     """
-    blocks = []
     about, aspects = definitions(judged), read_aspects(judged, qualification)
-    for scenario in scenarios.read(path, about, aspects):
-        marks = dict(zip(scenario.against, MARKS, strict=False))
-        columns = [_scenario_column(scenario, measure, marks) for measure in scenario.measures]
-        folded = _folded(["arm", *scenario.arms], columns)
-        tables_of = [_block(["arm", *scenario.arms], block) for block in folded]
-        signs = ", ".join(f"{mark} {against}" for against, mark in marks.items())
-        note = f"Differs, paired by prompt, interval without zero, Holm p < .05: from {signs}."
-        unsure = dict.fromkeys(m.doubt for m in scenario.measures if m.doubt)
-        note = "\n".join([note, *_wrapped([f"? {doubt}." for doubt in unsure])])
-        blocks += [f"Scenario {scenario.name}\n{tables_of[0]}", *tables_of[1:], note]
-    return "\n\n".join(blocks)
+    return "\n\n".join(map(_scenario, read_scenarios(path, about, aspects)))
 
 
-def _scenario_column(
-    scenario: scenarios.Scenario, measure: scenarios.Measure, marks: dict[str, str]
-) -> list[str]:
-    is_share = measure.unit == "share"
-    places = 0 if is_share else min(2, measure.places)
-    cells = []
-    for arm in scenario.arms:
-        changed = (measure.changes.get(name, {}).get(arm) for name in marks)
-        signs = (
-            mark if row and distinguishable(row) and not measure.doubt else " "
-            for row, mark in zip(changed, marks.values(), strict=True)
-        )
-        shown = _cell(measure.own.get(arm), is_share, places, measure.aspect)
-        cells.append(shown + "".join(signs))
-    return [measure.label + _marked(measure.aspect) + " " * len(marks), *cells]
+def _scenario(scenario: Comparison) -> str:
+    heads = {arm: Head(arm) for arm in scenario.arms}
+    signs = ", ".join(
+        f"{mark} {against}" for mark, against in zip(boards.MARKS, scenario.against, strict=False)
+    )
+    doubted = dict.fromkeys(measure.doubt for measure in scenario.measures if measure.doubt)
+    notes = [f"Differs significantly ({RULE}) from {signs}.", *(f"? {doubt}." for doubt in doubted)]
+    return f"Scenario {scenario.name}\n" + _text([boards.boards(scenario, heads)[0], *notes])
 
 
 def study_summary(path: Path) -> str:
@@ -157,105 +119,121 @@ def study_summary(path: Path) -> str:
         AlignlabError: the table is missing or damaged.
     """
     return "\n\n".join(
-        "\n".join(
-            [f"Study {study.name}, answers of {study.arm}", *_wrapped(studies.reading(study))]
-        )
+        _text([f"Study {study.name}, answers of {study.arm}", *studies.reading(study)])
         for study in studies.read(path)
     )
 
 
-def _wrapped(sentences: list[str]) -> list[str]:
-    return [textwrap.fill(each, WIDTH, subsequent_indent=GAP) for each in sentences]
+def shift_summary(statistics: Path) -> str:
+    """Token shift of every pair: all tokens pooled, the end of the answer included.
 
-
-def _column(
-    estimates: Grid, differences: Grid, metric: str, about: Metric, aspect: Aspect | None
-) -> list[str]:
-    is_share = about.unit == "share"
-    rows = {arm: cells.get(metric) for arm, cells in estimates.items()}
-    places = 0 if is_share else min(2, decimals(row["mean"] for row in rows.values() if row))
-    cells = []
-    for arm, row in rows.items():
-        compared = differences.get(arm, {}).get(metric)
-        told = compared and distinguishable(compared) and not (aspect and aspect.doubt)
-        cells.append(_cell(row, is_share, places, aspect) + ("*" if told else " "))
-    return [about.label + _marked(aspect) + " ", *cells]
-
-
-def _marked(aspect: Aspect | None) -> str:
-    return " ?" if aspect and aspect.doubt else ""
-
-
-def _cell(row: Row | None, is_share: bool, places: int, aspect: Aspect | None = None) -> str:
-    """`43% [38, 49]` for a share, `0.47 [0.41, 0.53]` for anything else.
-
-    A judge's mean over too few answers is `coverage 62%`; what was not asked is a dash.
+    Raises:
+        AlignlabError: the table is missing or damaged.
     """
-    if row and row["mean"] is None and row["coverage"] is not None and aspect:
-        return f"coverage {share(row['coverage'])}"
-    if row is None or None in (row["mean"], row["ci_low"], row["ci_high"]):
-        return "–"
-    values = row["mean"], row["ci_low"], row["ci_high"]
-    scale, mark = (100, "%") if is_share else (1, "")
-    mean, low, high = (number(scale * value, places) for value in values)
-    return f"{mean}{mark} [{low}, {high}]"
+    chosen: dict[str, dict[str, Row]] = {}
+    for row in tables.rows("shift_statistics", statistics):
+        if (row["dataset"], row["category"], row["eos"], row["weighting"]) == POOLED:
+            chosen.setdefault(row["pair"], {})[row["metric"]] = row
+    columns = [Column(measures.METRICS[metric].label) for metric in SHIFT]
+    rows = [
+        (Head(pair), [shift_cell(found.get(metric), metric) for metric in SHIFT])
+        for pair, found in chosen.items()
+    ]
+    notes = ["All tokens pooled; 95% bootstrap intervals over prompts."]
+    for pair, found in chosen.items():
+        covered = next(iter(found.values()))["coverage"]
+        if covered is not None and covered < 1:
+            notes.append(f"{pair}: {covered:.0%} of answers could be scored.")
+    return _text([Board("Token shift", "Pair", columns, rows), *notes])
 
 
-def _folded(names: list[str], columns: list[list[str]]) -> Iterator[list[list[str]]]:
-    """Columns in as few blocks as the line's width allows, in order."""
-    room = WIDTH - max(map(len, names))
-    block: list[list[str]] = []
-    used = 0
-    for column in columns:
-        width = len(GAP) + max(map(len, column))
-        if block and used + width > room:
-            yield block
-            block, used = [], 0
-        block.append(column)
-        used += width
-    yield block
-
-
-def _block(names: list[str], columns: list[list[str]]) -> str:
-    stem = max(map(len, names))
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for name, *cells in zip_longest(names, *columns):
-        padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-        lines.append(GAP.join([name.ljust(stem), *padded]).rstrip())
-    return "\n".join(lines)
-
-
-def _most(estimates: Grid, metrics: list[str]) -> int:
-    rows = (cells.get(metric) for cells in estimates.values() for metric in metrics)
-    return max((row["n"] for row in rows if row), default=0)
-
-
-def _coverage_notes(
-    estimates: Grid, metrics: list[str], about: Mapping[str, Metric], aspects: Mapping[str, Aspect]
-) -> Iterator[str]:
+def _coverage_notes(found: Sequence[Measure]) -> Iterator[str]:
     """A line for each metric that is undefined for some answers, and one for all judges."""
-    found = {
-        metric: min(cells[metric]["coverage"] for cells in estimates.values() if metric in cells)
-        for metric in metrics
-    }
-    for metric, covered in found.items():
-        if covered < 1 and metric not in aspects:
-            yield f"{about[metric].label}: as few as {share(covered)} of prompts have a value."
-    judged = {metric: covered for metric, covered in found.items() if metric in aspects}
-    if judged and min(judged.values()) < 1:
-        worst = min(judged, key=judged.__getitem__)
-        needed = share(aspects[worst].min_coverage)
+    covered = [
+        (min(row["coverage"] or 0.0 for row in measure.own.values()), measure) for measure in found
+    ]
+    for least, measure in covered:
+        if least < 1 and not measure.aspect:
+            yield f"{measure.label}: as few as {share(least)} of prompts have a value."
+    judged = [(least, each.label, each.aspect) for least, each in covered if each.aspect]
+    if judged and (worst := min(judged, key=lambda each: each[0]))[0] < 1:
+        least, label, aspect = worst
         yield (
-            f"Judges scored at least {share(judged[worst])} of each arm's answers (least: "
-            f"{about[worst].label}); a mean needs {needed}."
+            f"Judges scored at least {share(least)} of each arm's answers (least: {label}); a mean "
+            f"needs {share(aspect.min_coverage)}."
         )
 
 
-def _judge_notes(aspects: Mapping[str, Aspect], about: Mapping[str, Metric]) -> Iterator[str]:
-    labels = {metric: about[metric].label for metric in aspects}
-    for reason, greyed in doubts(aspects.values(), labels).items():
-        yield f"? {listed(greyed)}: {reason}."
-    own = {(each.judge, arm): None for each in aspects.values() for arm in each.own_arms}
+def _judge_notes(found: Sequence[Measure]) -> Iterator[str]:
+    aspects: list[Aspect] = [measure.aspect for measure in found if measure.aspect]
+    yield from footnotes(doubts(aspects, {measure.metric: measure.label for measure in found}))
+    own = {(each.judge, arm): None for each in aspects for arm in each.own_arms}
     for judge, arm in own:
         yield f"{judge} judges answers of its own model in {arm}: it may favour them."
+
+
+def _text(parts: Iterable[Board | str]) -> str:
+    """Boards and sentences as a terminal shows them: in colour only on one, and encodable there."""
+    screen = sys.stdout.isatty()
+    width = min(WIDTH, shutil.get_terminal_size().columns) if screen else WIDTH
+    written: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            written.append(textwrap.fill(part, width, subsequent_indent=GAP))
+            continue
+        for block in _folded(part, width):
+            written.append(_drawn(block, width, screen=screen) + "\n")
+    return _encodable("\n".join(written))
+
+
+def _drawn(table: Table, width: int, *, screen: bool) -> str:
+    memory = io.StringIO()
+    console = Console(file=memory, width=width, force_terminal=screen, highlight=False)
+    console.print(table)
+    shown = memory.getvalue().replace(BLANK, " ").replace("\u00a0", " ")
+    return "\n".join(line.rstrip() for line in shown.splitlines())
+
+
+def _encodable(text: str) -> str:
+    """The text in characters that the terminal has."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def _folded(board: Board, width: int) -> Iterator[Table]:
+    """The board in as few tables as the line's width allows, columns in order."""
+    stem = max(len(name) for name in (board.corner, *(head.name for head, _ in board.rows)))
+    block: list[int] = []
+    used = 0
+    for place, column in enumerate(board.columns):
+        cells = [_shown(cells[place]).plain for _, cells in board.rows]
+        needed = len(GAP) + max(map(len, (column.label, *cells)))
+        if block and stem + used + needed > width:
+            yield _table(board, block)
+            block, used = [], 0
+        block.append(place)
+        used += needed
+    yield _table(board, block)
+
+
+def _table(board: Board, places: Sequence[int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
+    table.add_column(Text(board.corner.lower()), no_wrap=True)
+    for place in places:
+        table.add_column(Text(board.columns[place].label), justify="right", no_wrap=True)
+    for head, cells in board.rows:
+        shown = (_shown(cells[place], board.columns[place].classes) for place in places)
+        table.add_row(Text(head.name), *shown)
+    return table
+
+
+def _shown(cell: Cell, classes: str = "") -> Text:
+    """`0.47 [0.41, 0.53]*`; a refused mean is its coverage, and what was not asked a dash."""
+    kept = [cell.text, cell.range, *(text for kind, text in cell.lines if not cell.text)]
+    text = " ".join(filter(None, kept)) + cell.marks.replace(" ", BLANK)
+    names = f"{classes} {cell.classes}".split()
+    return Text(text, style=next((STYLES[name] for name in names if name in STYLES), ""))

@@ -1,6 +1,12 @@
-"""Means with intervals for every arm, every arm against the baseline by prompt, and scenarios.
+"""The tables of arms: means with intervals, differences by prompt, groups of prompts, scenarios.
 
-snakemake --cores 2 results/demo/tables/{statistics,comparisons}.parquet
+    snakemake --cores 2 results/demo/tables/{statistics,comparisons,breakdown,scenarios}.parquet
+
+Groups are small and many, so they are for looking and not for testing; just-eval's tasks and topics
+(URIAL, arXiv 2312.01552 §4.1) are tags, and a prompt counts in the group of each of its tags.
+Scenarios have the form of the tables of Learning from Mistakes (arXiv 2310.10477 §4): methods by
+measures, such as the rate of harmless answers to red-team prompts beside the refusals of harmless
+ones.
 """
 
 from __future__ import annotations
@@ -8,15 +14,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import read_prompts
-from alignlab.reporting.arms.breakdown_rows import breakdown_rows
-from alignlab.reporting.arms.scenario_rows import scenario_rows
 from alignlab.reporting.arms.values import Values, load, mean_rows, scales
 from alignlab.statistics import estimates
 from alignlab.statistics.arrays import ALL, Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 2
+"""Prompts with a value that a row of `breakdown` needs."""
+OWN = ("mean", "ci_low", "ci_high", "coverage")
+DIFFERENCE = {
+    "n": "n",
+    "mean_difference": "difference",
+    "ci_low": "difference_low",
+    "ci_high": "difference_high",
+    "test": "test",
+    "p_value": "p_value",
+    "p_adjusted": "p_adjusted",
+    "minimum_detectable_effect": "minimum_detectable_effect",
+    "effect_size": "effect_size",
+}
+"""Column of a comparison → column of `scenarios`."""
 
 
 def summarise(
@@ -47,8 +73,8 @@ def summarise(
         comparisons: one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
             the (prompt, turn) cells where both have a value, averaged within the prompt. Refused
             where one of the means is, and then outside the family of adjusted p-values.
-        breakdown: as `breakdown.breakdown_rows` makes it.
-        scenarios: the table of that name, as `scenarios.scenario_rows` makes it; none if absent.
+        breakdown: as `breakdown_rows` makes it.
+        scenarios: the table of that name, as `scenario_rows` makes it; none if absent.
 
     Raises:
         AlignlabError: a table is damaged, or names a prompt or turn that is in none of
@@ -101,3 +127,124 @@ def _differences(values: Values, baseline: str, mask: Mask, seed: int) -> Iterat
                 "metric": values.metrics[m],
                 **(estimates.refused(row) if refused[a, m] or refused[base, m] else row),
             }
+
+
+def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[tables.Row]:
+    """Rows of the table `breakdown`: every arm, metric and group with two prompts or more.
+
+    Means, intervals, coverage and what is refused as in `summarise`. Something that all
+    prompts share, such as their only category, is no group.
+
+    Args:
+        values: every value of the experiment.
+        asked: its prompts in the same order, as `values.read_prompts` gives them.
+        seed: of the resamples.
+    """
+    ends = scales(values)
+    for by, groups in _groups(asked, values.cube.shape[3]).items():
+        for group, cells in groups.items() if len(groups) > 1 else ():
+            for (arm, metric), row in mean_rows(values, ends, cells, seed).items():
+                if row["n"] >= FEWEST:
+                    yield {"arm": arm, "metric": metric, "by": by, "group": group, **row}
+
+
+def _groups(asked: pd.DataFrame, turns: int) -> dict[str, dict[str, Mask]]:
+    """What sets groups apart → group → its cells, which broadcast to shape (prompts, turns)."""
+    by_tag = asked["tags"].reset_index(drop=True).explode().dropna()
+    members = {tag: rows.index.to_numpy() for tag, rows in by_tag.groupby(by_tag)}
+    tags = {tag: np.isin(np.arange(len(asked)), rows)[:, None] for tag, rows in members.items()}
+    by_turn = {str(turn + 1): np.arange(turns) == turn for turn in range(turns)}
+    columns = {
+        name: {
+            str(kind): (asked[name] == kind).to_numpy()[:, None]
+            for kind in sorted(asked[name].dropna().unique())
+        }
+        for name in ("source", "category")
+    }
+    return {"tag": tags, **columns, "turn": by_turn}
+
+
+def scenario_rows(
+    values: Values, scenarios: Sequence[Mapping[str, Any]], seed: int
+) -> Iterator[tables.Row]:
+    """Rows of the table `scenarios`, in the order of the experiment.
+
+    A measure has one row per arm with its own mean (`against` is null), then one per pair of an arm
+    and an arm that it is compared with: a prompt pairs with itself. Two arms are compared once, so
+    of `against: [a, b]` the row b − a is there and a − b is not. Intervals, tests and turns as in
+    `summarise`; Holm's family is every comparison of one scenario's measure.
+
+    Args:
+        values: every value of the experiment.
+        scenarios: `name`, `arms`, `against` and `measures`, each with `label`, `metric`, `dataset`
+            and `better`.
+        seed: of resamples and random signs.
+
+    Raises:
+        AlignlabError: a measure's metric or dataset, or an arm, is in no table.
+    """
+    for scenario in scenarios:
+        arms = scenario["arms"]
+        chosen = pairs(arms, scenario["against"])
+        for name in (*arms, *scenario["against"]):
+            if name not in values.arms:
+                known = ", ".join(values.arms)
+                raise AlignlabError(f"scenario {scenario['name']}: {name!r} is not one of {known}")
+        for measure in scenario["measures"]:
+            measured, mask = _measured(values, scenario["name"], measure)
+            common = {"scenario": scenario["name"], **measure}
+            yield from (common | row for row in _scenario_means(measured, mask, arms, seed))
+            yield from (common | row for row in _scenario_differences(measured, mask, chosen, seed))
+
+
+def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
+    """Which arm is compared with which, each two once."""
+    return [
+        (arm, other)
+        for place, other in enumerate(against)
+        for arm in arms
+        if arm not in against[: place + 1]
+    ]
+
+
+def _measured(values: Values, scenario: str, measure: Mapping[str, Any]) -> tuple[Values, Mask]:
+    """The values of a measure's metric, and the mask over prompts of its dataset."""
+    where = f"scenario {scenario}, measure {measure['label']!r}"
+    metric, dataset = measure["metric"], measure["dataset"]
+    if metric not in values.metrics:
+        known = ", ".join(values.metrics)
+        raise AlignlabError(f"{where}: no answer has the metric {metric!r}; there are {known}")
+    mask = (values.datasets == dataset) | (dataset == ALL)
+    if not mask.any():
+        known = ", ".join(np.unique(values.datasets))
+        raise AlignlabError(f"{where}: no prompt is from {dataset!r}; datasets are {known}")
+    return values.of(metric), mask
+
+
+def _scenario_means(
+    values: Values, mask: Mask, arms: Sequence[str], seed: int
+) -> Iterator[tables.Row]:
+    (metric,) = values.metrics
+    found = mean_rows(values, scales(values), mask[:, None], seed)
+    unasked = {**dict.fromkeys(OWN), "n": 0}
+    for arm in arms:
+        row = {**dict.fromkeys(DIFFERENCE.values()), **found.get((arm, metric), unasked)}
+        yield {**row, "arm": arm, "against": None}
+
+
+def _scenario_differences(
+    values: Values, mask: Mask, chosen: Sequence[tuple[str, str]], seed: int
+) -> Iterator[tables.Row]:
+    cube = values.cube[:, :, mask]
+    refused = values.refused(values.coverage(mask[:, None]))[:, 0]
+    ours, theirs = ([values.arms.index(pair[side]) for pair in chosen] for side in (0, 1))
+    compared = [
+        estimates.refused(row) if refused[a] or refused[b] else row
+        for a, b, row in zip(
+            ours, theirs, estimates.compare(cube[ours], cube[theirs], seed), strict=True
+        )
+    ]
+    estimates.adjust(compared)
+    for (arm, other), row in zip(chosen, compared, strict=True):
+        renamed = {column: row[name] for name, column in DIFFERENCE.items()}
+        yield {**dict.fromkeys(OWN), **renamed, "arm": arm, "against": other}

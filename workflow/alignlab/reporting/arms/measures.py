@@ -1,0 +1,198 @@
+"""Arms compared on measures: what leaderboard, scenarios and judges' tables have in common.
+
+    snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
+
+A measure has every arm's mean, and differences by prompt from the arms that others are compared
+with. One rule says everywhere in the report what differs significantly: `significant`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from alignlab.core import tables
+from alignlab.core.tables import Row
+from alignlab.metrics.definitions import Metric
+from alignlab.reporting.inputs import Grid, Results, finite
+from alignlab.reporting.metrics import Aspect
+from alignlab.reporting.wording import decimals, sizes
+
+ALPHA = 0.05
+
+
+def significant(row: Row) -> bool:
+    """Whether the paired interval excludes zero and the adjusted p-value is below .05."""
+    known = None not in (row["ci_low"], row["ci_high"], row["p_adjusted"])
+    return known and row["ci_low"] * row["ci_high"] > 0 and row["p_adjusted"] < ALPHA
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column: its means, and its differences under the names of `comparisons`."""
+
+    label: str
+    metric: str
+    dataset: str
+    better: str
+    unit: str
+    aspect: Aspect | None
+    """What a judge rates; null where rules measure."""
+    own: Mapping[str, Row]
+    """Arm → its mean."""
+    changes: Mapping[str, Mapping[str, Row]]
+    """The arm compared with → arm → the difference."""
+    description: str = ""
+    main: bool = True
+    """Whether the first view of the leaderboard has it."""
+
+    @property
+    def doubt(self) -> str:
+        """Why its judge is not qualified; empty if it is, or there is none."""
+        return self.aspect.doubt if self.aspect else ""
+
+    @property
+    def places(self) -> int:
+        """Decimals of its means."""
+        return self._places(row["mean"] for row in self.own.values())
+
+    @property
+    def change_places(self) -> int:
+        """Decimals of its differences."""
+        rows = [row for found in self.changes.values() for row in found.values()]
+        return self._places(row["mean_difference"] for row in rows)
+
+    def _places(self, values: Iterable[float | None]) -> int:
+        """Two for a share, which few prompts resolve any finer, and at most for a Likert mean."""
+        if self.unit == "share":
+            return 2
+        return min(2, decimals(values)) if self.aspect else decimals(values)
+
+    @property
+    def heading(self) -> str:
+        """Unit and direction."""
+        return self.unit if self.better == "none" else f"{self.unit}, {self.better} better"
+
+    @property
+    def prompts(self) -> str:
+        """Which prompts, and how many have a value."""
+        counts = [row["n"] for row in self.own.values() if row["n"]]
+        return f"{self.dataset}, {sizes(counts or [0])}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms on measures; an arm that was not asked for one measure may have others."""
+
+    name: str
+    arms: Sequence[str]
+    measures: Sequence[Measure]
+
+    @property
+    def against(self) -> list[str]:
+        """Arms that others are compared with."""
+        return list(dict.fromkeys(name for measure in self.measures for name in measure.changes))
+
+
+def read_scenarios(
+    path: Path, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]
+) -> list[Comparison]:
+    """Read the table `scenarios`, in the order of the experiment; the rest as in `Results`.
+
+    Raises:
+        AlignlabError: it is missing or damaged.
+    """
+
+    def measured(rows: list[Row]) -> Measure:
+        metric = rows[0]["metric"]
+        return _measure(rows, about[metric], aspects.get(metric))
+
+    rows = [finite(row) for row in tables.rows("scenarios", path)]
+    made = []
+    for name, found in groupby(rows, lambda row: row["scenario"]):
+        measures = [measured(list(each)) for _, each in groupby(found, _of_measure)]
+        arms = dict.fromkeys(arm for measure in measures for arm in measure.own)
+        made.append(Comparison(name, list(arms), measures))
+    return made
+
+
+def _of_measure(row: Row) -> tuple[str, ...]:
+    return row["label"], row["metric"], row["dataset"]
+
+
+def _measure(rows: list[Row], about: Metric, aspect: Aspect | None) -> Measure:
+    changes: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row["against"] is not None:
+            changes.setdefault(row["against"], {})[row["arm"]] = row | {
+                "mean_difference": row["difference"],
+                "ci_low": row["difference_low"],
+                "ci_high": row["difference_high"],
+            }
+    return Measure(
+        **{key: rows[0][key] for key in ("label", "metric", "dataset", "better")},
+        unit=about.unit,
+        aspect=aspect,
+        own={row["arm"]: row for row in rows if row["against"] is None},
+        changes=changes,
+        description=about.description,
+    )
+
+
+def measures_of(
+    metrics: Mapping[str, Metric],
+    aspects: Mapping[str, Aspect],
+    main: Sequence[str],
+    estimates: Grid,
+    differences: Grid,
+    baseline: str,
+) -> list[Measure]:
+    """A measure for each of some metrics, and every arm against the baseline.
+
+    Args:
+        metrics: name → definition, of the metrics that are wanted.
+        aspects: as in `Results`.
+        main: those of the first view.
+        estimates: arm → metric → row of `statistics`, of one slice.
+        differences: arm → metric → row of `comparisons` with the baseline, of the same slice.
+        baseline: the arm that others are compared with.
+
+    Returns:
+        Those of which some arm has a row: a judge rates some kinds of prompts only.
+    """
+    made = []
+    for metric, about in metrics.items():
+        changed = _picked(differences, metric)
+        made.append(
+            Measure(
+                label=about.label,
+                metric=metric,
+                dataset="all",
+                better=about.better,
+                unit=about.unit,
+                aspect=aspects.get(metric),
+                own=_picked(estimates, metric),
+                changes={baseline: changed} if changed else {},
+                description=about.description,
+                main=metric in main,
+            )
+        )
+    return [measure for measure in made if measure.own]
+
+
+def _picked(grid: Grid, metric: str) -> dict[str, Row]:
+    return {arm: cells[metric] for arm, cells in grid.items() if metric in cells}
+
+
+def measures_in(results: Results, dataset: str = "all", category: str = "all") -> list[Measure]:
+    """The measures of one slice of the prompts."""
+    return measures_of(
+        {name: results.about[name] for name in results.metrics},
+        results.aspects,
+        results.main,
+        results.estimates[dataset, category],
+        results.differences.get(dataset, {}) if category == "all" else {},
+        results.baseline,
+    )

@@ -1,0 +1,1 @@
+"""What judges say: scores, pairwise win rates, and how the judges were validated."""

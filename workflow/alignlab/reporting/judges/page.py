@@ -1,0 +1,225 @@
+"""What the page says of judging: scores, pairwise win rates, and how every judge was validated.
+
+    snakemake --cores 2 results/demo/report/index.html
+
+Of two answers a judge sees both orders. A win rate differs from a half under the leaderboard's
+rule (`measures.significant`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignlab.core import tables
+from alignlab.core.tables import Row
+from alignlab.reporting import page
+from alignlab.reporting.arms import boards
+from alignlab.reporting.arms import figures as drawing
+from alignlab.reporting.arms.measures import Comparison, measures_in, significant
+from alignlab.reporting.board import EMPTY, Board, Cell, Column, Head, Panel, Panels, footnotes
+from alignlab.reporting.inputs import Inputs, Results, finite
+from alignlab.reporting.judges import figures as radars
+from alignlab.reporting.judges import trials
+from alignlab.reporting.metrics import doubt, doubts
+from alignlab.reporting.wording import counted, p_value, share
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+EVEN = 0.5
+RATES = (("win_rate", "ci_low", "ci_high"), ("adjusted", "adjusted_low", "adjusted_high"))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every duel of one judge on one aspect."""
+
+    judge: str
+    aspect: str
+    arms: list[str]
+    cells: dict[tuple[str, str], Cell]
+    """(row, column) → duel; each duel stands twice, the second time turned round."""
+
+
+@dataclass(frozen=True)
+class ShownJudge:
+    """One judge with everything drawn; each part may be empty."""
+
+    name: str
+    model: str
+    own_arms: list[str]
+    """Arms whose model is the judge's own."""
+    scores: Panels
+    notes: list[str]
+    """Why aspects are greyed."""
+    radars: list[Markup]
+    together: bool
+    """Whether all arms are in one radar."""
+    duels: Panels
+    trial: trials.Trial
+
+
+def read(
+    spec: Mapping[str, Any],
+    results: Results,
+    inputs: Inputs,
+    figures: Path,
+    heads: Mapping[str, Head],
+) -> list[ShownJudge]:
+    """Every judge, in order of display; arguments as in `build_report`.
+
+    Raises:
+        AlignlabError: a table is missing or damaged.
+    """
+    matrices = read_duels(inputs.winrates) if inputs.winrates else []
+    tested = inputs.qualification
+    checked = list(map(finite, tables.rows("qualification", tested))) if tested else []
+    judges = (
+        *(aspect.judge for aspect in results.aspects.values()),
+        *(matrix.judge for matrix in matrices),
+        *(row["judge"] for row in checked),
+    )
+    return [
+        _shown(_scored(results, name), results, figures, matrices, checked, spec["judges"], heads)
+        for name in dict.fromkeys(judges)
+    ]
+
+
+def _scored(results: Results, judge: str) -> Comparison:
+    """What a judge scored: every arm, and against the baseline."""
+    measures = [
+        replace(each, label=each.aspect.label, dataset=f"{each.aspect.category or 'all'} prompts")
+        for each in measures_in(results)
+        if each.aspect and each.aspect.judge == judge
+    ]
+    arms = [arm for arm in results.names if any(arm in measure.own for measure in measures)]
+    return Comparison(judge, arms, measures)
+
+
+def _shown(
+    scored: Comparison,
+    results: Results,
+    figures: Path,
+    matrices: Sequence[Matrix],
+    checked: Sequence[Row],
+    judges: Mapping[str, Mapping[str, Any]],
+    heads: Mapping[str, Head],
+) -> ShownJudge:
+    judge = scored.name
+    drawn = drawing.save(radars.draw(scored, results.baseline), figures)
+    aspects = [aspect for aspect in results.aspects.values() if aspect.judge == judge]
+    own = [matrix for matrix in matrices if matrix.judge == judge]
+    labels = {aspect.aspect: aspect.label for aspect in aspects}
+    # Duels may be about aspects that no rubric rates alone.
+    for name in (*(m.aspect for m in own), *(r["aspect"] for r in checked if r["judge"] == judge)):
+        labels.setdefault(name, name.replace("-", " ").capitalize())
+    compared = [_duels(m, labels[m.aspect], doubt(checked, judge, m.aspect)) for m in own]
+    return ShownJudge(
+        name=judge,
+        model=aspects[0].model if aspects else judges[judge]["model"],
+        own_arms=judges[judge]["judged_self"],
+        scores=boards.panels(f"judge-{judge}", scored, heads),
+        notes=footnotes(doubts(aspects, {aspect.metric: aspect.label for aspect in aspects})),
+        radars=[page.inline(path, name) for name, path in drawn.items()],
+        together=len(scored.arms) <= radars.TOGETHER,
+        duels=Panels(f"duels-{judge}", ("Aspect",), compared),
+        trial=trials.trial(judge, checked, labels),
+    )
+
+
+def _duels(matrix: Matrix, label: str, doubt: str) -> Panel:
+    """A matrix of win rates, row against column; grey where its judge is not qualified."""
+    classes = "narrow duels untrusted" if doubt else "narrow duels"
+    itself = {(arm, arm): Cell("·", classes="none") for arm in matrix.arms}
+    cells = matrix.cells | itself
+    rows = [
+        (Head(row), [cells.get((row, column), EMPTY) for column in matrix.arms])
+        for row in matrix.arms
+    ]
+    columns = [Column(arm) for arm in matrix.arms]
+    board = Board(f"{label}: win rates", "Row against column", columns, rows, classes)
+    under = footnotes({doubt: [label]} if doubt else {})
+    return Panel((f"{label} ?" if doubt else label,), board, footnotes=under)
+
+
+def read_duels(path: Path) -> list[Matrix]:
+    """Matrices of the table `winrates`, over all datasets, in the table's order.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in map(finite, tables.rows("winrates", path)):
+        if row["dataset"] == "all":
+            found.setdefault((row["judge"], row["aspect"]), []).append(row)
+    return [_matrix(judge, aspect, rows) for (judge, aspect), rows in found.items()]
+
+
+def _matrix(judge: str, aspect: str, rows: list[Row]) -> Matrix:
+    arms = dict.fromkeys(arm for row in rows for arm in (row["arm_a"], row["arm_b"]))
+    cells = {}
+    for row in rows:
+        cells[row["arm_a"], row["arm_b"]] = duel(row)
+        cells[row["arm_b"], row["arm_a"]] = duel(turned(row))
+    return Matrix(judge, aspect, list(arms), cells)
+
+
+def turned(row: Row) -> Row:
+    """The same duel seen from the other arm."""
+    other = {"arm_a": row["arm_b"], "arm_b": row["arm_a"]}
+    other |= {"wins": row["losses"], "losses": row["wins"]}
+    for rate, low, high in RATES:
+        other |= {rate: _flipped(row[rate]), low: _flipped(row[high]), high: _flipped(row[low])}
+    return {**row, **other}
+
+
+def _flipped(value: float | None) -> float | None:
+    return None if value is None else 1 - value
+
+
+def duel(row: Row) -> Cell:
+    """A row of `winrates` as a cell: how often the row's arm wins, coloured where significant."""
+    covered = "" if row["coverage"] >= 1 else f"coverage {share(row['coverage'])}"
+    if row["win_rate"] is None:
+        lines = [("share", covered)] if covered else []
+        return Cell(lines=lines, tip="no two answers were compared", classes="none")
+    counts = f"{row['wins']} won · {row['ties']} tied · {row['losses']} lost"
+    said = (counts, f"{row['inconsistent']} inconsistent", _adjusted(row), _consistent(row))
+    lead = 2 * (row["win_rate"] - EVEN) if differs(row) else 0.0
+    return Cell(
+        f"{row['win_rate']:.0%}",
+        range=_range(row["ci_low"], row["ci_high"]),
+        lines=[("detail", line) for line in (*said, covered) if line],
+        tip=f"{row['arm_a']} against {row['arm_b']}: {counted(row['n'], 'prompt')}, "
+        f"{p_value(row['p_adjusted'])} (sign test, Holm)",
+        classes="ahead" if lead > 0 else "behind" if lead < 0 else "",
+        style=f"--tint: {8 + 30 * abs(lead):.0f}%" if lead else "",
+    )
+
+
+def differs(row: Row) -> bool:
+    """Whether a win rate differs significantly from a half, as anywhere in the report."""
+    if row["ci_low"] is None or row["ci_high"] is None:
+        return False
+    ends = {"ci_low": row["ci_low"] - EVEN, "ci_high": row["ci_high"] - EVEN}
+    return significant({**row, **ends})
+
+
+def _adjusted(row: Row) -> str:
+    if row["adjusted"] is None:
+        return "length-controlled: no fit"
+    return f"length-controlled {row['adjusted']:.0%} " + _range(
+        row["adjusted_low"], row["adjusted_high"]
+    )
+
+
+def _consistent(row: Row) -> str:
+    known = row["consistency"] is not None
+    return f"same verdict in both orders: {row['consistency']:.0%}" if known else ""
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]"

@@ -1,0 +1,1 @@
+"""Learning from Mistakes on the page: scenarios, the study, training sets, training."""

@@ -1,0 +1,1 @@
+"""The token-shift page: its tables, its data files and its figures."""
