@@ -49,6 +49,24 @@ def test_kinds_are_counted_with_their_shares(check):
     ]
 
 
+def test_rows_come_in_the_order_of_the_experiment(tmp_path, write):
+    paths = {}
+    for name in ("a", "b"):
+        paths[name] = tmp_path / f"{name}.parquet"
+        with tables.writing("trainset", paths[name], {"digest": name}) as writer:
+            writer.write([example(0, "Something else?")])
+            writer.note("counts", {"good": 1})
+    job = CheckTrainsetsJob(
+        spec={"experiment": "e", "trainsets": ["b", "a"]},
+        trainsets=paths,
+        prompts=[write("prompts", [prompt(0)])],
+        output=tmp_path,
+    )
+    check_trainsets(job)
+    rows = tables.rows("trainsets", tmp_path / "trainsets.parquet")
+    assert [row["trainset"] for row in rows] == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     "shared",
     [

@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 
 class CheckedTrainsetsSpec(Spec):
-    """Of which experiment, and which of its training sets, in order."""
+    """Of which experiment, and which of its training sets; rows come in their order."""
 
     experiment: str
     trainsets: tuple[str, ...]
@@ -52,7 +52,8 @@ def check_trainsets(job: CheckTrainsetsJob) -> None:
     """
     asked = Asked(job.prompts)
     rows = []
-    for name, path in job.trainsets.items():
+    for name in job.spec.trainsets:
+        path = job.trainsets[name]
         check_no_overlap(name, path, asked)
         counts = tables.counts_of(path)
         total = sum(counts.values())

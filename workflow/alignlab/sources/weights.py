@@ -1,6 +1,6 @@
 """Turns any allowed weights into one folder that transformers opens: bf16 safetensors.
 
-    fetch_model(spec, output)      # alignlab.sources.models picks one function of this module
+    fetch_model(job)      # alignlab.sources.models picks one function of this module
 
 Weights are safetensors or GGUF; nothing here reads a pickle or runs code that came with a model.
 """
