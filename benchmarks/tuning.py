@@ -10,7 +10,6 @@ that its peak of memory is its own too. Loading the model is not timed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import resource
 import tempfile
 import time
@@ -93,11 +92,8 @@ def rows_of(examples: int) -> list[dict]:
 def ours(spec: AdapterSpec, rows: list[dict], model: Path, folder: Path) -> tuple[int, float]:
     trainset, adapter = folder / "trainset.parquet", folder / "adapter"
     tables.write("trainset", trainset, rows, {})
-    job = TuneJob(
-        spec=spec, key="warm-0", model=model.absolute(), trainset=trainset, output=adapter
-    )
-    with contextlib.chdir(folder):  # where it keeps checkpoints
-        finetune(job)
+    aside = folder / "checkpoints"
+    finetune(TuneJob(spec=spec, aside=aside, model=model, trainset=trainset, output=adapter))
     last = tables.read("training", adapter / "training.parquet").to_pylist()[-1]
     return last["tokens"], last["seconds"]
 

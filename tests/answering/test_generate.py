@@ -177,7 +177,7 @@ def test_only_the_prompt_that_does_not_fit_is_left_after_a_kill(run, tmp_path):
 def test_a_prompt_in_two_sets_is_refused(run, tmp_path, model):
     table = tmp_path / "p.parquet"
     tables.write("prompts", table, [prompt(0)], {})
-    work = {"part": WHOLE, "batch_size": 3, "output": tmp_path / "o.parquet"}
+    work = {"part": WHOLE, "batch_size": 3, "output": tmp_path / "o", "aside": tmp_path / "a"}
     with pytest.raises(AlignlabError, match="prompt 'd/0' is in two prompt sets"):
         generate(GenerateJob(spec=SPEC, prompts=[table, table], model=model, **work))
 

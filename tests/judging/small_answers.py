@@ -100,6 +100,11 @@ def spec(*rubrics, kind="fake", **more):
     return base | more
 
 
+def where(stage):
+    """Where a job of a stage keeps what it has."""
+    return {"key": KEY, "aside": ASIDE, "note": NOTE, "replies": replies(stage)}
+
+
 def replies(stage):
     return replies_of(stage, KEY.rpartition("-")[0])
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_answers import prompt, write
 
-from alignlab.endpoints.config import EndpointConfig
 from alignlab.judging.cases import drawn_prompts
-from alignlab.judging.config import AnyJudge
+from alignlab.judging.config import AnyJudge, judge_unit
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +42,4 @@ def test_another_seed_draws_others_in_the_order_of_the_table(prompts):
 @pytest.mark.parametrize("kind", [k for k in get_args(get_args(AnyJudge)[0]) if k.can_be_asked])
 def test_every_kind_of_judge_that_can_be_asked_has_a_module(kind):
     (name,) = get_args(kind.model_fields["kind"].annotation)
-    module = import_module(f"alignlab.judging.{name}_judge")
-    assert callable(module.load)
-    assert hasattr(module, "told") == issubclass(kind, EndpointConfig)
+    assert callable(import_module(judge_unit(name).module).load)

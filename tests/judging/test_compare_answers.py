@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_answers import KEY, not_asked, prompt, regular, response, rubric, spec, write
+from small_answers import not_asked, prompt, regular, response, rubric, spec, where, write
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch):
             a=ours,
             b=theirs,
             prompts=[write(tmp_path, "prompts", prompts)],
-            key=KEY,
+            **where("preferences"),
             output=tmp_path / "out.parquet",
             batch_size=batch_size,
         )

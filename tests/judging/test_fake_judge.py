@@ -3,7 +3,7 @@ from statistics import fmean
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_answers import KEY, REGULAR, prompt, regular, response, rubric, spec, write
+from small_answers import REGULAR, prompt, regular, response, rubric, spec, where, write
 
 from alignlab.core import tables
 from alignlab.judging import fake_judge
@@ -33,7 +33,7 @@ def means(tmp_path, monkeypatch):
             spec=spec(rubric),
             responses=controls.output,
             prompts=asked,
-            key=KEY,
+            **where("judgements"),
             output=tmp_path / "out.parquet",
             batch_size=8,
         )

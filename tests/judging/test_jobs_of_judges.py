@@ -30,7 +30,7 @@ def test_what_the_plan_gives_a_judge_s_job_is_valid(name):
             assert job.output == artefact.path
             if artefact.runtime:
                 assert job.place.runtime.model_dump(mode="json") == artefact.runtime
-                assert job.paid == artefact.replies
+                assert job.replies == artefact.replies
 
 
 @pytest.mark.parametrize("name", shipped.EXPERIMENTS)

@@ -2,6 +2,7 @@ from itertools import chain
 
 import pytest
 import torch
+from small_answers import where
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from alignlab.core.errors import AlignlabError
@@ -56,7 +57,8 @@ def judge_of(folder, tmp_path, batch_size=2, **changes):
     entry = {"kind": "local", "model": "tiny", **changes}
     spec = {"judge": "j", "entry": entry, "rubrics": [], "engine": {"dtype": "float32"}}
     files = {"prompts": [], "model": folder, "output": tmp_path / "out.parquet"}
-    return local_judge.load(JudgeJob(spec=spec, batch_size=batch_size, **files))
+    given = {**files, **where("judgements")}
+    return local_judge.load(JudgeJob(spec=spec, batch_size=batch_size, **given))
 
 
 @pytest.fixture

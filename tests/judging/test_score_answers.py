@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 from small_answers import (
     ASIDE,
-    KEY,
     NOTE,
     not_asked,
     prompt,
@@ -16,6 +15,7 @@ from small_answers import (
     rubric,
     runtime,
     spec,
+    where,
     write,
 )
 
@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
             spec=told or spec(),
             responses=write(tmp_path, "responses", responses),
             prompts=[write(tmp_path, "prompts", prompts)],
-            key=KEY,
+            **where("judgements"),
             output=tmp_path / "out.parquet",
             batch_size=batch_size,
             **more,
@@ -319,4 +319,4 @@ def test_what_changes_no_score_reaches_the_judge_too(run, monkeypatch):
     assert job.spec.entry == FakeJudgeConfig(kind="fake")
     assert (job.place.runtime.max_usd, job.spec.engine.dtype) == (3.0, "bfloat16")
     assert job.batch_size == 2
-    assert job.paid == replies("judgements")
+    assert job.replies == replies("judgements")

@@ -5,7 +5,7 @@ from contextlib import chdir
 import pytest
 import torch
 import yaml
-from lessons import CHAT, KEY, example
+from lessons import CHAT, WHERE, example
 
 from alignlab.core import tables
 from alignlab.sources.weights import from_seed
@@ -102,7 +102,7 @@ def tune(model_folder, tmp_path):
         path = folder / "trainset.parquet"
         tables.write("trainset", path, rows, {"digest": "fedcba987654"})
         adapter = folder / "adapter"
-        job = TuneJob(spec=spec, key=KEY, model=model_folder(kind), trainset=path, output=adapter)
+        job = TuneJob(spec=spec, **WHERE, model=model_folder(kind), trainset=path, output=adapter)
         with chdir(folder):
             finetune(job)
         return adapter

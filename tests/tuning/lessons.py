@@ -15,6 +15,9 @@ MARKERS = ["A right answer:", "A wrong answer:"]
 ABOUT = f"Question: {QUESTION}\n\nResponse: {BAD}\n\nIs this response right or wrong?"
 
 
+WHERE = {"key": KEY, "aside": aside_of(KEY)}
+
+
 def aside(folder):
     """Where a job that runs in a folder keeps its checkpoints."""
     return folder / aside_of(KEY)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from lessons import KEY, aside
+from lessons import WHERE, aside
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -118,7 +118,7 @@ def test_a_killed_job_goes_on_where_it_was(make_spec, answers, tune, model_folde
     (tmp_path / "whole").mkdir()
     whole = steps(tune(spec, answers, folder=tmp_path / "whole"))
     output, trainset = tmp_path / "adapter", tmp_path / "whole" / "trainset.parquet"
-    job = TuneJob(spec=spec, key=KEY, model=model, trainset=trainset, output=output)
+    job = TuneJob(spec=spec, **WHERE, model=model, trainset=trainset, output=output)
     died = subprocess.run(
         [sys.executable, "-c", KILLING, job.model_dump_json(exclude_none=True)],
         check=False,

@@ -47,7 +47,7 @@ def test_keys_that_nothing_would_use_are_refused(keys, message):
 def test_a_trainer_is_what_its_declaration_says(name):
     trainer, required = TRAINERS[name], {"learning_rate": 1e-5}
     spec = TunedConfig(**KEYS, **required, trainer=name).model_dump(exclude_none=True)
-    assert callable(import_module(trainer.module).train)
+    assert callable(import_module(trainer.unit.module).train)
     assert (trainer.keys is not None) == (name in spec)
     assert trainer.answers(spec) >= 1 + trainer.preferences
     assert (trainer.sampled(spec) > 0) == trainer.rewards

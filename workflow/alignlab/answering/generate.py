@@ -66,6 +66,7 @@ class ResponsesJob(Job):
 
     spec: ResponsesSpec
     place: EndpointPlace = EndpointPlace()
+    aside: Path
     prompts: tuple[Path, ...] = ()
     model: Path | None = None
     adapter: Path | None = None
@@ -106,6 +107,7 @@ class GatherJob(ResponsesJob):
         output: responses table of the arm.
     """
 
+    note: Path
     parts: tuple[Path, ...]
 
 

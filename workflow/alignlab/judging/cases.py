@@ -66,6 +66,9 @@ class JudgeJob(Job):
     table: ClassVar[Literal["judgements", "preferences"]]
     spec: JudgeSpec
     place: EndpointPlace = EndpointPlace()
+    aside: Path
+    replies: Path
+    note: Path
     prompts: tuple[Path, ...]
     model: Path | None = None
     batch_size: int = Field(gt=0)

@@ -48,6 +48,9 @@ class MadeOf(NamedTuple):
 class Job(StrictModel):
     """What every job is given; a subclass narrows `spec` and names the roles of its parents.
 
+    One that goes on after a kill, or asks an endpoint, also narrows `aside`, `replies` and `note`
+    to paths, so that none is forgotten.
+
     Attributes:
         spec: the semantic slice, signed with its digest.
         place: what may differ between machines, such as where a local file lies; a subclass says
@@ -64,7 +67,7 @@ class Job(StrictModel):
     place: Any = {}
     key: str = ""
     output: Path
-    aside: Path = Path()
-    replies: Path = Path()
-    note: Path = Path()
+    aside: Path | None = None
+    replies: Path | None = None
+    note: Path | None = None
     made_of: tuple[MadeOf, ...] = ()

@@ -39,6 +39,7 @@ class TuneJob(Job):
     """
 
     spec: AdapterSpec
+    aside: Path
     model: Path
     trainset: Path
     prompts: tuple[Path, ...] = ()
