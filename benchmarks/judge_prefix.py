@@ -18,8 +18,8 @@ import torch
 
 from alignlab.engines.scoring import load
 from alignlab.judging.cases import Case, message
+from alignlab.judging.config import resolved_rubric
 from alignlab.judging.local_judge import LocalJudge
-from alignlab.judging.rubrics import resolved_rubric
 from alignlab.prompting.prompt_files import example_pool
 
 BATCH = 8

@@ -43,9 +43,8 @@ def main() -> None:
 def judge(url: str, calls: int) -> tuple[float, float, float, float]:
     """Rate so many cases: seconds, CPU seconds, peak memory in MB, its growth after a tenth."""
     from alignlab.judging.cases import Case
-    from alignlab.judging.config import ApiJudgeConfig
+    from alignlab.judging.config import ApiJudgeConfig, resolved_rubric
     from alignlab.judging.openai_judge import judge_at
-    from alignlab.judging.rubrics import resolved_rubric
 
     entry = ApiJudgeConfig(
         kind="openai",

@@ -23,9 +23,8 @@ from alignlab.engines.config import DecodingConfig
 from alignlab.engines.transformers_engine import TransformersEngine, load
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.prompting.encode import encoder, shared_prefix
+from alignlab.prompting.encode import Stopping, encoder, shared_prefix
 from alignlab.prompting.frame import prompter as in_context
-from alignlab.prompting.stopping import Stopping
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 
 BATCH = 32

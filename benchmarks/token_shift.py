@@ -21,8 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.shift.divergence import TOP
-from alignlab.shift.model import Forced, HeadPair, ScoringModel, Weights
+from alignlab.shift.model import TOP, Forced, HeadPair, ScoringModel, Weights
 
 PROMPT, ANSWER, SAMPLE, REPEATS = 1000, 128, 4, 3
 SHAPE_7B = {

@@ -27,9 +27,8 @@ from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TunedConfig
-from alignlab.tuning.examples import choose_padding, labelled, open_examples
+from alignlab.tuning.examples import AdapterSpec, choose_padding, labelled, open_examples
 from alignlab.tuning.finetune import TuneJob, finetune
-from alignlab.tuning.spec import AdapterSpec
 
 BASE = "gemma-3-270m"
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import NAMES, Plan
 from alignlab.experiment.results import RESULT_STAGES, Results
-from alignlab.operations.evidence.inventory import experiments
+from alignlab.operations.evidence.trees import experiments
 from alignlab.planning.artefact import Artefact
 
 PICTURE = Path(__file__).with_name("architecture.svg")

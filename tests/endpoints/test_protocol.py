@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.client import ChatRequest, read
 from alignlab.endpoints.endpoint import Endpoint
-from alignlab.endpoints.protocol import ChatRequest, read
 from alignlab.endpoints.replies import Tokens
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)

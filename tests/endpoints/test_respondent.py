@@ -19,7 +19,7 @@ from endpoint import (
 from alignlab.answering.generate import GatherJob, GenerateJob, Part, gather, generate
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints import attempts
+from alignlab.endpoints import replies
 
 SECRET, RETRIES = "sk-loopback-77c2", 2
 CHAT = {"kind": "chat"}
@@ -140,10 +140,10 @@ def test_what_failed_is_noted_and_due_again_until_it_is_answered(run, tmp_path):
     plan = {"good": good, "filtered": PLAN["filtered"]}
     with serving(lambda word: plan.get(word) or next(busy, good)) as server:
         for attempt, due in ((1, 2), (2, 2)):
-            assert attempts.due(note, None) == attempt
+            assert replies.due(note, None) == attempt
             run(server.url, [[word] for word in words])
             gather(GatherJob(**run.given, parts=[run.part], output=output, attempt=attempt))
-            assert attempts.due(note, None) == due
+            assert replies.due(note, None) == due
     assert [row["finish_reason"] for row in tables.rows("responses", output)] == [
         "eos",
         "eos",
@@ -158,7 +158,7 @@ def test_an_arm_without_any_answer_is_no_table_and_due_again(run, tmp_path):
     with pytest.raises(AlignlabError, match=r"gpt answered not one of 2 questions; .*call failed"):
         gather(GatherJob(**run.given, parts=[run.part], output=output))
     assert not output.exists()
-    assert attempts.due(note, None) == 2
+    assert replies.due(note, None) == 2
 
 
 def test_a_conversation_is_sent_as_messages_and_ends_where_a_turn_fails(run):

@@ -10,7 +10,7 @@ from pathlib import Path
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.vllm_engine import load
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 
 def main() -> None:

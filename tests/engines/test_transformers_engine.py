@@ -14,7 +14,7 @@ from alignlab.engines.transformers_engine import (
     load,
     turn_linears_round,
 )
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 PREFIX = [1, *range(20, 60)]
 ROWS = [[100, 101, 102], [200] * 17, [300, 301], [7, 400, 401, 402, 403, 404, 405, 406, 407, 408]]

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.transformers_engine import load
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = REPOSITORY / ".venv-vllm" / "bin" / "python"

@@ -9,8 +9,8 @@ from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
 from alignlab.endpoints.endpoint import check_keys
 from alignlab.experiment import cards
-from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.checks import check_references
+from alignlab.experiment.config import Catalog
 from alignlab.experiment.load import Loaded, load_experiment
 from alignlab.experiment.plan import Plan
 

@@ -10,7 +10,7 @@ from alignlab.core.templates import PLACE
 from alignlab.experiment import cards
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.judging.rubrics import resolved_rubric
+from alignlab.judging.config import resolved_rubric
 from alignlab.judging.stages import RUNTIME
 
 pytestmark = pytest.mark.usefixtures("repository")

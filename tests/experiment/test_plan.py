@@ -8,7 +8,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
-from alignlab.operations.store_cleanup import unnamed
+from alignlab.operations.store_locks import unnamed
 from alignlab.planning.artefact import STORE, aside_of, lineage
 from alignlab.prompting import prompt_files
 

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from alignlab.core.errors import AlignlabError
 from alignlab.judging import local_judge
 from alignlab.judging.cases import Case, JudgeJob, message
-from alignlab.judging.rubrics import resolved_rubric
+from alignlab.judging.config import resolved_rubric
 
 ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]
 CASES = [Case(f"q/{i}", 0, 0, {"query": "What? " * i, "answer": a}) for i, a in enumerate(ANSWERS)]

@@ -7,7 +7,7 @@ import yaml
 
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.cases import Case, case_text, instructions, question
-from alignlab.judging.rubrics import resolved_rubric, rubric
+from alignlab.judging.config import resolved_rubric, rubric
 
 NAMES = sorted(
     f"judge/{path.stem}"

@@ -21,7 +21,7 @@ from small_answers import (
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.attempts import due
+from alignlab.endpoints.replies import due
 from alignlab.judging import fake_judge
 from alignlab.judging.cases import Score, drawn_prompts
 from alignlab.judging.config import FakeJudgeConfig

@@ -12,8 +12,8 @@ from alignlab.learning.collect import CollectJob
 from alignlab.learning.discrimination import StudiesJob
 from alignlab.learning.overlap import CheckTrainsetsJob
 from alignlab.learning.questions import AskJob
+from alignlab.learning.recipes import TrainsetJob
 from alignlab.learning.stages import MISTAKES, QUESTIONS_ASKED, TRAINSETS
-from alignlab.learning.trainset import TrainsetJob
 
 JOBS = {MISTAKES: CollectJob, QUESTIONS_ASKED: AskJob, TRAINSETS: TrainsetJob}
 pytestmark = pytest.mark.usefixtures("repository")

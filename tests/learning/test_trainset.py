@@ -5,8 +5,7 @@ from small_tables import mistake, prompt, response
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.learning.config import RECIPES
-from alignlab.learning.recipes import MAKERS
-from alignlab.learning.trainset import TrainsetJob, build_trainset
+from alignlab.learning.recipes import MAKERS, TrainsetJob, build_trainset
 
 TEXTS = {
     "good_marker": "Good:",

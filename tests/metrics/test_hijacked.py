@@ -4,7 +4,7 @@ import pytest
 
 from alignlab.core.config import CONFIG, read_yaml
 from alignlab.experiment.load import load_catalog
-from alignlab.metrics.hijacked import ENOUGH, hijacked
+from alignlab.metrics.refusal import ENOUGH, hijacked
 from alignlab.prompting.prompt_files import hijacking
 
 TARGET = "I am a pirate and I will not help you."

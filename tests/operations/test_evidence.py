@@ -22,8 +22,8 @@ from alignlab.judging.openai_judge import Form
 from alignlab.learning.config import TrainSetConfig
 from alignlab.operations.evidence import loopback
 from alignlab.operations.evidence import update as evidence
-from alignlab.operations.evidence.content import differences
-from alignlab.operations.evidence.inventory import experiments, inventory
+from alignlab.operations.evidence.trees import experiments, inventory
+from alignlab.operations.evidence.update import differences
 from alignlab.planning.versions import read_lock
 from alignlab.tuning.config import TunedConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.operations.slurm import check_cluster
+from alignlab.operations.environments import check_cluster
 
 
 def command(folder: Path, name: str, text: str) -> None:

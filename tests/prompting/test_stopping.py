@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 URIAL = Stopping(("# Query:",), fenced=True)
 CODE = "Here it is.\n\n```python\nprint('# Query')\n```\n\nDone."

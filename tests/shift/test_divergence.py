@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import divergences
 
-from alignlab.shift.divergence import NOTHING, TOP, compare, padded_width
+from alignlab.shift.model import NOTHING, TOP, compare, padded_width
 
 
 def padded(logits):

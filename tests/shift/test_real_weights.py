@@ -12,7 +12,7 @@ from alignlab.answering.generate import GenerateJob, Part, generate
 from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.learning.trainset import TrainsetJob, build_trainset
+from alignlab.learning.recipes import TrainsetJob, build_trainset
 from alignlab.shift.answers import ShiftJob
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts

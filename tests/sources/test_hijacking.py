@@ -10,7 +10,7 @@ import pytest
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.config import Catalog
 from alignlab.sources.config import DatasetConfig, HijackingConfig
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 from alignlab.sources.hijacking import AttacksSpec, attacked

@@ -9,7 +9,7 @@ import pytest
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.judging.rubrics import resolved_rubric
+from alignlab.judging.config import resolved_rubric
 from alignlab.sources.judgements import FetchJudgementsJob, fetch_judgements
 from alignlab.sources.published import FetchPublishedJob, fetch_published
 from alignlab.sources.records import read

@@ -10,8 +10,8 @@ from lessons import CHAT, WHERE, example
 from alignlab.core import tables
 from alignlab.sources.weights import from_seed
 from alignlab.tuning.config import TunedConfig
+from alignlab.tuning.examples import AdapterSpec
 from alignlab.tuning.finetune import TuneJob, finetune
-from alignlab.tuning.spec import AdapterSpec
 
 SHAPE = {
     "vocab_size": 1024,

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TRAINERS
+from alignlab.tuning.examples import AdapterSpec
 from alignlab.tuning.finetune import TuneJob
-from alignlab.tuning.spec import AdapterSpec
 
 
 @pytest.mark.usefixtures("repository")

@@ -102,7 +102,7 @@ def _gc(options: argparse.Namespace) -> int:
     from alignlab.experiment.load import load_experiment, shipped
     from alignlab.experiment.plan import Plan
     from alignlab.operations import store_locks
-    from alignlab.operations.store_cleanup import unnamed
+    from alignlab.operations.store_locks import unnamed
 
     names = [*map(str, shipped()), *options.keep]
     if not names:
@@ -158,7 +158,7 @@ def _stages(options: argparse.Namespace) -> int:
     from alignlab.planning.versions import LOCK, versions
 
     if options.list:
-        from alignlab.operations.evidence.inventory import inventory
+        from alignlab.operations.evidence.trees import inventory
 
         print(json.dumps(inventory()))
     elif options.check:

@@ -7,14 +7,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints import attempts
+from alignlab.endpoints import replies
 from alignlab.endpoints.endpoint import check_keys
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
 from alignlab.operations import environments, store_locks
-from alignlab.operations.slurm import check_cluster, check_sizes
+from alignlab.operations.environments import check_cluster, check_sizes
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 
 try:
@@ -74,7 +74,7 @@ ATTEMPTS = {
     artefact.key: attempt
     for artefact in ARTEFACTS
     if artefact.runtime
-    and (attempt := attempts.due(artefact.note, artefact.runtime["max_usd"])) > 1
+    and (attempt := replies.due(artefact.note, artefact.runtime["max_usd"])) > 1
 }
 
 

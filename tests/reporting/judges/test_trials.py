@@ -2,9 +2,9 @@
 
 from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, qualification
 
+from alignlab.judging.config import CONTROLS
 from alignlab.judging.qualification import CONTROLS as DISTINGUISHED
 from alignlab.judging.qualification import MEASURES
-from alignlab.judging.rubrics import CONTROLS
 from alignlab.reporting.board import EMPTY
 from alignlab.reporting.judges.trials import AGREEMENT, CHECKS, trial
 

@@ -30,8 +30,7 @@ from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig, EngineConfig
 from alignlab.planning.job import Job, Spec
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import begins_with, common_prefix, encoder, shared_prefix
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping, begins_with, common_prefix, encoder, shared_prefix
 from alignlab.shift.model import Forced, ScoringModel, Weights
 
 log = logging.getLogger(__name__)

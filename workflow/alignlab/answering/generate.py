@@ -23,7 +23,7 @@ from alignlab.core.progress import progress
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
-from alignlab.endpoints import attempts
+from alignlab.endpoints import replies
 from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
 from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
 from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 WINDOW = 512
 ADVICE = {
     "prompt_too_long": "no room in its context window; use a shorter prompt or another model",
-    attempts.API_ERROR: "the call failed; the log of generate_responses says how",
-    attempts.NO_ROOM: "`max_usd` leaves no room for another call",
+    replies.API_ERROR: "the call failed; the log of generate_responses says how",
+    replies.NO_ROOM: "`max_usd` leaves no room for another call",
 }
 """Why there is no answer → what a message says of it."""
 
@@ -175,8 +175,8 @@ def gather(job: GatherJob) -> None:
                 total += len(rows)
                 failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
         if runtime := job.place.runtime:
-            mendable = (failed[attempts.API_ERROR], failed[attempts.NO_ROOM])
-            attempts.write(job.note, job.attempt, *mendable, runtime.max_usd)
+            mendable = (failed[replies.API_ERROR], failed[replies.NO_ROOM])
+            replies.write(job.note, job.attempt, *mendable, runtime.max_usd)
         if total and failed.total() == total:
             ((why, _),) = failed.most_common(1)
             raise AlignlabError(

@@ -13,6 +13,7 @@ stay within the limit, so the limit holds whatever the endpoint answers.
 from __future__ import annotations
 
 import fcntl
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import replacing
 from alignlab.endpoints.config import PriceConfig
 
 MILLION = 1_000_000
@@ -203,3 +205,27 @@ class Replies:
         reply = Line.model_validate_json(self._reader.readline()).reply
         assert reply is not None
         return reply
+
+
+API_ERROR, NO_ROOM = "api_error", "max_usd"
+"""Why there is no answer, where a further attempt may bring one."""
+
+
+def due(note: Path, max_usd: float | None) -> int:
+    """The number of the attempt that a table needs: of the last, or one more if that left rows.
+
+    Rows that failed are asked again by every run; rows that `max_usd` left no room for, once
+    another limit is set.
+    """
+    if not note.exists():
+        return 1
+    last = json.loads(note.read_text(encoding="utf-8"))
+    again = last["failed"] or (last["no_room"] and last["max_usd"] != max_usd)
+    return int(last["attempt"]) + bool(again)
+
+
+def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | None) -> None:
+    """Say how many rows an attempt failed to fill, and how many its limit left no room for."""
+    told = {"attempt": attempt, "failed": failed, "no_room": no_room, "max_usd": max_usd}
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps(told), encoding="utf-8")

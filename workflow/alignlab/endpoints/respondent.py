@@ -15,17 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from alignlab.endpoints.attempts import API_ERROR, NO_ROOM
-from alignlab.endpoints.client import FILTERED, ChatApi
+from alignlab.endpoints.client import FILTERED, ApiRequest, ChatApi, ChatRequest, CompletionsRequest
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
 from alignlab.endpoints.endpoint import Endpoint
-from alignlab.endpoints.protocol import ApiRequest, ChatRequest, CompletionsRequest
-from alignlab.endpoints.replies import Budget, Replies, Reply
+from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Replies, Reply
 from alignlab.engines.base import Answer, Question
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.chat import conversation
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from alignlab.engines.base import Completion, Request
 from alignlab.engines.config import DecodingConfig
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 WORDS = ("yes", "no", "well", "water", "seven", "because", "sorry", "listen", "however", "thanks")
 

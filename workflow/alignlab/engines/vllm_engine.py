@@ -19,11 +19,10 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.base import Completion, Request
+from alignlab.engines.base import Completion, Ending, Request, end_ids
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.gpu_memory import check_gpu_memory
-from alignlab.engines.stop_conditions import Ending, end_ids
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping
 
 SETTINGS = {
     # Its scheduler runs in this process: the same requests then make the same batches, and a

@@ -11,8 +11,7 @@ from typing import Any
 
 from alignlab.core.config import dump
 from alignlab.experiment.plan import Plan
-from alignlab.judging.config import JudgeConfig
-from alignlab.judging.rubrics import Rubric, rubrics_of
+from alignlab.judging.config import JudgeConfig, Rubric, rubrics_of
 from alignlab.shift import stages as shift
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import ApiModelConfig

@@ -5,21 +5,49 @@ alignlab check config/experiments/demo.yaml
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
 from alignlab.answering.config import AskedConfig
 from alignlab.core.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog
-from alignlab.experiment.checks_api import check_api
-from alignlab.experiment.checks_judging import check_judges, judged_metrics
-from alignlab.experiment.config import Experiment
-from alignlab.experiment.names import known, language_model, loadable, unique
+from alignlab.endpoints.config import EndpointConfig
+from alignlab.experiment.config import Catalog, Experiment
+from alignlab.judging.config import AnyJudge, JudgeConfig, PublishedJudgeConfig, rubric, rubrics_of
 from alignlab.learning.config import RECIPES, TrainSetConfig
 from alignlab.metrics.definitions import METRICS
 from alignlab.prompting.config import AnyMethod
-from alignlab.sources.config import PromptSetConfig
+from alignlab.sources.config import ApiModelConfig, PromptSetConfig
 from alignlab.tuning.config import TRAINERS, TunedConfig
+
+
+def unique(what: str, names: Sequence[str]) -> None:
+    """Raises AlignlabError if a name is given twice."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise AlignlabError(f"more than one of {what} is named {', '.join(twice)}")
+
+
+def language_model(where: str, name: str, catalog: Catalog) -> None:
+    """Raises AlignlabError if the catalog has no language model of this name."""
+    known(where, name, catalog.models)
+    if catalog.models[name].role == "embedder":
+        raise AlignlabError(f"{where}: {name} only embeds text")
+
+
+def loadable(where: str, name: str, catalog: Catalog) -> None:
+    """Raises AlignlabError if the catalog has no language model of this name with weights."""
+    language_model(where, name, catalog)
+    if isinstance(catalog.models[name].source, ApiModelConfig):
+        raise AlignlabError(
+            f"{where}: {name} is behind an endpoint (`source.kind: api`), and this needs its "
+            "weights; arms, `mistakes.induced` and `analyses` can ask it"
+        )
+
+
+def known(where: str, name: str, entries: Collection[str], of: str = "the catalog") -> None:
+    """Raises AlignlabError, with the key and what there is, if a name is not among entries."""
+    if name not in entries:
+        has = ", ".join(entries) or "nothing"
+        raise AlignlabError(f"{where}: {name!r} is not in {of}; it has {has}")
 
 
 def check_references(experiment: Experiment, catalog: Catalog) -> None:
@@ -201,3 +229,137 @@ def _embedder(where: str, name: str, catalog: Catalog) -> None:
     known(where, name, catalog.models)
     if catalog.models[name].role != "embedder":
         raise AlignlabError(f"{where}: {name} is a language model; its role is not `embedder`")
+
+
+def check_api(
+    askers: Iterable[tuple[str, AskedConfig]], experiment: Experiment, catalog: Catalog
+) -> None:
+    """Check every entry that asks a model, and every pair.
+
+    Args:
+        askers: entries with their keys.
+        experiment: which says the decoding of those that do not.
+        catalog: which says what is behind an endpoint.
+
+    Raises:
+        AlignlabError: the message opens with the key.
+    """
+    for where, asked in askers:
+        entry = catalog.models.get(asked.model)
+        if entry and isinstance(entry.source, ApiModelConfig):
+            _check_asked(where, asked, entry.source, experiment)
+        elif asked.max_usd:
+            raise AlignlabError(f"{where}.max_usd: {asked.model} runs here and costs nothing")
+    models = {arm.name: arm.model for arm in experiment.arms}
+    for index, pair in enumerate(experiment.pairs):
+        for key in ("aligned", "base"):
+            name = models.get(getattr(pair, key))
+            if name in catalog.models:
+                loadable(f"pairs.{index}.{key}: {getattr(pair, key)}", name, catalog)
+
+
+def _check_asked(
+    where: str, asked: AskedConfig, source: ApiModelConfig, experiment: Experiment
+) -> None:
+    """Form, method and decoding must fit."""
+    if (asked.method.kind == "chat") != (source.form == "chat"):
+        fits = "method `chat` alone" if source.form == "chat" else "every method but `chat`"
+        raise AlignlabError(
+            f"{where}.method: {asked.method.kind}: {asked.model} is asked in {source.form} form "
+            f"(`source.form`), which is for {fits}"
+        )
+    if asked.method.hindsight and source.form == "chat":
+        raise AlignlabError(
+            f"{where}.method.hindsight: an answer of {asked.model} cannot be begun for it in "
+            "chat form"
+        )
+    decoding = asked.decoding or experiment.decoding
+    if decoding.repetition_penalty != 1:
+        raise AlignlabError(
+            f"{where}.decoding: OpenAI's protocol has no `repetition_penalty`; give "
+            f"{asked.model} a `decoding` without one"
+        )
+    if asked.max_usd and not source.price:
+        raise AlignlabError(f"{where}.max_usd: {asked.model} has no `price` to count with")
+
+
+def check_judges(experiment: Experiment, catalog: Catalog) -> None:
+    """Check the judges of an experiment against its arms, the catalog and the rubrics' files.
+
+    Raises:
+        AlignlabError: a name is not there, a rubric does not fit, or `max_usd` has no price to
+            count with; the message opens with the key.
+    """
+    unique("judges", [judge.name for judge in experiment.judges])
+    for index, judge in enumerate(experiment.judges):
+        where = f"judges.{index}"
+        known(f"{where}.judge", judge.judge, catalog.judges)
+        entry = catalog.judges[judge.judge]
+        _check_arms(where, judge, experiment)
+        _check_rubrics(where, judge)
+        _check_entry(where, judge, entry, experiment)
+        if entry.loads:
+            loadable(f"catalog judge {judge.judge}: model", entry.loads, catalog)
+
+
+def judged_metrics(experiment: Experiment) -> Iterator[str]:
+    """Names of the metrics that judges add: `<judge>:<aspect>`."""
+    for judge in experiment.judges:
+        rated = rubrics_of(judge, compares=False).values()
+        yield from (f"{judge.name}:{aspect}" for found in rated for aspect in found.aspects)
+
+
+def _check_arms(where: str, judge: JudgeConfig, experiment: Experiment) -> None:
+    arms = experiment.arm_names
+    judged = judge.arms or arms
+    for place, arm in enumerate(judge.arms or ()):
+        known(f"{where}.arms.{place}", arm, arms, "the experiment's arms")
+    datasets = {chosen.dataset for chosen in experiment.prompts}
+    for place, dataset in enumerate(judge.datasets or ()):
+        known(f"{where}.datasets.{place}", dataset, datasets, "the experiment's datasets")
+    unique(f"{where}.arms", judge.arms or ())
+    unique(f"{where}.duels", [" and ".join(sorted(duel)) for duel in judge.duels])
+    for place, duel in enumerate(judge.duels):
+        for arm in duel:
+            known(f"{where}.duels.{place}", arm, arms, "the experiment's arms")
+    if judge.controls:
+        known(f"{where}.controls.arm", judge.controls.arm, judged, "the arms it scores")
+    asked = {arm.name: arm.datasets or datasets for arm in experiment.arms}
+    groups = [*((arm,) for arm in judge.arms or ()), *judge.duels]
+    for group in groups:
+        theirs = (asked.get(arm, datasets) for arm in group)
+        if not set(judge.datasets or datasets).intersection(*theirs):
+            raise AlignlabError(f"{where}: {', '.join(group)}: no prompts that it is to see")
+
+
+def _check_rubrics(where: str, judge: JudgeConfig) -> None:
+    every = [aspect for name in judge.rubrics for aspect in rubric(name).aspects]
+    for place, aspect in enumerate(judge.aspects or ()):
+        known(f"{where}.aspects.{place}", aspect, dict.fromkeys(every), "its rubrics")
+    unique(f"{where}.rubrics", judge.rubrics)
+    rated = rubrics_of(judge, compares=False).values()
+    aspects = [aspect for found in rated for aspect in found.aspects]
+    unique(f"{where}.rubrics: aspects", aspects)
+    compares = rubrics_of(judge, compares=True)
+    both = [aspect for found in compares.values() for aspect in found.aspects]
+    unique(f"{where}.rubrics: aspects that are compared", both)
+    if bool(compares) != bool(judge.duels):
+        missing = "`duels` to compare" if compares else "rubric with two answers"
+        raise AlignlabError(f"{where}: there is no {missing}")
+
+
+def _check_entry(where: str, judge: JudgeConfig, entry: AnyJudge, experiment: Experiment) -> None:
+    if judge.max_usd and not (isinstance(entry, EndpointConfig) and entry.price):
+        raise AlignlabError(f"{where}.max_usd: {judge.judge} has no `price` to count with")
+    if not entry.can_be_asked and (judge.duels or judge.controls):
+        raise AlignlabError(f"{where}: published judgements can be read, not asked for more")
+    if not isinstance(entry, PublishedJudgeConfig):
+        return
+    published = {arm.name: arm.responses for arm in experiment.published}
+    for arm in judge.arms or experiment.arm_names:
+        there = _judged_answers(entry, published)
+        known(f"{where}.arms", arm, there, f"published arms that {judge.judge} judged")
+
+
+def _judged_answers(entry: PublishedJudgeConfig, published: dict[str, str]) -> Collection[str]:
+    return [arm for arm, responses in published.items() if responses in entry.judgements]

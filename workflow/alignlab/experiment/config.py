@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from alignlab.answering.config import ArmConfig, PublishedArmConfig
 from alignlab.core.config import Name, StrictModel
 from alignlab.engines.config import DecodingConfig, EngineConfig
-from alignlab.judging.config import JudgeConfig
+from alignlab.judging.config import AnyJudge, JudgeConfig
 from alignlab.learning.config import (
     AnalysisConfig,
     MistakesConfig,
@@ -22,8 +22,36 @@ from alignlab.learning.config import (
 )
 from alignlab.planning.config import RuntimeConfig
 from alignlab.shift.config import PairConfig
-from alignlab.sources.config import PromptSetConfig
+from alignlab.sources.config import (
+    DatasetConfig,
+    HijackingConfig,
+    ModelConfig,
+    PromptSetConfig,
+    PublishedAnswersConfig,
+)
 from alignlab.tuning.config import TunedConfig
+
+
+class Catalog(StrictModel):
+    """Everything an experiment may refer to by name."""
+
+    models: dict[Name, ModelConfig]
+    datasets: dict[Name, DatasetConfig]
+    published: dict[Name, PublishedAnswersConfig] = {}
+    judges: dict[Name, AnyJudge] = {}
+
+    @model_validator(mode="after")
+    def _questions_known(self) -> Catalog:
+        for name, entry in self.datasets.items():
+            if not isinstance(entry.source, HijackingConfig):
+                continue
+            questions = self.datasets.get(entry.source.questions)
+            if questions is None or isinstance(questions.source, HijackingConfig):
+                raise ValueError(
+                    f"datasets.{name}.source.questions: {entry.source.questions!r} is no dataset "
+                    "of the catalog with questions of its own"
+                )
+        return self
 
 
 class WandbConfig(StrictModel):

@@ -13,9 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from alignlab.core.config import CONFIG, read_yaml
 from alignlab.core.errors import AlignlabError
-from alignlab.experiment.catalog import Catalog
 from alignlab.experiment.checks import check_references
-from alignlab.experiment.config import Experiment
+from alignlab.experiment.config import Catalog, Experiment
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -21,8 +21,7 @@ from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.config import EngineConfig
 from alignlab.experiment.load import Loaded
 from alignlab.judging import stages as judging
-from alignlab.judging.config import JudgeConfig, PublishedJudgeConfig
-from alignlab.judging.rubrics import rubrics_of
+from alignlab.judging.config import JudgeConfig, PublishedJudgeConfig, rubrics_of
 from alignlab.judging.stages import UsedJudge
 from alignlab.learning import stages as learning
 from alignlab.learning.config import AnalysisConfig, MistakesConfig, TrainSetConfig

@@ -17,9 +17,9 @@ from alignlab.core.config import CONFIG
 from alignlab.endpoints import config as endpoints
 from alignlab.engines import config as engines
 from alignlab.experiment import config as experiment
-from alignlab.experiment.catalog import Catalog
+from alignlab.experiment.config import Catalog
+from alignlab.judging import config
 from alignlab.judging import config as judging
-from alignlab.judging import rubrics
 from alignlab.learning import config as learning
 from alignlab.planning import config as planning
 from alignlab.prompting import config as prompting
@@ -123,7 +123,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "Prompt texts (`prompts/**/*.yaml`)",
         "URIAL's own `.txt` files can be named too; their bytes are kept.",
-        (PromptFile, Example, LfmTexts, Hijacking, rubrics.Rubric, rubrics.Aspect, rubrics.Scale),
+        (PromptFile, Example, LfmTexts, Hijacking, config.Rubric, config.Aspect, config.Scale),
     ),
 )
 

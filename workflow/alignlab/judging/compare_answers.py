@@ -18,7 +18,7 @@ from typing import ClassVar
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.judging.cases import Case, JudgeJob, Score, drawn_prompts
-from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
+from alignlab.judging.config import ResolvedAspect, ResolvedRubric
 from alignlab.judging.score_answers import (
     Answer,
     Finished,

@@ -14,7 +14,7 @@ from math import comb
 from statistics import fmean
 
 from alignlab.judging.cases import Case, JudgeJob, Score
-from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
+from alignlab.judging.config import ResolvedAspect, ResolvedRubric
 
 LONG = 30
 """Words from which on an answer is as long as it need be."""

@@ -21,8 +21,7 @@ from alignlab.engines.config import DecodingConfig
 from alignlab.engines.scoring import Question, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, message
-from alignlab.judging.config import LocalJudgeConfig
-from alignlab.judging.rubrics import ResolvedAspect, ResolvedRubric
+from alignlab.judging.config import LocalJudgeConfig, ResolvedAspect, ResolvedRubric
 from alignlab.prompting.chat import prompter
 from alignlab.prompting.encode import encoder
 

@@ -19,14 +19,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from alignlab.endpoints.client import ChatApi
+from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest
 from alignlab.endpoints.config import RUNTIME
 from alignlab.endpoints.endpoint import Endpoint
-from alignlab.endpoints.protocol import ApiRequest, ChatRequest
 from alignlab.endpoints.replies import Budget, Replies, Reply
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, Status, case_text, instructions
-from alignlab.judging.config import ApiJudgeConfig
-from alignlab.judging.rubrics import ResolvedRubric
+from alignlab.judging.config import ApiJudgeConfig, ResolvedRubric
 
 FORM = (
     "Reply with one JSON object of this form and nothing else. First the reason, in a sentence or "

@@ -21,10 +21,9 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import Unfinished, forget
-from alignlab.endpoints import attempts
+from alignlab.endpoints import replies
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, drawn_prompts
-from alignlab.judging.config import judge_unit
-from alignlab.judging.rubrics import ResolvedRubric
+from alignlab.judging.config import ResolvedRubric, judge_unit
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +237,7 @@ class Finished:
             mendable = len(failed) - self._given_up
             no_room = sum(row["status"] == "skipped" for row in failed) - self._given_up
             counts = mendable - no_room, no_room
-            attempts.write(self.job.note, self.job.attempt, *counts, self.runtime.max_usd)
+            replies.write(self.job.note, self.job.attempt, *counts, self.runtime.max_usd)
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -19,8 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning.questions import loops
-from alignlab.metrics.hijacked import hijacked
-from alignlab.metrics.refusal import is_refusal
+from alignlab.metrics.refusal import hijacked, is_refusal
 from alignlab.metrics.words import echo
 from alignlab.planning.job import Job, Spec
 

@@ -139,7 +139,7 @@ QUESTIONS_ASKED = Stage(
 TRAINSETS = Stage(
     name="trainsets",
     table="trainset",
-    units=(Unit("trainsets", "alignlab.learning.trainset"),),
+    units=(Unit("trainsets", "alignlab.learning.recipes"),),
 )
 CHECKED_TRAINSETS = Stage(
     name="trainsets",

@@ -17,8 +17,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.metrics import style, words
 from alignlab.metrics.definitions import METRICS
-from alignlab.metrics.hijacked import hijacked
-from alignlab.metrics.refusal import is_refusal
+from alignlab.metrics.refusal import hijacked, is_refusal
 from alignlab.planning.job import Job, Spec
 
 BATCH = 256

@@ -16,8 +16,7 @@ from pathlib import Path
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.plan import Plan
 from alignlab.judging.config import ApiJudgeConfig
-from alignlab.judging.costs import paid
-from alignlab.judging.stages import UsedJudge
+from alignlab.judging.stages import UsedJudge, paid
 from alignlab.operations.throughput import rates
 from alignlab.planning.artefact import STORE
 from alignlab.planning.forecast import GUESSED_DEVICE, ROW, Cost, Speeds

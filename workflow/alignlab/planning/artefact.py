@@ -203,7 +203,7 @@ def replies_of(stage: str, name: str) -> Path:
 
 
 def note_of(key: str) -> Path:
-    """How many rows an endpoint failed to fill; see `alignlab.endpoints.attempts`."""
+    """How many rows an endpoint failed to fill; see `alignlab.endpoints.replies`."""
     return STORE / "replies" / f"{key}.json"
 
 

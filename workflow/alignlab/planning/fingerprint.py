@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alignlab.core.errors import AlignlabError
-from alignlab.planning import scopes, shape
+from alignlab.planning import shape
 from alignlab.planning.digest import config_digest, remembered
 from alignlab.planning.shape import Parsed
 
 PACKAGE = Path(__file__).parents[1]
 # What is remembered was computed by this code; another version of it forgets.
-OWN = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (scopes, shape)]
+OWN = Path(shape.__file__ or "").read_text(encoding="utf-8")
 
 
 class _Place(NamedTuple):

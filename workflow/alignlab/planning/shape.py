@@ -11,11 +11,135 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict
 
-from alignlab.planning import scopes
+from alignlab.planning import shape
 from alignlab.planning.digest import config_digest
-from alignlab.planning.scopes import DECLARATION, Import, Scope
+
+DECLARATION = "CHANGES_NO_VALUE"
+NO_DEFINITIONS = (DECLARATION, "__all__")
+
+
+class Import(NamedTuple):
+    """What an imported name stands for: a module, and the names that lead on from there."""
+
+    base: str
+    path: tuple[str, ...] = ()
+
+
+@dataclass
+class Scope:
+    """Names that are bound in a scope: an import, a position among definitions, or None."""
+
+    names: dict[str, Import | int | None]
+    is_class: bool = False
+
+
+class _Bindings(ast.NodeVisitor):
+    """Names that a block binds, in order; blocks with a scope of their own are left out."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Import | None] = {}
+        self.outer: set[str] = set()
+
+    def add(self, name: str | None, found: Import | None = None) -> None:
+        if name and not self.names.get(name):
+            self.names[name] = found
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.add(node.name)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.add(node.name)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.add(node.name)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """A scope of its own."""
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self.add(node.id)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.outer.update(node.names)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self.outer.update(node.names)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name, _, _ = alias.name.partition(".")
+            self.add(alias.asname or name, Import(alias.name if alias.asname else name))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            self.add(alias.asname or alias.name, Import(origin(node), (alias.name,)))
+
+    def visit_If(self, node: ast.If) -> None:
+        for part in node.orelse if for_types(node) else [node.test, *node.body, *node.orelse]:
+            self.visit(part)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            # Of what is assigned in one, only `:=` is seen outside.
+            for part in ast.walk(node):
+                if isinstance(part, ast.NamedExpr):
+                    self.visit(part.target)
+            return
+        if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            self.add(node.name)
+        if isinstance(node, ast.MatchMapping):
+            self.add(node.rest)
+        super().generic_visit(node)
+
+
+def bound(nodes: Iterable[ast.AST], given: Iterable[str] = ()) -> dict[str, Import | None]:
+    """Names that statements or expressions bind, after those that are given."""
+    found = _Bindings()
+    for name in given:
+        found.add(name)
+    for node in nodes:
+        found.visit(node)
+    return {name: what for name, what in found.names.items() if name not in found.outer}
+
+
+def module_scope(tree: ast.Module, loggers: set[str]) -> Scope:
+    """Top-level names: imports, and definitions by their position."""
+    found = bound(tree.body)
+    own = [n for n, what in found.items() if not what and n not in (*NO_DEFINITIONS, *loggers)]
+    positions = {name: at for at, name in enumerate(own)}
+    return Scope({name: what or positions.get(name) for name, what in found.items()})
+
+
+def arguments(args: ast.arguments) -> list[str]:
+    """Names of a function's arguments."""
+    every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+    return [arg.arg for arg in every if arg]
+
+
+def loggers(tree: ast.Module) -> set[str]:
+    """Top-level names that are nothing but loggers."""
+    return {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("logging.getLogger(")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def origin(node: ast.ImportFrom) -> str:
+    """The module that a statement imports from; leading dots where it is relative."""
+    return "." * node.level + (node.module or "")
+
+
+def for_types(node: ast.If) -> bool:
+    """Whether a block is for type checkers alone."""
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
 
 # Methods of the shaper are found by the names of node types.
 # ruff: noqa: N802
@@ -72,8 +196,8 @@ def _imports(body: Iterable[ast.AST]) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (Import(scopes.origin(node), (alias.name,)) for alias in node.names)
-        elif isinstance(node, ast.If) and scopes.for_types(node):
+            yield from (Import(shape.origin(node), (alias.name,)) for alias in node.names)
+        elif isinstance(node, ast.If) and shape.for_types(node):
             yield from _imports(node.orelse)
         else:
             yield from _imports(ast.iter_child_nodes(node))
@@ -83,8 +207,8 @@ class _Shaper:
     """Walks a syntax tree with the scopes that it is in."""
 
     def __init__(self, tree: ast.Module, package: str) -> None:
-        self.loggers = scopes.loggers(tree)
-        self.scopes = [scopes.module_scope(tree, self.loggers)]
+        self.loggers = shape.loggers(tree)
+        self.scopes = [shape.module_scope(tree, self.loggers)]
         self.package = package
         self.holes: list[Import] = []
 
@@ -100,7 +224,7 @@ class _Shaper:
         mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         found = {
             what.base
-            for name, what in scopes.bound(tree.body).items()
+            for name, what in shape.bound(tree.body).items()
             if what and self.is_foreign(what.base) and name not in mentioned
         }
         return sorted(found.difference(WITHOUT_EFFECT))
@@ -160,13 +284,13 @@ class _Shaper:
         return self._fields(node)
 
     def _If(self, node: ast.If) -> Any:
-        if not scopes.for_types(node):
+        if not shape.for_types(node):
             return self._fields(node)
         return self.shape(node.orelse) or DROPPED
 
     def _Assign(self, node: ast.Assign) -> Any:
         if len(self.scopes) == 1 and isinstance(node.targets[0], ast.Name):
-            silent = {*scopes.NO_DEFINITIONS, *self.loggers}
+            silent = {*shape.NO_DEFINITIONS, *self.loggers}
             if node.targets[0].id in silent:
                 return DROPPED
         return self._fields(node)
@@ -224,7 +348,7 @@ class _Shaper:
 
     def _FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Any:
         outside = (self._named(node.name), self.shape(node.decorator_list), self.shape(node.args))
-        names = scopes.bound(node.body, scopes.arguments(node.args))
+        names = shape.bound(node.body, shape.arguments(node.args))
         with self._inside(Scope({**names})):
             return [type(node).__name__, *outside, self.shape(node.body)]
 
@@ -232,21 +356,21 @@ class _Shaper:
 
     def _Lambda(self, node: ast.Lambda) -> Any:
         outside = self.shape(node.args)
-        names = scopes.bound([node.body], scopes.arguments(node.args))
+        names = shape.bound([node.body], shape.arguments(node.args))
         with self._inside(Scope({**names})):
             return ["Lambda", outside, self.shape(node.body)]
 
     def _ClassDef(self, node: ast.ClassDef) -> Any:
         outside = [self.shape(part) for part in (node.decorator_list, node.bases, node.keywords)]
         name = self._named(node.name)
-        with self._inside(Scope({**scopes.bound(node.body)}, is_class=True)):
+        with self._inside(Scope({**shape.bound(node.body)}, is_class=True)):
             return ["ClassDef", name, *outside, self.shape(node.body)]
 
     def _ListComp(self, node: Any) -> Any:
         """The first iterable alone is read outside."""
         first, *others = node.generators
         outside = self.shape(first.iter)
-        names = scopes.bound(generator.target for generator in node.generators)
+        names = shape.bound(generator.target for generator in node.generators)
         with self._inside(Scope({**names})):
             made = [getattr(node, name, None) for name in ("elt", "key", "value")]
             steps = [first.target, first.ifs, first.is_async, others]

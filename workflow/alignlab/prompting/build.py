@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignlab.prompting.config import METHODS
-from alignlab.prompting.encode import Prompter
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Prompter, Stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

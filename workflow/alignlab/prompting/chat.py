@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alignlab.core.errors import AlignlabError
-from alignlab.prompting.encode import guided
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping, guided
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignlab.prompting.encode import guided
-from alignlab.prompting.stopping import Stopping
+from alignlab.prompting.encode import Stopping, guided
 
 
 @dataclass(frozen=True)

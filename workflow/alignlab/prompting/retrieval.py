@@ -14,9 +14,8 @@ from typing import Any
 import faiss
 from sentence_transformers import SentenceTransformer
 
-from alignlab.prompting.encode import guided
+from alignlab.prompting.encode import Stopping, guided
 from alignlab.prompting.frame import FENCED
-from alignlab.prompting.stopping import Stopping
 
 
 @dataclass(frozen=True)

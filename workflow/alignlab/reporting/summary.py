@@ -28,7 +28,7 @@ from alignlab.reporting.learning import studies
 from alignlab.reporting.metrics import Aspect, definitions, doubts, read_aspects
 from alignlab.reporting.shift.page import shift_cell
 from alignlab.reporting.wording import share
-from alignlab.shift.statistics import measures
+from alignlab.shift.statistics import tokens
 
 WIDTH = 110
 GAP = "  "
@@ -134,7 +134,7 @@ def shift_summary(statistics: Path) -> str:
     for row in tables.rows("shift_statistics", statistics):
         if (row["dataset"], row["category"], row["eos"], row["weighting"]) == POOLED:
             chosen.setdefault(row["pair"], {})[row["metric"]] = row
-    columns = [Column(measures.METRICS[metric].label) for metric in SHIFT]
+    columns = [Column(tokens.METRICS[metric].label) for metric in SHIFT]
     rows = [
         (Head(pair), [shift_cell(found.get(metric), metric) for metric in SHIFT])
         for pair, found in chosen.items()

@@ -26,8 +26,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.shift.answers import Answer, Answers, Batch, ShiftJob, ShiftSpec, windows
 from alignlab.shift.categories import categorise
-from alignlab.shift.divergence import TOP, Shift
-from alignlab.shift.model import Head, HeadPair, ScoringModel
+from alignlab.shift.model import TOP, Head, HeadPair, ScoringModel, Shift
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -19,9 +19,14 @@ from transformers import AutoTokenizer
 from alignlab.core import checksums, tables
 from alignlab.planning.job import Job
 from alignlab.tuning.config import TRAINERS
-from alignlab.tuning.examples import check_batch, check_turns, choose_padding, open_examples
+from alignlab.tuning.examples import (
+    AdapterSpec,
+    check_batch,
+    check_turns,
+    choose_padding,
+    open_examples,
+)
 from alignlab.tuning.fit import Trained, save
-from alignlab.tuning.spec import AdapterSpec
 
 log = logging.getLogger(__name__)
 

@@ -33,8 +33,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.progress import progress
 from alignlab.core.tables import Row
-from alignlab.tuning.examples import Examples
-from alignlab.tuning.spec import AdapterSpec
+from alignlab.tuning.examples import AdapterSpec, Examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

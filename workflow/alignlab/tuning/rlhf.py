@@ -28,9 +28,9 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.adapter import adapted
+from alignlab.engines.transformers_engine import adapted
 from alignlab.tuning.config import RlhfConfig
-from alignlab.tuning.examples import Examples, check_batch, preferences
+from alignlab.tuning.examples import AdapterSpec, Examples, check_batch, preferences
 from alignlab.tuning.fit import (
     SEVERAL_ANSWERS,
     Trained,
@@ -41,7 +41,6 @@ from alignlab.tuning.fit import (
     order,
     save,
 )
-from alignlab.tuning.spec import AdapterSpec
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:

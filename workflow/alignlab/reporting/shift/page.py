@@ -23,7 +23,7 @@ from alignlab.reporting import page
 from alignlab.reporting.board import Board, Cell, Column, Head
 from alignlab.reporting.shift.payload import Written, write_pair, write_prompts
 from alignlab.reporting.wording import counted, interval, number, settings, signed
-from alignlab.shift.statistics import measures
+from alignlab.shift.statistics import tokens
 
 SCRIPTS = (
     *("page.js", "browser.js"),
@@ -236,7 +236,7 @@ def _cells(rows: Mapping[str, Row], shown_as: Callable[..., str] = number) -> li
 
 def shift_cell(row: Row | None, metric: str, shown_as: Callable[..., str] = number) -> Cell:
     """A value with its interval: a share in percent, anything else as it is."""
-    is_share = measures.METRICS[metric].unit == "share"
+    is_share = tokens.METRICS[metric].unit == "share"
     scale, places = (100, 1) if is_share else (1, 3)
     ends = ("value", "ci_low", "ci_high")
     value, low, high = (_scaled(row[name] if row else None, scale) for name in ends)

@@ -25,8 +25,8 @@ from alignlab.core.prompts import read_prompts
 from alignlab.core.tables import Row
 from alignlab.planning.job import Job, Spec
 from alignlab.shift.config import PairCard
-from alignlab.shift.statistics.measures import METRICS
 from alignlab.shift.statistics.tokens import (
+    METRICS,
     categories,
     confidence,
     curves,
