@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.transformers_engine import adapted
+from alignlab.engines.adapter import adapted
 from alignlab.tuning import fit, rlhf
 from alignlab.tuning.examples import open_examples, preferences
 

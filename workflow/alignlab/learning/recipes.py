@@ -21,7 +21,6 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
-from alignlab.learning import recipes
 from alignlab.learning.config import RECIPES
 from alignlab.learning.questions import analyses_of
 from alignlab.metrics.refusal import hijacked
@@ -259,7 +258,7 @@ def build_trainset(job: TrainsetJob) -> None:
 
 def _answers(name: str, path: Path) -> list[Row]:
     """Ordinary questions with their answers; a question without one is left out, and counted."""
-    made = [recipes.answer(prompt) for prompt in tables.rows("prompts", path)]
+    made = [answer(prompt) for prompt in tables.rows("prompts", path)]
     rows = [row for row in made if row is not None]
     if not rows:
         raise AlignlabError(f"trainset {name}: answers: no row of {path} has a reference answer")
@@ -278,7 +277,7 @@ def _lessons(spec: TrainsetSpec, mistakes: list[Row], analyses: Path | None) -> 
     chosen = set(random.Random(spec.seed).sample(range(len(mistakes)), take))
     kept = [mistake for number, mistake in enumerate(mistakes) if number in chosen]
     said = analyses_of(analyses) if analyses else {}
-    made = list(recipes.MAKERS[recipe](kept, said, spec))
+    made = list(MAKERS[recipe](kept, said, spec))
     rows = [row for row in made if row is not None]
     if missing := len(made) - len(rows):
         log.info("%s: %d examples left out: a text that they need is missing", name, missing)

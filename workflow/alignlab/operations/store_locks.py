@@ -25,7 +25,6 @@ from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import explained
 from alignlab.experiment.plan import Plan
-from alignlab.operations import store_locks
 from alignlab.planning.artefact import RESULTS, STORE, Artefact
 
 RUNNING = STORE / ".running"
@@ -149,7 +148,7 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         AlignlabError: the manifest of a finished experiment is damaged.
     """
     named = {str(artefact.path) for plan in plans for artefact in plan}
-    named |= {path for run in store_locks.live() for path in run.needs}
+    named |= {path for run in live() for path in run.needs}
     for manifest in RESULTS.glob("*/manifest.json"):
         named |= {artefact["path"] for artefact in _artefacts(manifest)}
     keys = {Path(path).name.removesuffix(".parquet") for path in named}

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
-from alignlab.planning import shape
 from alignlab.planning.digest import config_digest
 
 DECLARATION = "CHANGES_NO_VALUE"
@@ -196,8 +195,8 @@ def _imports(body: Iterable[ast.AST]) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (Import(shape.origin(node), (alias.name,)) for alias in node.names)
-        elif isinstance(node, ast.If) and shape.for_types(node):
+            yield from (Import(origin(node), (alias.name,)) for alias in node.names)
+        elif isinstance(node, ast.If) and for_types(node):
             yield from _imports(node.orelse)
         else:
             yield from _imports(ast.iter_child_nodes(node))
@@ -207,8 +206,8 @@ class _Shaper:
     """Walks a syntax tree with the scopes that it is in."""
 
     def __init__(self, tree: ast.Module, package: str) -> None:
-        self.loggers = shape.loggers(tree)
-        self.scopes = [shape.module_scope(tree, self.loggers)]
+        self.loggers = loggers(tree)
+        self.scopes = [module_scope(tree, self.loggers)]
         self.package = package
         self.holes: list[Import] = []
 
@@ -224,7 +223,7 @@ class _Shaper:
         mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         found = {
             what.base
-            for name, what in shape.bound(tree.body).items()
+            for name, what in bound(tree.body).items()
             if what and self.is_foreign(what.base) and name not in mentioned
         }
         return sorted(found.difference(WITHOUT_EFFECT))
@@ -284,13 +283,13 @@ class _Shaper:
         return self._fields(node)
 
     def _If(self, node: ast.If) -> Any:
-        if not shape.for_types(node):
+        if not for_types(node):
             return self._fields(node)
         return self.shape(node.orelse) or DROPPED
 
     def _Assign(self, node: ast.Assign) -> Any:
         if len(self.scopes) == 1 and isinstance(node.targets[0], ast.Name):
-            silent = {*shape.NO_DEFINITIONS, *self.loggers}
+            silent = {*NO_DEFINITIONS, *self.loggers}
             if node.targets[0].id in silent:
                 return DROPPED
         return self._fields(node)
@@ -348,7 +347,7 @@ class _Shaper:
 
     def _FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Any:
         outside = (self._named(node.name), self.shape(node.decorator_list), self.shape(node.args))
-        names = shape.bound(node.body, shape.arguments(node.args))
+        names = bound(node.body, arguments(node.args))
         with self._inside(Scope({**names})):
             return [type(node).__name__, *outside, self.shape(node.body)]
 
@@ -356,21 +355,21 @@ class _Shaper:
 
     def _Lambda(self, node: ast.Lambda) -> Any:
         outside = self.shape(node.args)
-        names = shape.bound([node.body], shape.arguments(node.args))
+        names = bound([node.body], arguments(node.args))
         with self._inside(Scope({**names})):
             return ["Lambda", outside, self.shape(node.body)]
 
     def _ClassDef(self, node: ast.ClassDef) -> Any:
         outside = [self.shape(part) for part in (node.decorator_list, node.bases, node.keywords)]
         name = self._named(node.name)
-        with self._inside(Scope({**shape.bound(node.body)}, is_class=True)):
+        with self._inside(Scope({**bound(node.body)}, is_class=True)):
             return ["ClassDef", name, *outside, self.shape(node.body)]
 
     def _ListComp(self, node: Any) -> Any:
         """The first iterable alone is read outside."""
         first, *others = node.generators
         outside = self.shape(first.iter)
-        names = shape.bound(generator.target for generator in node.generators)
+        names = bound(generator.target for generator in node.generators)
         with self._inside(Scope({**names})):
             made = [getattr(node, name, None) for name in ("elt", "key", "value")]
             steps = [first.target, first.ifs, first.is_async, others]

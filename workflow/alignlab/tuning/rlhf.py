@@ -28,7 +28,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.transformers_engine import adapted
+from alignlab.engines.adapter import adapted
 from alignlab.tuning.config import RlhfConfig
 from alignlab.tuning.examples import AdapterSpec, Examples, check_batch, preferences
 from alignlab.tuning.fit import (
