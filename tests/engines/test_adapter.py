@@ -5,9 +5,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines import fake_engine
-from alignlab.engines.adapter import adapted, load
+from alignlab.engines.adapter import adapted
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
+from alignlab.engines.transformers_engine import load
 from alignlab.prompting.encode import Stopping
 
 IDS = [1, *range(20, 40)]

@@ -94,7 +94,7 @@ def test_moves_and_other_names_of_modules_and_functions_rename_nothing(repositor
     package.move("prompting.frame", "prompting.query_and_answer")
     package.move("metrics.refusal", "prompting.refusing")
     package.move("core.stable_random", "statistics.lots")
-    package.move("learning.trainset", "learning.making_sets")
+    package.move("learning.recipes", "learning.making_sets")
     package.rename("LocalRespondent", "LoadedModel")
     package.rename("build_prompter", "prompter_of")
     package.rename("no such file or folder", "there is no such file")
