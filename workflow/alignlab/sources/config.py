@@ -161,6 +161,7 @@ FileKind = WeightsKind
 
 Source = Annotated[WeightsKind | RandomConfig, Field(discriminator="kind")]
 ModelSource = Annotated[WeightsKind | RandomConfig | ApiModelConfig, Field(discriminator="kind")]
+WeightsSource = Annotated[WeightsKind, Field(discriminator="kind")]
 FileSource = Annotated[FileKind, Field(discriminator="kind")]
 DataSource = Annotated[FileKind | HijackingConfig, Field(discriminator="kind")]
 
