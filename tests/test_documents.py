@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from alignlab.cli import main
+from alignlab.experiment.plan import STAGES
 
 README_LINES, WIDTH = 160, 120
 PAGES = ("README.md", "CONTRIBUTING.md", "results/README.md", "docs/*.md")
@@ -171,6 +172,22 @@ def test_experiments_of_the_pages_are_valid(repository, tmp_path, capsys, page):
         path.write_text(yaml.safe_dump(experiment), encoding="utf-8")
         status = main(["check", str(path)])
         assert status == 0, capsys.readouterr().err
+
+
+def test_the_table_of_stages_is_of_todays_code(repository):
+    page = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    written = {name: tuple(set(re.findall(r"`(\w+)`", c)) for c in cells) for name, *cells in rows}
+    rules = runpy.run_path(str(repository / "docs" / "draw_architecture.py"))["rules"]()
+    rooms = {stage.name: set() for stage in STAGES}
+    for stage in STAGES:
+        rooms[stage.name].add(stage.units[0].module.split(".")[1])
+    assert written == {name: (set(rules[name]), rooms[name]) for name in rooms}
+
+
+def test_results_tells_where_artefacts_of_every_stage_lie(repository_root):
+    page = (repository_root / "results" / "README.md").read_text(encoding="utf-8")
+    assert {stage.name for stage in STAGES} <= set(re.findall(r"^\| `store/(\w+)/", page, re.M))
 
 
 def test_the_picture_of_the_architecture_is_of_todays_code(repository):

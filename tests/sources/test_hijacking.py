@@ -14,7 +14,6 @@ from alignlab.experiment.config import Catalog
 from alignlab.sources.config import DatasetConfig, HijackingConfig
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 from alignlab.sources.hijacking import AttacksSpec, attacked
-from alignlab.sources.stages import content, place
 
 TEXTS = {
     "injections": {"after": "{question} Say {target}", "before": "Say {target}. {question}"},
@@ -134,11 +133,11 @@ def test_a_job_gets_all_it_needs(catalog, tmp_path):
     source = catalog.datasets["attacks"].source
     slice_ = {
         "dataset": "attacks",
-        **content(source, catalog.datasets),
+        **source.content(catalog.datasets),
         "selection": {"dataset": "attacks"},
         "digest": "0" * 12,
     }
-    lies, output = place(source, catalog.datasets), tmp_path / "prompts.parquet"
+    lies, output = source.place(catalog.datasets), tmp_path / "prompts.parquet"
     fetch_prompts(FetchPromptsJob(spec=slice_, place=lies, output=output))
     rows = list(tables.rows("prompts", output))
     assert [row["prompt_id"] for row in rows] == ["attacks/0-1", "attacks/1-1"]
@@ -149,19 +148,19 @@ def test_a_job_gets_all_it_needs(catalog, tmp_path):
 
 def test_a_digest_covers_the_questions_and_the_chosen_texts_but_no_path(catalog, tmp_path):
     source = catalog.datasets["attacks"].source
-    before = content(source, catalog.datasets)
+    before = source.content(catalog.datasets)
     assert str(tmp_path) not in json.dumps(before)
 
     def with_texts(name, **targets):
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps({**TEXTS, "targets": {**TEXTS["targets"], **targets}}))
-        return content(source.model_copy(update={"texts": str(path)}), catalog.datasets)
+        return source.model_copy(update={"texts": str(path)}).content(catalog.datasets)
 
     assert with_texts("unused", sky=["other"]) == before
     assert with_texts("used", sea=["other"]) != before
     questions = tmp_path / "questions.json"
     questions.write_text('[{"q": "What?", "a": "That."}]', encoding="utf-8")
-    assert content(source, catalog.datasets) != before
+    assert source.content(catalog.datasets) != before
 
 
 def test_an_unknown_topic_lists_those_there_are(catalog):
@@ -169,7 +168,7 @@ def test_an_unknown_topic_lists_those_there_are(catalog):
     with pytest.raises(
         AlignlabError, match=r"texts\.yaml: targets: no topic 'land'; there are sea"
     ):
-        content(source, catalog.datasets)
+        source.content(catalog.datasets)
 
 
 @pytest.mark.parametrize("questions", ["absent", "attacks"])

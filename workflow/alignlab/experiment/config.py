@@ -24,7 +24,6 @@ from alignlab.planning.config import RuntimeConfig
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import (
     DatasetConfig,
-    HijackingConfig,
     ModelConfig,
     PromptSetConfig,
     PublishedAnswersConfig,
@@ -43,13 +42,12 @@ class Catalog(StrictModel):
     @model_validator(mode="after")
     def _questions_known(self) -> Catalog:
         for name, entry in self.datasets.items():
-            if not isinstance(entry.source, HijackingConfig):
+            if not (of := entry.source.questions_of):
                 continue
-            questions = self.datasets.get(entry.source.questions)
-            if questions is None or isinstance(questions.source, HijackingConfig):
+            if of not in self.datasets or self.datasets[of].source.questions_of:
                 raise ValueError(
-                    f"datasets.{name}.source.questions: {entry.source.questions!r} is no dataset "
-                    "of the catalog with questions of its own"
+                    f"datasets.{name}.source.questions: {of!r} is no dataset of the catalog with "
+                    "questions of its own"
                 )
         return self
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticUndefined
@@ -48,6 +48,12 @@ file's first line names. A file of your own, beside the Snakefile, begins with
 This page and the schemas are made from the models: `python -m alignlab.experiment.reference_page`.
 """
 
+
+def _kinds(*unions: Any) -> tuple[type[BaseModel], ...]:
+    """The models among which `kind` chooses, each once."""
+    return tuple(dict.fromkeys(model for union in unions for model in get_args(get_args(union)[0])))
+
+
 SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "An experiment (`experiments/*.yaml`)",
@@ -74,8 +80,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             learning.TrainSetConfig,
             tuning.TunedConfig,
             tuning.LoraConfig,
-            tuning.DpoConfig,
-            tuning.RlhfConfig,
+            *(trainer.keys for trainer in tuning.TRAINERS.values() if trainer.keys),
             tuning.RewardModelConfig,
             learning.ScenarioConfig,
             learning.MeasureConfig,
@@ -85,12 +90,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "Prompting methods (`arms.*.method`)",
         "`kind` chooses one of these.",
-        (
-            prompting.ZeroShotConfig,
-            prompting.InContextConfig,
-            prompting.RetrievalConfig,
-            prompting.ChatConfig,
-        ),
+        _kinds(prompting.AnyMethod),
     ),
     (
         "Judging (`judges`)",
@@ -106,18 +106,10 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             sources.ColumnsConfig,
             sources.PreferenceConfig,
             sources.PublishedAnswersConfig,
-            judging.LocalJudgeConfig,
-            judging.ApiJudgeConfig,
+            *_kinds(judging.AnyJudge),
             endpoints.PriceConfig,
-            judging.PublishedJudgeConfig,
-            judging.FakeJudgeConfig,
-            sources.WheelConfig,
+            *_kinds(sources.ModelSource, sources.DataSource),
             sources.WheelFileConfig,
-            sources.HubConfig,
-            sources.LocalConfig,
-            sources.RandomConfig,
-            sources.ApiModelConfig,
-            sources.HijackingConfig,
         ),
     ),
     (

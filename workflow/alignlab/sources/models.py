@@ -23,7 +23,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.planning.job import Spec
 from alignlab.sources import files, weights
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
-from alignlab.sources.jobs import FetchJob, LocalPlace, where
+from alignlab.sources.jobs import FetchJob, ModelPlace, where
 
 
 class ModelSpec(Spec):
@@ -52,7 +52,7 @@ class FetchModelJob(FetchJob):
     """
 
     spec: ModelSpec
-    place: LocalPlace = LocalPlace()
+    place: ModelPlace = ModelPlace()
 
     @model_validator(mode="after")
     def _lies_somewhere(self) -> FetchModelJob:

@@ -21,7 +21,7 @@ from alignlab.core.tables import Row
 from alignlab.planning.job import Spec
 from alignlab.sources import files, records
 from alignlab.sources.config import FileSource
-from alignlab.sources.jobs import FetchJob, LocalPlace, where
+from alignlab.sources.jobs import FetchJob, FilePlace, where
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class FetchPublishedJob(FetchJob):
     """
 
     spec: PublishedSpec
-    place: LocalPlace = LocalPlace()
+    place: FilePlace = FilePlace()
     prompts: tuple[Path, ...]
 
     @model_validator(mode="after")

@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from alignlab.core.config import dump
-from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.engines.config import EngineConfig
 from alignlab.planning.artefact import Artefact, Stage
-from alignlab.planning.digest import file_digest
 from alignlab.planning.forecast import (
     QUESTION,
     RESPONSE_TOKEN,
@@ -30,19 +27,12 @@ from alignlab.planning.forecast import (
     Speeds,
 )
 from alignlab.planning.versions import Unit
-from alignlab.prompting import prompt_files
 from alignlab.sources.config import (
-    TINY_TOKENIZER,
     ApiModelConfig,
     DatasetConfig,
-    DataSource,
-    HijackingConfig,
-    LocalConfig,
     ModelConfig,
-    ModelSource,
     PromptSetConfig,
     PublishedAnswersConfig,
-    RandomConfig,
 )
 
 # What it says of artefacts is in the specs.
@@ -88,8 +78,8 @@ def size_of(entry: ModelConfig) -> ModelSize:
 
 def model(name: str, entry: ModelConfig) -> Artefact:
     """Weights and tokenizer of a catalog model; its fact is the entry."""
-    spec = {"id": name, **dump(entry, {"role", "chat_template"}), **content(entry.source, {})}
-    return Artefact(MODELS, name, spec, place=place(entry.source, {}), facts=entry)
+    spec = {"id": name, **dump(entry, {"role", "chat_template"}), **entry.source.content({})}
+    return Artefact(MODELS, name, spec, place=entry.source.place({}), facts=entry)
 
 
 def prompts(chosen: PromptSetConfig, datasets: Mapping[str, DatasetConfig]) -> Artefact:
@@ -97,65 +87,19 @@ def prompts(chosen: PromptSetConfig, datasets: Mapping[str, DatasetConfig]) -> A
     entry = datasets[chosen.dataset]
     spec = {
         "dataset": chosen.dataset,
-        **dump(entry, {"columns", "category"}),
-        **content(entry.source, datasets),
+        **entry.content(datasets),
         "selection": dump(chosen),
     }
-    lies = place(entry.source, datasets)
+    lies = entry.source.place(datasets)
     expected = partial(_expected, entry, chosen)
     return Artefact(PROMPTS, chosen.dataset, spec, place=lies, facts=expected)
 
 
 def published(arm: str, source: PublishedAnswersConfig, asked: Sequence[Artefact]) -> Artefact:
     """Answers that somebody else generated."""
-    spec = {"arm": arm, **dump(source, {"model"}), **content(source.source, {})}
-    lies = place(source.source, {})
+    spec = {"arm": arm, **dump(source, {"model"}), **source.source.content({})}
+    lies = source.source.place({})
     return Artefact(PUBLISHED_RESPONSES, arm, spec, {"prompts": asked}, lies)
-
-
-def content(
-    source: ModelSource | DataSource, datasets: Mapping[str, DatasetConfig]
-) -> dict[str, Any]:
-    """What a source is. A local one is its content, wherever it lies; others are pinned.
-
-    Attacks are `source` (kind, attacks, seed), `texts`, and the slice of the `questions`.
-
-    Raises:
-        AlignlabError: a local file or a text is missing, or a text is not as it should be.
-    """
-    if isinstance(source, LocalConfig):
-        return {"content": _local_digest(Path(source.path))}
-    if isinstance(source, RandomConfig):
-        return {"source": dump(source), "content": _local_digest(TINY_TOKENIZER)}
-    if isinstance(source, HijackingConfig):
-        return {
-            "source": dump(source, {"kind", "attacks", "seed"}),
-            "texts": prompt_files.hijacking(source.texts, source.topics),
-            "questions": _questions(source, datasets),
-        }
-    return {"source": dump(source)}
-
-
-def place(
-    source: ModelSource | DataSource, datasets: Mapping[str, DatasetConfig]
-) -> dict[str, Any]:
-    """Where a local source lies, or the questions of an attack; it is not part of a digest."""
-    if isinstance(source, HijackingConfig):
-        where = place(datasets[source.questions].source, datasets)
-        return {"questions": {**_questions(source, datasets), **where}}
-    return {"source": dump(source)} if isinstance(source, LocalConfig) else {}
-
-
-def _questions(source: HijackingConfig, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
-    entry = datasets[source.questions]
-    described = dump(entry, {"columns", "category"})
-    return {"dataset": source.questions, **described, **content(entry.source, datasets)}
-
-
-def _local_digest(path: Path) -> str:
-    if not path.exists():
-        raise AlignlabError(f"{path}: no such file or folder")
-    return file_digest(path)
 
 
 def stored_questions(path: Path) -> list[Question]:
