@@ -23,7 +23,7 @@ WORK = {
     "models": ("sources.models", "FetchModelJob", "fetch_model"),
     "prompts": ("sources.datasets", "FetchPromptsJob", "fetch_prompts"),
     "mistakes": ("learning.collect", "CollectJob", "collect"),
-    "trainsets": ("learning.trainset", "TrainsetJob", "build_trainset"),
+    "trainsets": ("learning.recipes", "TrainsetJob", "build_trainset"),
     "adapters": ("tuning.finetune", "TuneJob", "finetune"),
     "metrics": ("metrics.measure", "MeasureJob", "measure"),
     "judgements": ("judging.score_answers", "JudgementsJob", "judge_responses"),

@@ -10,9 +10,8 @@ from alignlab.judging import stages as judging
 from alignlab.judging.config import JudgeConfig, PublishedJudgeConfig
 from alignlab.sources.config import HubConfig, LocalConfig
 from alignlab.sources.datasets import FetchPromptsJob
-from alignlab.sources.judgements import FetchJudgementsJob
 from alignlab.sources.models import FetchModelJob
-from alignlab.sources.published import FetchPublishedJob
+from alignlab.sources.published import FetchJudgementsJob, FetchPublishedJob
 from alignlab.sources.stages import MODELS, PROMPTS, PUBLISHED_RESPONSES
 
 JOBS = {

@@ -9,7 +9,7 @@ import pytest
 from alignlab.core.errors import AlignlabError
 from alignlab.sources import files
 from alignlab.sources.config import WheelConfig
-from alignlab.sources.wheel import extract
+from alignlab.sources.files import extract
 
 
 def sha256(content: bytes) -> str:

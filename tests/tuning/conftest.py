@@ -8,7 +8,7 @@ import yaml
 from lessons import CHAT, WHERE, example
 
 from alignlab.core import tables
-from alignlab.sources.weights import from_seed
+from alignlab.sources.models import from_seed
 from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import AdapterSpec
 from alignlab.tuning.finetune import TuneJob, finetune

@@ -1,7 +1,7 @@
 """Rule fetch_judgements: judgements that somebody else made, of a published arm."""
 
 from alignlab.operations.job import job
-from alignlab.sources.judgements import FetchJudgementsJob, fetch_judgements
+from alignlab.sources.published import FetchJudgementsJob, fetch_judgements
 
 with job(snakemake, FetchJudgementsJob) as given:
     fetch_judgements(given)

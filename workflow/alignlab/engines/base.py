@@ -17,10 +17,6 @@ from alignlab.prompting.encode import Stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 FinishReason = Literal["stop", "eos", "length"]
 

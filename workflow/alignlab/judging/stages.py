@@ -325,7 +325,7 @@ PREFERENCES = Stage(
 PUBLISHED_JUDGEMENTS = Stage(
     name="judgements",
     table="judgements",
-    units=(Unit("published judgements", "alignlab.sources.judgements"),),
+    units=(Unit("published judgements", "alignlab.sources.published"),),
 )
 QUALIFICATION = Stage(
     name="qualification",

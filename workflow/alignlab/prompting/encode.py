@@ -5,7 +5,9 @@ snakemake --cores 2 --until generate_responses      # each log opens with the ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
@@ -14,8 +16,6 @@ from alignlab.core.errors import AlignlabError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-import re
-from dataclasses import dataclass
 
 FENCE_LINE = re.compile(r"(?m)^[ \t]*(`{3,})([^`\n]*)(\n|\Z)")
 

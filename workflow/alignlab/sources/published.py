@@ -11,17 +11,21 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from alignlab.core import tables
+from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.planning.job import Spec
 from alignlab.sources import files, records
 from alignlab.sources.config import FileSource
-from alignlab.sources.jobs import FetchJob, FilePlace, where
+from alignlab.sources.files import FetchJob, FilePlace, where
+from alignlab.sources.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -136,3 +140,200 @@ def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
         "num_words": len(text.split()),
         "seed": None,
     }
+
+
+COLUMNS = ("input", "output_cand", "result", "parsed_result")
+
+NONE = "no judgement of this answer was published"
+ANOTHER = "the judgement is of another answer to the question"
+
+
+class JudgedAspect(BaseModel):
+    """What counts here of an aspect that a rubric rates: its scale, worst word first."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    says: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+class JudgedRubric(BaseModel):
+    """What counts here of a rubric; its texts are for judges.
+
+    Attributes:
+        category: the prompts that it applies to; all for none.
+        aspects: their names are those that the files use.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    category: Literal["regular", "safety"] | None
+    aspects: tuple[JudgedAspect, ...]
+
+
+class PublishedJudgementsSpec(Spec):
+    """What published judgements are.
+
+    Attributes:
+        judge: their name in the experiment.
+        arm: whose answers they judge.
+        rubrics: by which they judge.
+        content: of each file where it comes from, or the digest of a local one.
+    """
+
+    judge: str
+    arm: str
+    rubrics: tuple[JudgedRubric, ...]
+    content: tuple[dict[str, Any], ...]
+
+
+class JudgementsPlace(StrictModel):
+    """Where the files lie."""
+
+    sources: tuple[FileSource, ...]
+
+
+class FetchJudgementsJob(FetchJob):
+    """What `fetch_judgements` is given.
+
+    Attributes:
+        responses: the arm's table.
+        prompts: prompts tables; answers to other prompts are left out.
+        output: the judgements table.
+    """
+
+    spec: PublishedJudgementsSpec
+    place: JudgementsPlace
+    responses: Path
+    prompts: tuple[Path, ...]
+
+
+def fetch_judgements(job: FetchJudgementsJob) -> None:
+    """Write the judgements of a published arm's answers, in the order of the responses.
+
+    A score that is no word of the scale, such as N/A, is `unparseable`, and so is every aspect of
+    a reply that was not parsed. (just-eval's own means count N/A as 5.) An answer without a
+    judgement is `skipped`. Of equal questions with equal answers the nth gets the nth judgement.
+
+    Raises:
+        AlignlabError: a source is out of reach or has other columns, no answer is judged, or most
+            judgements of these questions are of other answers.
+    """
+    who = f"judgements by {job.spec.judge} of {job.spec.arm}"
+    try:
+        found = [record for source in job.place.sources for record in _records(source)]
+    except AlignlabError as error:
+        raise AlignlabError(f"{who}: {error}") from error
+    known = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
+    answers = [row for row in tables.rows("responses", job.responses) if row["prompt_id"] in known]
+    judged = [Judged(rubric, found) for rubric in job.spec.rubrics]
+    rows = [
+        row
+        for answer in answers
+        for prompt in [known[answer["prompt_id"]]]
+        for rubric in judged
+        if rubric.category in (None, prompt["category"])
+        for row in rubric.rows(answer, prompt["turns"][answer["turn"]], job.spec)
+    ]
+    _check(rows, len(found), who)
+    tables.write("judgements", job.output, rows, job.metadata)
+
+
+class Judged:
+    """The records that judge by the aspects of one rubric, found by question and answer."""
+
+    def __init__(self, rubric: JudgedRubric, found: Sequence[Record]) -> None:
+        self.name, self.category = rubric.name, rubric.category
+        self._says = {aspect.name: _values(aspect) for aspect in rubric.aspects}
+        self._records: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        self._asked: Counter[tuple[str, str]] = Counter()
+        for record in found:
+            # What a reply that was not parsed is about, only its question says.
+            if record["parsed_result"] is None or self._says.keys() & record["parsed_result"]:
+                key = records.normalised(record["input"]), records.normalised(record["output_cand"])
+                self._records[key].append(record)
+        self._questions = {question for question, _ in self._records}
+
+    def rows(self, answer: Row, question: str, spec: PublishedJudgementsSpec) -> Iterator[Row]:
+        """A row for every aspect of an answer to a question."""
+        key = records.normalised(question), records.normalised(answer["text"])
+        fitting = self._records.get(key)
+        for aspect, values in self._says.items():
+            row = _row(answer, aspect, self.name, spec)
+            if fitting:
+                # An answer may stand for more of our prompts than were judged.
+                record = fitting[min(self._asked[key], len(fitting) - 1)]
+                yield row | _said(record, aspect, values)
+            else:
+                yield row | {"raw": ANOTHER if key[0] in self._questions else NONE}
+        self._asked[key] += 1
+
+
+def _records(source: FileSource) -> list[Record]:
+    """The records of one file, with the columns that count."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = files.data_file(source, Path(scratch))
+        found = records.read(path)
+    records.require_columns(found, COLUMNS, path)
+    kept = [{name: record.get(name) for name in COLUMNS} for record in found]
+    for number, record in enumerate(kept):
+        texts = all(isinstance(record[name], str) for name in ("input", "output_cand", "result"))
+        if not texts or not isinstance(record["parsed_result"], dict | None):
+            raise AlignlabError(
+                f"{path}: row {number}, counted from 0: `input`, `output_cand` and `result` must "
+                "be texts, `parsed_result` an object or null"
+            )
+    return kept
+
+
+def _said(record: Record, aspect: str, values: Mapping[str, float]) -> Row:
+    """What a record says of an aspect, as columns of the table."""
+    said = (record["parsed_result"] or {}).get(aspect)
+    score = reason = None
+    if isinstance(said, dict):
+        score, reason = values.get(str(said.get("score")).strip()), said.get("reason")
+    return {
+        "status": "unparseable" if score is None else "scored",
+        "score": score,
+        "reason": None if reason is None else str(reason),
+        "raw": record["result"],
+    }
+
+
+def _row(answer: Row, aspect: str, rubric: str, spec: PublishedJudgementsSpec) -> Row:
+    return {
+        "judge": spec.judge,
+        **{name: answer[name] for name in ("arm", "prompt_id", "turn", "sample")},
+        "rubric": rubric,
+        "aspect": aspect,
+        "status": "skipped",
+        "score": None,
+        "distribution": None,
+        "mass": None,
+        "reason": None,
+        "raw": None,
+        "cost_usd": None,
+        "seconds": None,
+    }
+
+
+def _check(rows: Sequence[Row], published: int, who: str) -> None:
+    """Refuse judgements that fit no answer, or mostly other answers; count what has no score."""
+    judged = sum(row["status"] != "skipped" for row in rows)
+    others = [row["prompt_id"] for row in rows if row["raw"] == ANOTHER]
+    if len(others) > judged:
+        raise AlignlabError(
+            f"{who}: judgements for responses that no longer exist: {len(others)} rows, the first "
+            f"of {others[0]}, are about another answer than the responses table has, and {judged} "
+            "about the same"
+        )
+    if not judged:
+        raise AlignlabError(f"{who}: no answer is among the {published} published judgements")
+    failed = Counter(row["raw"] if row["status"] == "skipped" else row["status"] for row in rows)
+    del failed["scored"]
+    for why, count in failed.items():
+        log.warning("%s: %d of %d rows have no score: %s", who, count, len(rows), why)
+
+
+def _values(aspect: JudgedAspect) -> dict[str, float]:
+    return dict(zip(aspect.says, aspect.values, strict=True))

@@ -17,25 +17,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import TemplateError
+from pydantic import model_validator
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.engines.config import Computing
+from alignlab.planning.job import Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, adds_bos, encoder
-from alignlab.tuning.config import TRAINERS
+from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-from typing import Any, Literal
-
-from pydantic import model_validator
-
-from alignlab.engines.config import Computing
-from alignlab.planning.job import Spec
-from alignlab.tuning.config import DpoConfig, LoraConfig, RlhfConfig
 
 
 class AdapterSpec(Spec):

@@ -12,14 +12,16 @@ be made here cannot be shown to be the same, and its line stays.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alignlab.core.errors import AlignlabError
@@ -30,10 +32,6 @@ from alignlab.planning.versions import Recorded, Unit, lock_text, parse_lock
 
 if TYPE_CHECKING:
     from alignlab.operations.evidence.trees import Made
-import hashlib
-from collections.abc import Iterator
-
-import pyarrow as pa
 
 MEASURED = {
     "seconds": "how long it took; no two runs take equally long",
