@@ -13,6 +13,7 @@ from alignlab.experiment.checks import check_references
 from alignlab.experiment.config import Catalog
 from alignlab.experiment.load import Loaded, load_experiment
 from alignlab.experiment.plan import Plan
+from alignlab.reporting.cards import JudgeCard
 
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -137,6 +138,6 @@ def test_a_judge_that_only_compares_is_known_to_compare_itself(planned):
     duels = {"judges": [{**compares, "duels": [["gpt", "local"]]}]}
     plan = planned(duels, judges={"mine": judge})
     assert cards.judged(plan) == []
-    assert cards.judges(plan) == {"j": {"model": "gpt-x", "judged_self": ["gpt"]}}
+    assert cards.judges(plan) == {"j": JudgeCard(model="gpt-x", judged_self=("gpt",))}
     other = planned(duels, judges={"mine": {**judge, "model": "gpt-y"}})
-    assert cards.judges(other)["j"]["judged_self"] == []
+    assert cards.judges(other)["j"].judged_self == ()

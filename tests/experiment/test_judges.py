@@ -125,7 +125,7 @@ def test_chosen_aspects_are_all_that_is_asked(plan):
     made = plan(aspects=["depth"])
     asked = [a.slice["rubrics"][0]["aspects"] for a in made.judged["j"]]
     assert {tuple(aspect["name"] for aspect in aspects) for aspects in asked} == {("depth",)}
-    assert [card["metric"] for card in cards.judged(made)] == ["j:depth"]
+    assert [card.metric for card in cards.judged(made)] == ["j:depth"]
 
 
 def test_prices_and_patience_change_no_digest(plan, monkeypatch):
@@ -148,9 +148,9 @@ def test_a_judge_is_known_to_judge_itself(plan, monkeypatch):
     made = plan(judge="smollm2-135m")
     itself = made.catalog.judges["smollm2-135m"].model_copy(update={"model": "tiny-aligned"})
     changed = made.catalog.model_copy(update={"judges": {"smollm2-135m": itself}})
-    assert {tuple(card["judged_self"]) for card in cards.judged(made)} == {()}
+    assert {card.judged_self for card in cards.judged(made)} == {()}
     monkeypatch.setattr(made, "catalog", changed)
-    assert {tuple(card["judged_self"]) for card in cards.judged(made)} == {("b",)}
+    assert {card.judged_self for card in cards.judged(made)} == {("b",)}
 
 
 def test_scenarios_may_measure_what_a_judge_says(tmp_path):

@@ -9,12 +9,8 @@ from statsmodels.stats.proportion import proportion_confint
 from alignlab.core import schemas, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.learning import discrimination
-from alignlab.learning.discrimination import (
-    StudiesJob,
-    StudyCard,
-    study_rows,
-    summarise_studies,
-)
+from alignlab.learning.config import StudyCard
+from alignlab.learning.discrimination import StudiesJob, study_rows, summarise_studies
 from alignlab.statistics.paired import holm
 
 SAYS = {"bad": True, "fine": False, "hm": None}

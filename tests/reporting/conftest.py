@@ -35,7 +35,7 @@ def study(tmp_path_factory):
     """The full synthetic experiment, with its page and figures built."""
     made = make_study(tmp_path_factory.mktemp("study"))
     add_learning(made)
-    build_report(**made.arguments)
+    build_report(made.job)
     return made
 
 
@@ -45,7 +45,7 @@ def judged_study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged")
     made = make_study(folder, regular=24, safety=12, arms=(ARMS[0], ARMS[3], ARMS[5]))
     add_judging(made)
-    build_report(**made.arguments)
+    build_report(made.job)
     return made
 
 
@@ -59,14 +59,14 @@ def plain_study(tmp_path_factory):
 def shift_study(tmp_path_factory):
     """Two synthetic pairs, with their token-shift page built."""
     made = make_shift_study(tmp_path_factory.mktemp("shift"))
-    build_shift_page(**made.arguments)
+    build_shift_page(made.job, made.drawn)
     return made
 
 
 @pytest.fixture(scope="session")
 def shift_answers(shift_study):
     """Rows of the first pair's answers, by prompt (the first turn)."""
-    found = payload.answers_of(shift_study.arguments["pairs"][PAIRS[0][0]])
+    found = payload.answers_of(shift_study.job.shifts[PAIRS[0][0]])
     return {rows[0]["prompt_id"]: rows for rows in found if rows[0]["turn"] == 0}
 
 

@@ -2,13 +2,15 @@
 
 import json
 import random
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from alignlab.core import tables
 from alignlab.metrics.definitions import METRICS
-from alignlab.reporting.inputs import Inputs
+from alignlab.reporting.inputs import ReportJob
 
+NOTE = {"digest": "0123456789ab"}
 HOSTILE = (
     "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>"
     "</script><!-- <b>unclosed \u202egnp.exe\u202c \x07bell \u2028 line \u05e9\u05dc\u05d5\u05dd"
@@ -33,26 +35,49 @@ TEXT = (
 
 @dataclass(frozen=True)
 class Study:
-    """Paths and arguments of one finished experiment."""
+    """A finished experiment, with its report in its folder."""
 
     folder: Path
     arguments: dict
 
     @property
-    def inputs(self) -> Inputs:
-        return self.arguments["inputs"]
+    def job(self) -> ReportJob:
+        return ReportJob(**self.arguments)
 
-    def add(self, spec: dict, **inputs) -> None:
+    def add(self, spec: dict, **given) -> None:
+        """Add to the spec, and to what the job is given by name."""
         self.arguments["spec"] |= spec
-        self.arguments["inputs"] = replace(self.inputs, **inputs)
+        for name, found in given.items():
+            self.arguments[name] = self.arguments[name] | found
+
+    def moved(self, folder: Path, without: str = "", **spec) -> "Study":
+        """The same with its tables and its report elsewhere, some of the spec changed."""
+        shutil.copytree(self.folder / "tables", folder / "tables")
+        shutil.copy(self.job.manifest, folder)
+        tables = {
+            name: folder / "tables" / path.name
+            for name, path in self.arguments["tables"].items()
+            if name != without
+        }
+        changed = {"spec": self.arguments["spec"] | spec, "output": folder / "report"}
+        return Study(folder, self.arguments | changed | {"tables": tables})
+
+    def write(self, table: str, rows: list[dict]) -> Path:
+        """A table of statistics, in the place of one that may be there."""
+        path = self.folder / "tables" / f"{table}.parquet"
+        tables.write(table, path, rows, NOTE)
+        return path
+
+    def set_provenance(self, found: dict) -> None:
+        self.job.manifest.write_text(json.dumps(found), encoding="utf-8")
 
     @property
     def page(self) -> Path:
-        return self.arguments["output"]
+        return self.job.page
 
     @property
     def figures(self) -> Path:
-        return self.arguments["figures"]
+        return self.job.figures
 
 
 def prompt_rows(regular: int, safety: int) -> list[dict]:
@@ -214,17 +239,18 @@ def provenance() -> dict:
 def make_study(folder: Path, regular: int = 24, safety: int = 12, arms: tuple = ARMS) -> Study:
     """Write every table of the experiment under `folder`; nothing is built yet."""
     prompts = prompt_rows(regular, safety)
-    note = {"digest": "0123456789ab"}
-    tables.write("prompts", folder / "prompts.parquet", prompts, note)
+    tables.write("prompts", folder / "prompts.parquet", prompts, NOTE)
     responses = {arm[0]: response_rows(arm, prompts) for arm in arms}
     measured = {arm[0]: metric_rows(arm, responses[arm[0]]) for arm in arms}
     for name in responses:
-        tables.write("responses", folder / f"{name}.parquet", responses[name], note)
-        tables.write("metrics", folder / f"{name}.metrics.parquet", measured[name], note)
-    tables.write("statistics", folder / "s.parquet", statistic_rows(measured, prompts), note)
-    tables.write("comparisons", folder / "c.parquet", comparison_rows(measured, prompts), note)
-    tables.write("breakdown", folder / "b.parquet", [], note)
-    return Study(folder, arguments(folder, arms))
+        tables.write("responses", folder / f"{name}.parquet", responses[name], NOTE)
+        tables.write("metrics", folder / f"{name}.metrics.parquet", measured[name], NOTE)
+    made = Study(folder, arguments(folder, arms))
+    made.write("statistics", statistic_rows(measured, prompts))
+    made.write("comparisons", comparison_rows(measured, prompts))
+    made.write("breakdown", [])
+    made.set_provenance(provenance())
+    return made
 
 
 def arguments(folder: Path, chosen_arms: tuple) -> dict:
@@ -235,32 +261,19 @@ def arguments(folder: Path, chosen_arms: tuple) -> dict:
     ]
     spec = {"experiment": "synthetic", "title": "Prompting against tuning, invented numbers"}
     spec |= {"arms": arms, "baseline": "zero-shot", "digest": "0123456789ab"}
+    spec |= {"judges": {}, "page": []}
+    spec |= dict.fromkeys(("pairs", "scenarios", "studies", "trainsets", "tuned", "judged"), ())
+    names = [arm["name"] for arm in arms]
     return {
-        "spec": spec | {"scenarios": [], "tuned": [], "judged": [], "judges": {}},
-        "inputs": inputs(folder, [arm[0] for arm in chosen_arms]),
-        "provenance": provenance(),
-        "output": folder / "report" / "index.html",
-        "figures": folder / "figures",
+        "spec": spec,
+        "tables": {"statistics": folder / "tables" / "statistics.parquet"},
+        "responses": {arm: folder / f"{arm}.parquet" for arm in names},
+        "metrics": {arm: folder / f"{arm}.metrics.parquet" for arm in names},
+        "judgements": {arm: [] for arm in names},
+        "adapters": {},
+        "prompts": [folder / "prompts.parquet"],
+        "output": folder / "report",
     }
-
-
-def inputs(folder: Path, arms: list[str]) -> Inputs:
-    return Inputs(
-        statistics=folder / "s.parquet",
-        comparisons=folder / "c.parquet",
-        breakdown=folder / "b.parquet",
-        responses={arm: folder / f"{arm}.parquet" for arm in arms},
-        metrics={arm: folder / f"{arm}.metrics.parquet" for arm in arms},
-        judgements={arm: [] for arm in arms},
-        prompts=[folder / "prompts.parquet"],
-        training={},
-        scenarios=None,
-        discrimination=None,
-        trainsets=None,
-        qualification=None,
-        winrates=None,
-        shift_figures=None,
-    )
 
 
 def embedded(page: str) -> dict:

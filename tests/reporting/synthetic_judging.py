@@ -3,7 +3,7 @@
 import random
 from itertools import combinations
 
-from synthetic import HOSTILE, Study, comparison, spread
+from synthetic import HOSTILE, NOTE, Study, comparison, spread
 
 from alignlab.core import schemas, tables
 
@@ -14,7 +14,6 @@ GOOD, POOR = "gpt", "small"
 REFUSED, UNTRIED = ("urial", "depth"), "engagement"
 CONTROLS = dict.fromkeys(QUALITY, ("other-answer", "shuffled-words"))
 CONTROLS |= {"safety": ("refusal-or-compliance",), "depth": ("first-words",)}
-NOTE = {"digest": "0123456789ab"}
 
 
 def entries(own_arms):
@@ -22,6 +21,7 @@ def entries(own_arms):
     return [
         {"metric": f"{judge}:{aspect}", "judge": judge, "aspect": aspect, "rubric": rubrics[aspect]}
         | {"label": aspect.capitalize(), "unit": "1-5", "better": "higher", "model": model}
+        | {"kind": "local" if judge == POOR else "published"}
         | {"description": f"how much {aspect} has it?"}
         | {"category": "safety" if aspect == "safety" else "regular"}
         | {"judged_self": own_arms if judge == POOR else [], "min_coverage": 0.9}
@@ -177,7 +177,7 @@ def breakdown(judged, metrics, prompts):
 
 def add_judging(made: Study) -> None:
     """Write the tables of two judges, and add them to the arguments of the report."""
-    spec, given = made.arguments["spec"], made.inputs
+    spec, given = made.arguments["spec"], made.job
     arms = {arm["name"]: place / 4 for place, arm in enumerate(spec["arms"])}
     prompts = [row for path in given.prompts for row in tables.rows("prompts", path)]
     judged = {
@@ -198,11 +198,10 @@ def add_judging(made: Study) -> None:
     }
     for name in ("statistics", "comparisons"):
         made_tables[name] = [*tables.rows(name, getattr(given, name)), *made_tables[name]]
-    paths = {name: made.folder / f"judged-{name}.parquet" for name in made_tables}
-    for name, rows in made_tables.items():
-        tables.write(name, paths[name], rows, NOTE)
+    paths = {name: made.write(name, rows) for name, rows in made_tables.items()}
     said = {arm: made.folder / f"{arm}.judgements.parquet" for arm in judged}
     for arm, path in said.items():
         tables.write("judgements", path, judged[arm], NOTE)
     answers = {arm: [path] for arm, path in said.items()}
-    made.add({"judged": listed, "judges": judges}, judgements=answers, **paths)
+    tested = {"qualification": paths["qualification"]}
+    made.add({"judged": listed, "judges": judges}, judgements=answers, tables=tested)

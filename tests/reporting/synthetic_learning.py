@@ -3,9 +3,10 @@
 import random
 
 import numpy as np
-from synthetic import ARMS, Study
+from synthetic import ARMS, NOTE, Study
 
 from alignlab.core import schemas, tables
+from alignlab.learning.config import ScenarioConfig, StudyCard
 from alignlab.learning.discrimination import study_rows
 from alignlab.reporting.arms.summarise import scenario_rows
 from alignlab.reporting.arms.values import Values
@@ -19,7 +20,6 @@ MEASURES = (
     ("Words, ordinary", "num_words", "mt-bench", "none"),
 )
 ANALYSES = ({"name": "free", "ask": "unguided"}, {"name": "led", "ask": "guided"})
-TABLES = ("scenarios", "discrimination", "trainsets")
 KINDS = {
     "sft": {"answer": 64, "good": 64},
     "lfm": {"answer": 64, "analysis": 128, "good": 64},
@@ -63,7 +63,7 @@ def study_table() -> list[dict]:
     free |= dict.fromkeys(list(bad)[::9])
     led = {key: truth if dice.random() < 0.2 else True for key, truth in bad.items()}
     arm = ARMS[0][0]
-    study = {"name": "own-answers", "arm": arm, "datasets": None, "analyses": ANALYSES}
+    study = StudyCard(name="own-answers", arm=arm, datasets=None, analyses=ANALYSES)
     return study_rows(study, bad, {"free": free, "led": led}, seed=0)
 
 
@@ -85,16 +85,18 @@ def training_rows(steps: int) -> list[dict]:
 
 def add_learning(made: Study) -> None:
     """Write the further tables of an experiment and add them to the arguments of its report."""
-    note = {"digest": "0123456789ab"}
     arms = [arm["name"] for arm in made.arguments["spec"]["arms"]]
     wanted = scenarios(arms)
-    paths = {name: made.folder / f"{name}.parquet" for name in TABLES}
-    tables.write("scenarios", paths["scenarios"], scenario_rows(values(arms), wanted, 0), note)
-    tables.write("discrimination", paths["discrimination"], study_table(), note)
-    tables.write("trainsets", paths["trainsets"], trainset_rows(), note)
-    tuned = [{"name": f"tuned-{name}", "base": "m", "trainset": name} for name in KINDS]
-    training = {entry["name"]: made.folder / f"{entry['name']}.parquet" for entry in tuned}
-    for path in training.values():
-        tables.write("training", path, training_rows(40), note)
-    trained = [entry | {"trainer": "sft"} for entry in tuned]
-    made.add({"scenarios": wanted, "tuned": trained}, training=training, **paths)
+    asked = [ScenarioConfig.model_validate(each) for each in wanted]
+    made.write("scenarios", list(scenario_rows(values(arms), asked, 0)))
+    paths = {
+        "discrimination": made.write("discrimination", study_table()),
+        "trainsets": made.write("trainsets", trainset_rows()),
+    }
+    tuned = [
+        {"name": f"tuned-{name}", "base": "m", "trainset": name, "trainer": "sft"} for name in KINDS
+    ]
+    adapters = {entry["name"]: made.folder / entry["name"] for entry in tuned}
+    for folder in adapters.values():
+        tables.write("training", folder / "training.parquet", training_rows(40), NOTE)
+    made.add({"scenarios": wanted, "tuned": tuned}, adapters=adapters, tables=paths)

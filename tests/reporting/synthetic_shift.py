@@ -9,6 +9,7 @@ from pathlib import Path
 from synthetic import HOSTILE, TEXT, prompt_rows
 
 from alignlab.core import tables
+from alignlab.reporting.shift.page import ShiftPageJob
 
 OPENERS = ("Sure", "Thank", "Hello", "Here", "However", "Remember")
 WORDS = tuple(dict.fromkeys(TEXT.split()))
@@ -31,18 +32,19 @@ HOSTILE_PROMPT = "mt-bench/82"
 
 @dataclass(frozen=True)
 class ShiftStudy:
-    """Paths and arguments of one page."""
+    """The job of one page, and the figures that it shows."""
 
     folder: Path
-    arguments: dict
+    job: ShiftPageJob
+    drawn: dict[str, Path]
 
     @property
     def page(self) -> Path:
-        return self.arguments["output"]
+        return self.job.page
 
     @property
     def data(self) -> Path:
-        return self.arguments["data"]
+        return self.job.data
 
 
 def answer_texts(dice: random.Random, length: int) -> list[str]:
@@ -198,20 +200,18 @@ def make_shift_study(folder: Path, regular=12, safety=6, length=60) -> ShiftStud
     write_aggregates(folder, prompts)
     figure = folder / "shift_shares.svg"
     figure.write_text('<svg viewBox="0 0 9 2"><g id="a"><text y="1">drawn</text></g></svg>')
-    return ShiftStudy(folder, shift_arguments(folder, figure))
+    return ShiftStudy(folder, shift_job(folder), {"shift_shares": figure})
 
 
-def shift_arguments(folder: Path, figure: Path) -> dict:
+def shift_job(folder: Path) -> ShiftPageJob:
     names = ("name", "template", "aligned", "base", "aligned_model", "base_model")
+    pairs = [dict(zip(names, pair, strict=True)) | {"decoding": None} for pair in PAIRS]
     spec = {"experiment": "synthetic", "title": "Invented shift", "digest": "0123456789ab"}
-    return {
-        "spec": spec
-        | {"pairs": [dict(zip(names, pair, strict=True)) | {"decoding": None} for pair in PAIRS]},
-        "pairs": {pair[0]: folder / f"{pair[0]}.parquet" for pair in PAIRS},
-        "prompts": [folder / "prompts.parquet"],
-        "responses": {"chat": folder / "chat.parquet"},
-        "figures": {"shift_shares": figure},
-        "tables": folder,
-        "output": folder / "report" / "shift.html",
-        "data": folder / "report" / "shift",
-    }
+    return ShiftPageJob(
+        spec=spec | {"pairs": pairs, "page": []},
+        shifts={pair[0]: folder / f"{pair[0]}.parquet" for pair in PAIRS},
+        statistics=folder / "shift_statistics.parquet",
+        responses={"chat": folder / "chat.parquet"},
+        prompts=[folder / "prompts.parquet"],
+        output=folder / "report",
+    )

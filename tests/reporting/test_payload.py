@@ -43,7 +43,7 @@ def test_answers_are_complete_and_stored_once_where_raw_and_text_agree(study):
 
 def test_a_large_experiment_embeds_the_first_prompts_and_says_so(tmp_path):
     made = make_study(tmp_path, regular=PROMPT_LIMIT + 5, safety=0, arms=ARMS[:1])
-    build_report(**made.arguments)
+    build_report(made.job)
     page = made.page.read_text(encoding="utf-8")
     ids = [prompt["id"] for prompt in embedded(page)["prompts"]]
     assert ids == [f"mt-bench/{81 + i}" for i in range(PROMPT_LIMIT)]

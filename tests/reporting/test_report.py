@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from synthetic import ARMS, make_study
+from synthetic import ARMS, make_study, provenance
 
 from alignlab.reporting.report import build_report
 
@@ -32,11 +32,11 @@ def test_the_page_refers_to_nothing_outside_itself_and_ids_are_unique(study):
 
 
 def test_the_same_tables_give_the_same_bytes(study, tmp_path):
-    arguments = study.arguments | {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
-    build_report(**arguments)
-    assert (tmp_path / "p.html").read_bytes() == study.page.read_bytes()
+    again = study.moved(tmp_path)
+    build_report(again.job)
+    assert again.page.read_bytes() == study.page.read_bytes()
     for figure in study.figures.iterdir():
-        assert (tmp_path / "f" / figure.name).read_bytes() == figure.read_bytes()
+        assert (again.figures / figure.name).read_bytes() == figure.read_bytes()
 
 
 def test_figures_are_svg_with_real_text_for_every_arm(study):
@@ -53,10 +53,9 @@ def test_figures_are_svg_with_real_text_for_every_arm(study):
 
 
 def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(plain_study, tmp_path):
-    spec = plain_study.arguments["spec"] | {"title": "<script>window.pwned = 1</script>"}
-    outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
-    build_report(**plain_study.arguments | outputs | {"spec": spec})
-    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    made = plain_study.moved(tmp_path, title="<script>window.pwned = 1</script>")
+    build_report(made.job)
+    page = made.page.read_text(encoding="utf-8")
     assert "<script>window.pwned" not in page
     assert "&lt;script&gt;window.pwned" in page
     assert page.count("<script") == 2
@@ -64,16 +63,16 @@ def test_hostile_titles_are_escaped_and_only_the_own_script_may_run(plain_study,
 
 
 def test_timings_and_learning_may_be_empty(plain_study, tmp_path):
-    outputs = {"output": tmp_path / "p.html", "figures": tmp_path / "f"}
-    provenance = plain_study.arguments["provenance"] | {"timings": []}
-    build_report(**plain_study.arguments | outputs | {"provenance": provenance})
-    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    made = plain_study.moved(tmp_path)
+    made.set_provenance(provenance() | {"timings": []})
+    build_report(made.job)
+    page = made.page.read_text(encoding="utf-8")
     assert "<h3>Arms</h3>" in page
     assert "<h3>Time</h3>" not in page
     for name in ("scenarios", "discrimination", "training"):
         assert f'id="{name}"' not in page
         assert f'href="#{name}"' not in page
-    assert {path.stem for path in (tmp_path / "f").iterdir()} == {
+    assert {path.stem for path in made.figures.iterdir()} == {
         "differences",
         "finish",
         "lengths",
@@ -82,7 +81,7 @@ def test_timings_and_learning_may_be_empty(plain_study, tmp_path):
 
 def test_an_experiment_of_the_baseline_alone_has_a_page(tmp_path):
     made = make_study(tmp_path, regular=6, safety=3, arms=ARMS[:1])
-    build_report(**made.arguments)
+    build_report(made.job)
     page = made.page.read_text(encoding="utf-8")
     assert "There is nothing to compare with zero-shot." in page
     assert not (made.figures / "differences.svg").exists()

@@ -6,10 +6,11 @@ from synthetic_judging import ASPECTS, GOOD, POOR, UNTRIED, entries, qualificati
 from alignlab.core import schemas, tables
 from alignlab.judging.qualification import status
 from alignlab.metrics.definitions import METRICS
+from alignlab.reporting.cards import AspectCard
 from alignlab.reporting.inputs import read_judgements
 from alignlab.reporting.metrics import definitions, doubts, read_aspects
 
-JUDGED = entries(["chat"])
+JUDGED = [AspectCard.model_validate(entry) for entry in entries(["chat"])]
 UNTESTED = status([], GOOD, UNTRIED)[1]
 
 
@@ -22,10 +23,10 @@ def tried(tmp_path_factory):
 
 def test_what_judges_rate_comes_first_and_names_the_judge_where_there_are_several():
     both = definitions(JUDGED)
-    assert [*both][: len(JUDGED)] == [entry["metric"] for entry in JUDGED]
+    assert [*both][: len(JUDGED)] == [card.metric for card in JUDGED]
     assert [*both][len(JUDGED) :] == [*METRICS]
     assert both[f"{GOOD}:depth"].label == f"Depth · {GOOD}"
-    one = definitions([entry for entry in JUDGED if entry["judge"] == GOOD])
+    one = definitions([card for card in JUDGED if card.judge == GOOD])
     assert one[f"{GOOD}:depth"].label == "Depth"
     assert one[f"{GOOD}:depth"].description == (
         "how much depth has it? Rated by gpt-4-0314, rubric judge/quality"

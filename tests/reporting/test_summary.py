@@ -24,7 +24,7 @@ from alignlab.reporting.summary import (
 
 @pytest.fixture(scope="module")
 def text(study):
-    return summary(study.inputs.statistics, study.inputs.comparisons, "zero-shot", [], None)
+    return summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
 
 
 def test_every_arm_has_a_line_in_every_block_and_columns_are_aligned(text):
@@ -44,19 +44,19 @@ def test_lines_fit_a_terminal(text):
 
 
 def test_stars_are_the_significant_differences(study, text):
-    rows = read_differences(study.inputs.comparisons, "zero-shot")["all"]
+    rows = read_differences(study.job.comparisons, "zero-shot")["all"]
     told = sum(significant(rows[arm][metric]) for arm in rows for metric in MAIN)
     assert text.split("\n\nMean")[0].count("*") == told > 0
 
 
 def test_an_unknown_baseline_is_an_error(study):
     with pytest.raises(AlignlabError, match="no row for the baseline 'nobody'"):
-        summary(study.inputs.statistics, study.inputs.comparisons, "nobody", [], None)
+        summary(study.job.statistics, study.job.comparisons, "nobody", [], None)
 
 
 @pytest.fixture(scope="module")
 def judged_text(judged_study):
-    given, judged = judged_study.inputs, judged_study.arguments["spec"]["judged"]
+    given, judged = judged_study.job, judged_study.job.spec.judged
     tables_of = (given.statistics, given.comparisons)
     return summary(*tables_of, "zero-shot", judged, given.qualification)
 
@@ -81,7 +81,7 @@ def test_refused_means_and_doubts_are_explained_below(judged_text):
 
 
 def test_no_star_is_by_a_judge_that_is_not_qualified(judged_study, judged_text):
-    rows = read_differences(judged_study.inputs.comparisons, "zero-shot")["all"]
+    rows = read_differences(judged_study.job.comparisons, "zero-shot")["all"]
     qualified = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
     told = sum(significant(rows[arm][m]) for arm in rows for m in (*qualified, *MAIN))
     doubted = [m for m in rows["chat"] if ":" in m and m not in qualified]
@@ -90,8 +90,8 @@ def test_no_star_is_by_a_judge_that_is_not_qualified(judged_study, judged_text):
 
 
 def test_an_arm_without_rows_has_dashes(judged_study, tmp_path):
-    given, path = judged_study.inputs, tmp_path / "s.parquet"
-    judged = judged_study.arguments["spec"]["judged"]
+    given, path = judged_study.job, tmp_path / "s.parquet"
+    judged = judged_study.job.spec.judged
     rows = tables.rows("statistics", given.statistics)
     kept = [row for row in rows if (row["arm"], row["metric"]) != ("chat", "gpt:clarity")]
     tables.write("statistics", path, kept, {})
@@ -126,7 +126,7 @@ def test_every_pair_has_a_line(tmp_path):
 
 
 def test_scenarios_are_marked_where_the_page_remarks(study):
-    path = study.inputs.scenarios
+    path = study.job.scenarios
     text = scenario_summary(path, [], None)
     assert max(map(len, text.splitlines())) <= WIDTH
     attack, rest = text.split("Scenario red-team")
@@ -144,7 +144,7 @@ def test_scenarios_are_marked_where_the_page_remarks(study):
 
 
 def test_a_study_is_told_in_the_page_s_sentences(study):
-    text = study_summary(study.inputs.discrimination)
+    text = study_summary(study.job.discrimination)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.startswith("Study own-answers, answers of zero-shot\nfree (unguided) is right")
     assert "led (guided) against free: " in text
@@ -162,7 +162,7 @@ def on_screen(monkeypatch, encoding, study):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "90")
-    return summary(study.inputs.statistics, study.inputs.comparisons, "zero-shot", [], None)
+    return summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
 
 
 def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypatch, study, text):
@@ -179,6 +179,6 @@ def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypa
 def test_no_terminal_fails_for_its_encoding(monkeypatch, study, encoding):
     shown = on_screen(monkeypatch, encoding, study)
     shown.encode(encoding)
-    scenarios = scenario_summary(study.inputs.scenarios, [], None)
+    scenarios = scenario_summary(study.job.scenarios, [], None)
     scenarios.encode(encoding)
     assert "?" not in scenarios.replace(" ?", "")

@@ -6,7 +6,7 @@ import pytest
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.schemas import COLUMNS
-from alignlab.tracking.publish import publish
+from alignlab.tracking.publish import PublishJob, publish
 
 NAMES = ("statistics", "comparisons", "scenarios")
 SETTINGS = {"mode": "offline", "project": "alignlab", "entity": None}
@@ -31,25 +31,25 @@ def finished(tmp_path, monkeypatch):
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     folder = tmp_path / "results" / "demo"
-    (folder / "figures").mkdir(parents=True)
-    (folder / "figures" / "lengths.svg").write_text("<svg/>")
-    (folder / "index.html").write_text("<p>Report</p>")
+    for name in ("figures/arms", "report"):
+        (folder / name).mkdir(parents=True)
+    (folder / "figures" / "arms" / "lengths.svg").write_text("<svg/>")
+    (folder / "report" / "index.html").write_text("<p>Report</p>")
     (folder / "manifest.json").write_text(json.dumps({"experiment": "demo", "arms": []}))
-    tables.write("statistics", folder / "statistics.parquet", [STATISTIC], {})
-    tables.write("comparisons", folder / "comparisons.parquet", [], {})
+    tables.write("statistics", folder / "tables" / "statistics.parquet", [STATISTIC], {})
+    tables.write("comparisons", folder / "tables" / "comparisons.parquet", [], {})
     scenario = dict.fromkeys(COLUMNS["scenarios"]) | {"arm": "urial", "mean": 0.5}
-    tables.write("scenarios", folder / "scenarios.parquet", [scenario], {})
+    tables.write("scenarios", folder / "tables" / "scenarios.parquet", [scenario], {})
 
     def run(digest="0123456789ab", **settings):
-        publish(
-            digest,
-            {**SETTINGS, **settings},
-            manifest=folder / "manifest.json",
-            tables=[folder / f"{name}.parquet" for name in NAMES],
-            figures=[folder / "figures"],
-            report=folder / "index.html",
-            receipt=folder / "wandb.json",
+        spec = {"experiment": "demo", "tables": NAMES, "figures": ["arms"]}
+        job = PublishJob(
+            spec={**spec, "parents": {"report": digest}},
+            place={**SETTINGS, **settings},
+            report=folder / "report",
+            output=folder,
         )
+        publish(job)
         return json.loads((folder / "wandb.json").read_text())
 
     return run, home

@@ -25,6 +25,7 @@ rule write_manifest:
         runtime=30,
     params:
         digest=MADE.report.digest,
+        job=job_of_result(MADE.report, experiment=str(config["experiment"])),
     message:
         "Writing down what was made, from what and where"
     script:
@@ -104,6 +105,7 @@ rule publish_wandb:
     params:
         digest=MADE.report.digest,
         settings=PLAN.experiment.wandb.model_dump(),
+        job=job_of_result(MADE.publication),
     message:
         "Publishing the experiment to Weights & Biases"
     script:

@@ -131,13 +131,13 @@ def test_a_measure_that_lacks_an_arm_has_a_dash_in_its_row():
 
 
 def test_reading_keeps_the_order_of_the_experiment(study):
-    attack, red_team = read_scenarios(study.inputs.scenarios, METRICS, {})
-    wanted = study.arguments["spec"]["scenarios"]
-    assert attack.arms == wanted[0]["arms"]
-    assert attack.against == wanted[0]["against"]
-    assert [each.label for each in attack.measures] == [m["label"] for m in wanted[0]["measures"]]
+    attack, red_team = read_scenarios(study.job.scenarios, METRICS, {})
+    wanted = study.job.spec.scenarios
+    assert tuple(attack.arms) == wanted[0].arms
+    assert tuple(attack.against) == wanted[0].against
+    assert [each.label for each in attack.measures] == [m.label for m in wanted[0].measures]
     assert attack.measures[0].prompts == "hijack-same, n\u00a0=\u00a080"
-    assert (red_team.name, red_team.arms) == ("red-team", wanted[1]["arms"])
+    assert (red_team.name, tuple(red_team.arms)) == ("red-team", wanted[1].arms)
 
 
 def test_the_best_mean_is_marked_on_the_leaderboard_only_where_a_direction_is_defined():
@@ -164,7 +164,7 @@ def test_a_judge_s_own_model_is_warned_of_and_coverage_is_shown_below_one():
 
 
 def test_each_set_of_prompts_is_one_slice(study):
-    results = inputs.read(study.arguments["spec"], study.inputs)
+    results = inputs.read(study.job)
     # mt-bench is all the regular prompts and strict all the safety ones.
     assert [(label, prompts) for label, prompts, _ in slices(results)] == [
         ("all prompts", 36),

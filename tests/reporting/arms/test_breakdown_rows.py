@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arm_statistics import statistics_job
 from judging_tables import judgement, measured, prompt, write
 
 from alignlab.core.prompts import read_prompts
@@ -11,7 +12,7 @@ from alignlab.reporting.arms.values import load
 
 TAGS = (["maths"], ["maths", "stem"], ["stem"], ["lonely"], [], ["maths"])
 SOURCES = ("x", "x", "y", "y", "y", None)
-ASKED = {"arms": ["a"], "asked": {"a": ["q"]}}
+ASKED = {"asked": {"a": ["q"]}}
 
 
 @pytest.fixture
@@ -29,21 +30,23 @@ def rows(tmp_path):
             )
             for i in range(6)
         ]
-        asked = read_prompts([write("prompts", tmp_path / "p.parquet", prompts)])
+        asked = [write("prompts", tmp_path / "p.parquet", prompts)]
         cells = [(f"q/{i}", 10.0 * i + turn, turn) for i in range(6) for turn in (0, 1)]
         metrics = [measured(name, value, turn=turn) for name, value, turn in cells]
         judged = [
             judgement(name, None if name in unscored else 1 + turn, turn=turn)
             for name, _, turn in cells
         ]
-        spec = {**ASKED, "scales": {"j:depth": [1, 5]}, "min_coverage": {"j": floor}}
-        values = load(
-            spec,
+        job = statistics_job(
+            tmp_path,
             {"a": write("metrics", tmp_path / "m.parquet", metrics)},
-            {"a": [write("judgements", tmp_path / "j.parquet", judged)]},
             asked,
+            {"a": [write("judgements", tmp_path / "j.parquet", judged)]},
+            **ASKED,
+            **{"scales": {"j:depth": [1, 5]}, "min_coverage": {"j": floor}},
         )
-        return list(breakdown_rows(values, asked, seed=0))
+        found = read_prompts(asked)
+        return list(breakdown_rows(load(job, found), found, seed=0))
 
     return run
 
@@ -83,7 +86,7 @@ def test_coverage_is_the_group_s_own_and_refuses_its_mean_alone(rows):
 
 def test_what_all_prompts_share_is_no_group(tmp_path):
     prompts = [prompt(f"q/{i}", tags=["same"]) for i in range(4)]
-    asked = read_prompts([write("prompts", tmp_path / "p.parquet", prompts)])
+    asked = [write("prompts", tmp_path / "p.parquet", prompts)]
     metrics = write("metrics", tmp_path / "m.parquet", [measured(f"q/{i}", 1.0) for i in range(4)])
-    values = load({**ASKED, "scales": {}, "min_coverage": {}}, {"a": metrics}, {}, asked)
-    assert list(breakdown_rows(values, asked, seed=0)) == []
+    values = load(statistics_job(tmp_path, {"a": metrics}, asked, **ASKED), read_prompts(asked))
+    assert list(breakdown_rows(values, read_prompts(asked), seed=0)) == []

@@ -4,6 +4,7 @@ import pytest
 
 from alignlab.reporting.arms.findings import headlines, opening, sentences
 from alignlab.reporting.arms.measures import Measure, significant
+from alignlab.reporting.cards import ArmCard, AspectCard
 from alignlab.reporting.inputs import Results
 from alignlab.reporting.metrics import Aspect, definitions
 
@@ -14,8 +15,9 @@ def row(difference, half=0.05, p=0.01, mde=0.08):
     return found | {"n": 36, "minimum_detectable_effect": mde}
 
 
-RATED = {"judge": "j", "label": "Depth", "unit": "1-5", "better": "higher", "model": "m"}
-RATED |= {"rubric": "judge/quality", "description": "is it thorough?"}
+RATED = {"judge": "j", "aspect": "depth", "label": "Depth", "unit": "1-5", "better": "higher"}
+RATED |= {"rubric": "judge/quality", "description": "is it thorough?", "category": None}
+RATED |= {"model": "m", "kind": "local", "judged_self": (), "min_coverage": 0.9}
 
 
 def aspect(metric, doubt):
@@ -24,10 +26,11 @@ def aspect(metric, doubt):
 
 def results(cells, doubts=None):
     """Results with one metric's comparisons: arm → row."""
-    arms = [{"name": name, "role": "base"} for name in ("plain", *cells)]
+    said = {"model": "m", "method": {"kind": "zero-shot"}, "decoding": {}, "role": "base"}
+    arms = tuple(ArmCard(name=name, **said) for name in ("plain", *cells))
     metrics = list(dict.fromkeys(metric for rows in cells.values() for metric in rows))
     aspects = {name: aspect(name, doubt) for name, doubt in (doubts or {}).items()}
-    about = definitions([{**RATED, "metric": name} for name in aspects])
+    about = definitions([AspectCard(metric=name, **RATED) for name in aspects])
     return Results(arms, "plain", about, aspects, metrics, [], {}, {"all": cells}, {}, {}, {})
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arm_statistics import statistics_job
 from judging_tables import judgement, measured, prompt, write
 
 from alignlab.core import tables
@@ -14,7 +15,8 @@ from alignlab.statistics.intervals import bounded_intervals
 SIX = [f"q/{number}" for number in range(6)]
 OUTPUTS = ("statistics", "comparisons", "breakdown", "scenarios")
 MEASURE = {"label": "Depth", "metric": "j:depth", "dataset": "all", "better": "higher"}
-SCENARIO = {"name": "s", "arms": ["b"], "against": ["a"], "measures": [MEASURE]}
+SCENARIO = {"name": "s", "title": "S", "arms": ["a", "b"], "against": ["a"]}
+SCENARIO |= {"measures": [MEASURE]}
 JUDGED = {"scales": {"j:depth": [1, 5]}, "min_coverage": {"j": 0, "k": 0}}
 
 
@@ -30,10 +32,10 @@ def study(tmp_path):
             own = [row | {"arm": arm} for row in judgements]
             path = write("judgements", tmp_path / f"{arm}.judged.parquet", own)
             judged |= {arm: [path]} if judgements else {}
-        spec = {"arms": list(arms), "baseline": next(iter(arms)), "seed": 0, "digest": "d"} | spec
-        spec = {"scenarios": [SCENARIO], "asked": {arm: ["q"] for arm in arms}} | JUDGED | spec
+        spec = {"asked": {arm: ["q"] for arm in arms}} | JUDGED | spec
+        spec = {"scenarios": [SCENARIO] if "b" in arms else []} | spec
+        summarise(statistics_job(tmp_path / "out", metrics, asked, judged, **spec))
         written = [tmp_path / f"out/{name}.parquet" for name in OUTPUTS]
-        summarise(spec, metrics, judged, asked, *written[: 4 if "b" in arms else 3])
         return {p.stem: list(tables.rows(p.stem, p)) for p in written if p.exists()}
 
     return run
@@ -77,7 +79,7 @@ def test_a_judge_is_expected_to_score_what_it_was_given_and_nothing_else(study):
     row = only(found["statistics"], metric="j:depth")
     assert (row["arm"], row["n"], row["coverage"]) == ("a", 2, pytest.approx(2 / 3))
     assert [row["metric"] for row in found["comparisons"]] == ["words"]
-    own = [row for row in found["scenarios"] if row["against"] is None]
+    own = [row for row in found["scenarios"] if row["arm"] == "b" and row["against"] is None]
     assert [(row["arm"], row["n"], row["mean"]) for row in own] == [("b", 0, None)]
 
 
@@ -101,10 +103,9 @@ def test_judgements_of_another_arm_are_refused(tmp_path):
     asked = [write("prompts", tmp_path / "p.parquet", map(prompt, SIX))]
     metrics = {"b": write("metrics", tmp_path / "m.parquet", words([1] * 6))}
     judged = {"b": [write("judgements", tmp_path / "a.parquet", depth([1] * 6))]}
-    spec = {"arms": ["b"], "asked": {"b": ["q"]}, "baseline": "b", "seed": 0, **JUDGED}
-    outputs = [tmp_path / f"{name}.parquet" for name in OUTPUTS[:3]]
+    job = statistics_job(tmp_path, metrics, asked, judged, asked={"b": ["q"]}, **JUDGED)
     with pytest.raises(AlignlabError, match="judgements of arm a, not of b"):
-        summarise(spec, metrics, judged, asked, *outputs)
+        summarise(job)
 
 
 def test_a_mean_below_the_least_coverage_is_refused_everywhere(study):
@@ -123,7 +124,7 @@ def test_a_mean_below_the_least_coverage_is_refused_everywhere(study):
     assert {changes[1][key] for key in ("mean_difference", "ci_low", "test", "p_adjusted")} == {
         None
     }
-    own, compared = refused["scenarios"]
+    own, compared = [row for row in refused["scenarios"] if row["arm"] == "b"]
     assert (own["n"], own["mean"], own["coverage"]) == (3, None, 0.5)
     assert (compared["n"], compared["difference"], compared["p_adjusted"]) == (3, None, None)
     for metric in ("statistics", "comparisons"):
@@ -166,11 +167,11 @@ def test_a_last_bit_beyond_the_scale_is_rounding(study):
 
 def test_expected_has_the_shape_of_the_values(tmp_path):
     prompts = [prompt("q/0", turns=2), prompt("q/1", dataset="other")]
-    asked = read_prompts([write("prompts", tmp_path / "p.parquet", prompts)])
+    asked = [write("prompts", tmp_path / "p.parquet", prompts)]
     metrics = {"a": write("metrics", tmp_path / "m.parquet", words([1.0, 2.0]))}
-    judged = write("judgements", tmp_path / "j.parquet", [judgement("q/0", None, turn=1)])
-    spec = {"arms": ["a"], "asked": {"a": ["q"]}, **JUDGED}
-    values = load(spec, metrics, {"a": [judged]}, asked)
+    judged = {"a": [write("judgements", tmp_path / "j.parquet", [judgement("q/0", None, turn=1)])]}
+    job = statistics_job(tmp_path, metrics, asked, judged, asked={"a": ["q"]}, **JUDGED)
+    values = load(job, read_prompts(asked))
     assert values.metrics == ("j:depth", "words")
     assert values.expected.shape == values.cube.shape == (1, 2, 2, 2)
     assert values.expected[0].tolist() == [

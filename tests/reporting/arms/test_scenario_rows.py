@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from arm_statistics import statistics_job
 
 from alignlab.core import schemas, tables
 from alignlab.core.errors import AlignlabError
+from alignlab.learning.config import ScenarioConfig
 from alignlab.reporting.arms.summarise import pairs, scenario_rows, summarise
 from alignlab.reporting.arms.values import Values
 from alignlab.statistics import estimates, paired
@@ -43,7 +45,8 @@ def values():
 
 
 def rows_of(values, *scenarios):
-    return list(scenario_rows(values, scenarios, seed=0))
+    asked = [ScenarioConfig.model_validate(each) for each in scenarios]
+    return list(scenario_rows(values, asked, seed=0))
 
 
 def row_of(rows, arm, against=None):
@@ -143,18 +146,11 @@ def test_summarise_writes_the_table_and_its_means_agree_with_statistics(tmp_path
         found = [{**cell, "metric": "m", "value": i * place + 1.0} for i, cell in enumerate(cells)]
         tables.write("metrics", tmp_path / f"{arm}.parquet", found, {})
     wanted = scenario(arms=ARMS[:2], against=("untuned",), measures=[measure("m", "q")])
-    spec = {
-        "arms": ARMS[:2],
-        "baseline": "untuned",
-        "seed": 3,
-        "digest": "d",
-        "asked": {arm: ["q"] for arm in ARMS[:2]},
-        **{"scales": {}, "min_coverage": {}, "scenarios": [wanted]},
-    }
+    spec = {"seed": 3, "asked": {arm: ["q"] for arm in ARMS[:2]}, "scenarios": [wanted]}
     metrics = {arm: tmp_path / f"{arm}.parquet" for arm in ARMS[:2]}
+    summarise(statistics_job(tmp_path, metrics, [tmp_path / "p.parquet"], **spec))
     names = ("statistics", "comparisons", "breakdown", "scenarios")
     written = [tmp_path / f"{name}.parquet" for name in names]
-    summarise(spec, metrics, {}, [tmp_path / "p.parquet"], *written)
     means, changes, _, rows = (list(tables.rows(path.stem, path)) for path in written)
     for row, other in zip(rows[:2], means, strict=True):
         shared = ("arm", "n", "mean", "ci_low", "ci_high", "coverage")

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pyarrow.csv as csv
 import pytest
+from arm_statistics import statistics_job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,14 +43,13 @@ def summarised(tmp_path):
         for arm, cells in arms.items():
             rows = [{"arm": arm, **dict(zip(keys, cell, strict=True))} for cell in cells]
             tables.write("metrics", tmp_path / f"{arm}.parquet", order(rows), {})
-        spec = {"arms": list(arms), "baseline": next(iter(arms)), "seed": seed, "digest": "d"}
         datasets = sorted({dataset for dataset, _ in prompts.values()})
-        spec |= {"asked": dict.fromkeys(arms, datasets), "scales": {}, "min_coverage": {}}
         paths = {arm: tmp_path / f"{arm}.parquet" for arm in arms}
-        names = ("statistics", "comparisons", "breakdown")
-        outputs = [tmp_path / f"{name}.parquet" for name in names]
-        summarise(spec, paths, {}, [tmp_path / "p.parquet"], *outputs)
-        return [list(tables.rows(path.stem, path)) for path in outputs[:2]]
+        asked = dict.fromkeys(arms, datasets)
+        given = (tmp_path, paths, [tmp_path / "p.parquet"])
+        summarise(statistics_job(*given, asked=asked, seed=seed))
+        names = ("statistics", "comparisons")
+        return [list(tables.rows(name, tmp_path / f"{name}.parquet")) for name in names]
 
     return run
 

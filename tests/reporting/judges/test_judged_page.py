@@ -1,7 +1,6 @@
 """The page's sections on judging, and what reaches its scripts."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from synthetic import HOSTILE, embedded
@@ -35,16 +34,14 @@ def section(page, name):
     return " ".join(re.sub(r"<[^>]*>", " ", found).split()).replace("&#39;", "'")
 
 
-def rebuilt(study, folder, spec=None, **changed):
-    """The page with the spec or some tables changed."""
-    outputs = {"output": folder / "p.html", "figures": folder / "f"}
-    given = {"spec": spec or study.arguments["spec"], "inputs": replace(study.inputs, **changed)}
-    build_report(**study.arguments | outputs | given)
-    return outputs["output"].read_text(encoding="utf-8")
+def rebuilt(study):
+    """The page of a study that was moved."""
+    build_report(study.job)
+    return study.page.read_text(encoding="utf-8")
 
 
 def test_sections_are_there_with_judges_and_not_without(page, plain_study, tmp_path):
-    plain = rebuilt(plain_study, tmp_path)
+    plain = rebuilt(plain_study.moved(tmp_path))
     for name in SECTIONS:
         assert f'id="{name}"' in page
         assert f'id="{name}"' not in plain
@@ -92,7 +89,7 @@ def test_judged_metrics_come_first_with_their_doubts(data):
 
 def shown_board(judged_study, found=None):
     """The leaderboard's first board, as {arm: {metric: cell}}."""
-    found = found or read_again(judged_study)
+    found = found or inputs.read(judged_study.job)
     heads = boards.heads(found.arms, found.baseline)
     board = boards.leaderboard(found, heads).panels[0].board
     keys = [column.key for column in board.columns]
@@ -126,8 +123,8 @@ def test_judgements_are_beside_their_answers_and_short(data, page):
 
 
 def test_every_group_of_the_breakdown_reaches_the_page(judged_study):
-    given = judged_study.inputs.breakdown
-    found = read_again(judged_study)
+    given = judged_study.job.breakdown
+    found = inputs.read(judged_study.job)
     panels = boards.breakdown(given, found).panels
     shown = {panel.choices: panel.board for panel in panels}
     rows = list(tables.rows("breakdown", given))
@@ -143,21 +140,17 @@ def test_every_group_of_the_breakdown_reaches_the_page(judged_study):
     assert len(rows) > 100
 
 
-def read_again(study, **changed):
-    """The tables of a study, some of them changed."""
-    return inputs.read(study.arguments["spec"], replace(study.inputs, **changed))
-
-
 def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path):
-    rows = list(tables.rows("statistics", judged_study.inputs.statistics))
+    rows = list(tables.rows("statistics", judged_study.job.statistics))
     kept = [
         row
         for row in rows
         if row["arm"] != "chat" or (row["dataset"] != "strict" and row["metric"] != "gpt:safety")
     ]
-    tables.write("statistics", tmp_path / "s.parquet", kept, {})
-    some = judged_study.inputs.judgements | {"chat": []}
-    found = read_again(judged_study, statistics=tmp_path / "s.parquet", judgements=some)
+    made = judged_study.moved(tmp_path)
+    made.write("statistics", kept)
+    made.add({}, judgements={"chat": []})
+    found = inputs.read(made.job)
     heads = boards.heads(found.arms, found.baseline)
     panels = {panel.choices: panel.board for panel in boards.leaderboard(found, heads).panels}
     strict = {head.name: cells for head, cells in panels["strict (12)", "values"].rows}
@@ -165,15 +158,15 @@ def test_an_arm_that_was_not_judged_or_asked_is_no_error(judged_study, tmp_path)
     assert {cell.text for cell in strict["urial"]} != {"–"}
     assert shown_board(judged_study, found)["chat"]["gpt:safety"].text == "–"
     assert payload(found)["prompts"][0]["answers"]["chat"][0]["judged"] == {}
-    spec, given = judged_study.arguments["spec"], judged_study.inputs
-    (good, _) = judged_page.read(spec, found, given, tmp_path / "figures", heads)
+    (good, _) = judged_page.read(made.job, found, heads)
     values = {head.name: cells for head, cells in good.scores.panels[0].board.rows}
     assert [values[arm][-1].text for arm in ("zero-shot", "chat")] == ["2.67", "–"]
 
 
-def test_without_qualification_nothing_that_a_judge_says_is_stated(judged_study):
-    labels = [each.label for each in headlines(read_again(judged_study))]
-    untried = [each.label for each in headlines(read_again(judged_study, qualification=None))]
+def test_without_qualification_nothing_that_a_judge_says_is_stated(judged_study, tmp_path):
+    labels = [each.label for each in headlines(inputs.read(judged_study.job))]
+    without = judged_study.moved(tmp_path, without="qualification")
+    untried = [each.label for each in headlines(inputs.read(without.job))]
     assert [label for label in labels if label not in untried] != []
     assert not [label for label in untried if "·" in label]
 
@@ -183,15 +176,10 @@ def test_judges_that_only_compare_are_shown(judged_study, tmp_path):
         GOOD: {"model": "gpt-x", "judged_self": ["chat"]},
         POOR: {"model": "", "judged_self": []},
     }
-    spec = judged_study.arguments["spec"] | {"judged": [], "judges": judges}
-    kept = [
-        row
-        for row in tables.rows("statistics", judged_study.inputs.statistics)
-        if ":" not in row["metric"]
-    ]
-    tables.write("statistics", tmp_path / "s.parquet", kept, {})
-    page = rebuilt(judged_study, tmp_path, spec=spec, statistics=tmp_path / "s.parquet")
-    text = section(page, "judged")
+    made = judged_study.moved(tmp_path, judged=[], judges=judges)
+    rows = list(tables.rows("statistics", made.job.statistics))
+    made.write("statistics", [row for row in rows if ":" not in row["metric"]])
+    text = section(rebuilt(made), "judged")
     assert text.count("Pairwise comparisons") == 2
     assert "Radar." not in text
     assert "gpt-x" in text

@@ -26,8 +26,8 @@ def test_every_section_is_in_the_contents(page):
 
 
 def test_every_scenario_has_its_tables_sentences_and_figure(page, study):
-    for scenario in study.arguments["spec"]["scenarios"]:
-        assert (study.figures / f"scenario-{scenario['name']}.svg").exists()
+    for scenario in study.job.spec.scenarios:
+        assert (study.figures / f"scenario-{scenario.name}.svg").exists()
     text = section(page, "scenarios")
     assert text.count("Against zero-shot:") == 5 + 2
     shown = re.search(r'<section id="scenarios".*?</section>', page, re.DOTALL)[0]

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shift")
     write_study_tables(folder, prompt_rows(6, 3), 40)
     for pair in SPEC:
-        path = folder / f"{pair['name']}.parquet"
+        path = folder / f"{pair.name}.parquet"
         rows = list(tables.rows("token_shift", path))
         hostile = (*HOSTILE_PIECES, "$\\frac{1}{0$", "$$")
         planted = [
@@ -74,10 +74,10 @@ def test_hostile_tokens_are_drawn_as_text(drawn):
 def test_a_pair_without_tokens_is_not_drawn_and_one_prompt_has_no_bands(folder, tmp_path):
     write_study_tables(tmp_path, prompt_rows(1, 0), 40)
     other = SPEC[1]
-    tables.write("token_shift", tmp_path / f"{other['name']}.parquet", [], {})
+    tables.write("token_shift", tmp_path / f"{other.name}.parquet", [], {})
     summarised(tmp_path, SPEC, tmp_path / "tables")
     drawn = draw_shift(tmp_path / "tables", SPEC, tmp_path)
-    assert not any(other["name"] in text for path in drawn.values() for text in texts(path))
+    assert not any(other.name in text for path in drawn.values() for text in texts(path))
     assert not any(" to " in text for text in texts(drawn["shift_shares"]))
     summarised(tmp_path, [other], tmp_path / "none")
     assert draw_shift(tmp_path / "none", [other], tmp_path) == {}
@@ -85,8 +85,8 @@ def test_a_pair_without_tokens_is_not_drawn_and_one_prompt_has_no_bands(folder, 
 
 def test_a_pair_that_never_differs_is_drawn(folder, tmp_path):
     same = {"base_rank": 1, "shift_class": "unshifted", "kl_aligned_base": 0.0}
-    rows = [row | same for row in tables.rows("token_shift", folder / f"{SPEC[0]['name']}.parquet")]
-    tables.write("token_shift", tmp_path / f"{SPEC[0]['name']}.parquet", rows, {})
+    rows = [row | same for row in tables.rows("token_shift", folder / f"{SPEC[0].name}.parquet")]
+    tables.write("token_shift", tmp_path / f"{SPEC[0].name}.parquet", rows, {})
     (tmp_path / "prompts.parquet").symlink_to(folder / "prompts.parquet")
     summarised(tmp_path, SPEC[:1], tmp_path / "tables")
     drawn = draw_shift(tmp_path / "tables", SPEC[:1], tmp_path)

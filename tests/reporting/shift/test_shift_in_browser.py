@@ -84,7 +84,7 @@ def test_another_pair_keeps_the_answer_and_the_token(shift_page, shift_study):
     page.select_option("#pair", "1")
     opens(page, "mt-bench/84")
     sync_api.expect(page.locator("#kinds-pair")).to_have_text("smol-shared")
-    found = payload.answers_of(shift_study.arguments["pairs"]["smol-shared"])
+    found = payload.answers_of(shift_study.job.shifts["smol-shared"])
     rows = next(rows for rows in found if rows[0]["prompt_id"] == "mt-bench/84")
     assert chosen(page) == 4
     assert f"base rank {rows[4]['base_rank']}" in page.locator("#said").inner_text()

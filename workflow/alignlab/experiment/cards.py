@@ -12,23 +12,25 @@ from typing import Any
 from alignlab.core.config import dump
 from alignlab.experiment.plan import Plan
 from alignlab.judging.config import JudgeConfig, Rubric, rubrics_of
+from alignlab.learning.config import StudiedAnalysis, StudyCard
+from alignlab.reporting.cards import ArmCard, AspectCard, JudgeCard, TunedCard
 from alignlab.shift import stages as shift
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import ApiModelConfig
 
 
-def arm(plan: Plan, name: str) -> dict[str, Any]:
+def arm(plan: Plan, name: str) -> ArmCard:
     """What the report says about an arm."""
     spec = plan.responses[name].spec
     entry = plan.catalog.models.get(spec["model"])
     method = next((arm.method for arm in plan.experiment.arms if arm.name == name), None)
-    return {
-        "name": name,
-        "model": spec["model"],
-        "method": dump(method) if method else {"kind": "published"},
-        "decoding": spec.get("decoding", {}),
-        "role": entry.role if entry else "aligned",
-    }
+    return ArmCard(
+        name=name,
+        model=spec["model"],
+        method=dump(method) if method else {"kind": "published"},
+        decoding=spec.get("decoding", {}),
+        role=entry.role if entry else "aligned",
+    )
 
 
 def pair(plan: Plan, chosen: PairConfig) -> dict[str, Any]:
@@ -40,17 +42,27 @@ def pair(plan: Plan, chosen: PairConfig) -> dict[str, Any]:
     return shift.card(chosen, models, decoding)
 
 
-def studies(plan: Plan) -> list[dict[str, Any]]:
+def studies(plan: Plan) -> list[StudyCard]:
     """What statistics and the report say about studies."""
     entries = {entry.name: entry for entry in plan.experiment.analyses}
     return [
-        {
-            "name": study.name,
-            "arm": entries[study.analyses[0]].of,
-            "datasets": entries[study.analyses[0]].datasets,
-            "analyses": [{"name": name, "ask": entries[name].ask} for name in study.analyses],
-        }
+        StudyCard(
+            name=study.name,
+            arm=entries[study.analyses[0]].of,
+            datasets=entries[study.analyses[0]].datasets,
+            analyses=tuple(
+                StudiedAnalysis(name=name, ask=entries[name].ask) for name in study.analyses
+            ),
+        )
         for study in plan.experiment.studies
+    ]
+
+
+def tuned(plan: Plan) -> list[TunedCard]:
+    """What the report says about the models that the experiment tunes."""
+    return [
+        TunedCard(name=each.name, base=each.base, trainset=each.trainset, trainer=each.trainer)
+        for each in plan.experiment.tuned
     ]
 
 
@@ -67,17 +79,17 @@ def scales(plan: Plan) -> dict[str, list[float]]:
     }
 
 
-def judged(plan: Plan) -> list[dict[str, Any]]:
+def judged(plan: Plan) -> list[AspectCard]:
     """What the report says about every judged metric, in order of display."""
     return [card for judge in plan.experiment.judges for card in _cards(plan, judge)]
 
 
-def _judged_self(plan: Plan, judge: JudgeConfig) -> list[str]:
+def _judged_self(plan: Plan, judge: JudgeConfig) -> tuple[str, ...]:
     """The arms whose answers a judge scores or compares, and whose model is its own."""
     scored = plan.judged_arms(judge) if rubrics_of(judge, compares=False) else ()
     model = getattr(plan.catalog.judges[judge.judge], "model", None)
     arms = dict.fromkeys(chain(scored, *judge.duels))
-    return [arm for arm in arms if model in _names(plan, plan.asked(arm)[0])]
+    return tuple(arm for arm in arms if model in _names(plan, plan.asked(arm)[0]))
 
 
 def _names(plan: Plan, model: str) -> set[str]:
@@ -88,39 +100,39 @@ def _names(plan: Plan, model: str) -> set[str]:
     return {base, *there}
 
 
-def judges(plan: Plan) -> dict[str, dict[str, Any]]:
+def judges(plan: Plan) -> dict[str, JudgeCard]:
     """What the report says about every judge, whether it scores or only compares."""
     entries = plan.catalog.judges
     return {
-        judge.name: {
-            "model": getattr(entries[judge.judge], "model", ""),
-            "judged_self": _judged_self(plan, judge),
-        }
+        judge.name: JudgeCard(
+            model=getattr(entries[judge.judge], "model", ""),
+            judged_self=_judged_self(plan, judge),
+        )
         for judge in plan.experiment.judges
     }
 
 
-def _cards(plan: Plan, judge: JudgeConfig) -> Iterator[dict[str, Any]]:
+def _cards(plan: Plan, judge: JudgeConfig) -> Iterator[AspectCard]:
     entry = plan.catalog.judges[judge.judge]
     model = getattr(entry, "model", entry.kind)
     own = _judged_self(plan, judge)
     for name, found in _rated(judge):
         for aspect, described in found.aspects.items():
-            yield {
-                "metric": f"{judge.name}:{aspect}",
-                "judge": judge.name,
-                "aspect": aspect,
-                "rubric": name,
-                "label": described.label,
-                "unit": (described.scale or found.scale).unit,
-                "better": described.better,
-                "description": described.meaning,
-                "category": found.category,
-                "model": model,
-                "kind": entry.kind,
-                "judged_self": own,
-                "min_coverage": judge.min_coverage,
-            }
+            yield AspectCard(
+                metric=f"{judge.name}:{aspect}",
+                judge=judge.name,
+                aspect=aspect,
+                rubric=name,
+                label=described.label,
+                unit=(described.scale or found.scale).unit,
+                better=described.better,
+                description=described.meaning,
+                category=found.category,
+                model=model,
+                kind=entry.kind,
+                judged_self=own,
+                min_coverage=judge.min_coverage,
+            )
 
 
 def needs(judge: JudgeConfig) -> dict[str, dict[str, list[str]]]:

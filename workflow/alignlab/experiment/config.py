@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from alignlab.answering.config import ArmConfig, PublishedArmConfig
@@ -28,6 +26,7 @@ from alignlab.sources.config import (
     PromptSetConfig,
     PublishedAnswersConfig,
 )
+from alignlab.tracking.config import WandbConfig
 from alignlab.tuning.config import TunedConfig
 
 
@@ -50,16 +49,6 @@ class Catalog(StrictModel):
                     "questions of its own"
                 )
         return self
-
-
-class WandbConfig(StrictModel):
-    """Where finished tables are published; never part of a digest."""
-
-    mode: Literal["offline", "online", "disabled"] = Field(
-        "offline", description="`online` needs WANDB_API_KEY in the environment"
-    )
-    project: str = Field("alignlab", description="W&B project")
-    entity: str | None = Field(None, description="W&B user or team; your default if absent")
 
 
 class Experiment(StrictModel):

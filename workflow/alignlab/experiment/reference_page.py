@@ -26,6 +26,7 @@ from alignlab.prompting import config as prompting
 from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
 from alignlab.shift import config as shift
 from alignlab.sources import config as sources
+from alignlab.tracking import config as tracking
 from alignlab.tuning import config as tuning
 
 INTRODUCTION = """\
@@ -67,7 +68,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             engines.DecodingConfig,
             engines.EngineConfig,
             planning.RuntimeConfig,
-            experiment.WandbConfig,
+            tracking.WandbConfig,
         ),
     ),
     (

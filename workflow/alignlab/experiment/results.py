@@ -5,11 +5,11 @@ alignlab summary demo                       # refuses tables whose spec is not t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from alignlab.core.config import dump
+from alignlab.core.config import StrictModel, dump
 from alignlab.experiment import cards
 from alignlab.experiment.plan import Plan
 from alignlab.judging import stages as judging
@@ -17,6 +17,7 @@ from alignlab.learning import stages as learning
 from alignlab.planning.artefact import Artefact, Stage
 from alignlab.reporting import stages as reporting
 from alignlab.shift import stages as shift
+from alignlab.tracking import stages as tracking
 
 RESULT_STAGES: tuple[Stage, ...] = (
     reporting.STATISTICS,
@@ -26,10 +27,9 @@ RESULT_STAGES: tuple[Stage, ...] = (
     judging.QUALIFICATION,
     reporting.SHIFT_PAGE,
     reporting.REPORT,
+    tracking.PUBLICATION,
 )
 """Every stage of what an experiment makes for itself, in the order the data walks through them."""
-
-TUNED_CARD = {"name", "base", "trainset", "trainer"}
 
 
 class Results:
@@ -75,8 +75,8 @@ class Results:
         if not self.experiment.studies:
             return None
         plan, found = self.plan, cards.studies(self.plan)
-        arms = [study["arm"] for study in found]
-        analyses = [entry["name"] for study in found for entry in study["analyses"]]
+        arms = [study.arm for study in found]
+        analyses = [entry.name for study in found for entry in study.analyses]
         parents = {
             "prompts": plan.prompts,
             "metrics": {arm: plan.metrics[arm] for arm in arms},
@@ -138,15 +138,15 @@ class Results:
         plan, experiment = self.plan, self.experiment
         spec = {
             "title": experiment.title,
-            "arms": [cards.arm(plan, name) for name in experiment.arm_names],
+            "arms": _shown(cards.arm(plan, name) for name in experiment.arm_names),
             "baseline": experiment.baseline,
             "pairs": [cards.pair(plan, pair) for pair in experiment.pairs],
             "scenarios": [dump(scenario) for scenario in experiment.scenarios],
-            "studies": cards.studies(plan),
+            "studies": _shown(cards.studies(plan)),
             "trainsets": list(plan.trainsets),
-            "tuned": [dump(entry, TUNED_CARD) for entry in experiment.tuned],
-            "judged": cards.judged(plan),
-            "judges": cards.judges(plan),
+            "tuned": _shown(cards.tuned(plan)),
+            "judged": _shown(cards.judged(plan)),
+            "judges": {name: card.model_dump() for name, card in cards.judges(plan).items()},
         }
         parents: dict[str, Any] = {
             "tables": {table.stage: table for table in self.made()},
@@ -160,10 +160,25 @@ class Results:
             parents["shift_page"] = self.shift_page
         return reporting.report(experiment.name, spec, parents, self.pages)
 
+    @cached_property
+    def publication(self) -> Artefact:
+        """What is published of the report, its tables and its figures."""
+        experiment = self.experiment
+        names = [*(table.stage for table in self.made()), "comparisons"]
+        names += ["scenarios"] if experiment.scenarios else []
+        names += ["winrates"] if self.qualification else []
+        figures = ["arms", *(["shift"] if self.shift_page else [])]
+        return tracking.publication(self.report, names, figures, experiment.wandb, self.plan.folder)
+
     def made(self) -> Iterator[Artefact]:
         """Every table of statistics that the experiment has."""
         found = (self.statistics, self.trainsets, self.studies, self.shift_statistics)
         yield from (table for table in (*found, self.qualification) if table)
+
+
+def _shown(found: Iterable[StrictModel]) -> list[dict[str, Any]]:
+    """Cards as a spec has them."""
+    return [card.model_dump(mode="json") for card in found]
 
 
 def _by_kind(plan: Plan) -> dict[str, dict[str, list[Artefact]]]:

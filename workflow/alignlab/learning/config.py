@@ -151,3 +151,26 @@ class StudyConfig(StrictModel):
     analyses: tuple[str, ...] = Field(
         min_length=1, description="Analyses of one arm's answers, such as unguided and guided"
     )
+
+
+class StudiedAnalysis(StrictModel):
+    """An analysis of a study: its name, and whether the analyst was told that answers are bad."""
+
+    name: str
+    ask: Literal["guided", "unguided", "revision"]
+
+
+class StudyCard(StrictModel):
+    """A study.
+
+    Attributes:
+        name: its name.
+        arm: whose first turns are judged.
+        datasets: of the prompts that count; all for none.
+        analyses: of that arm's answers.
+    """
+
+    name: str
+    arm: str
+    datasets: tuple[str, ...] | None
+    analyses: tuple[StudiedAnalysis, ...]

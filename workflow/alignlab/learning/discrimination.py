@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from alignlab.core import tables
-from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
+from alignlab.learning.config import StudiedAnalysis, StudyCard
 from alignlab.metrics.verdict import verdict
 from alignlab.planning.job import Job, Spec
 from alignlab.statistics import estimates
@@ -44,29 +43,6 @@ class _Side:
     """1 or 0; NaN where there is no analysis."""
     unclear: Mask
     """Where an analysis says neither bad nor fine, which is not right."""
-
-
-class StudiedAnalysis(StrictModel):
-    """An analysis of a study: its name, and whether the analyst was told that answers are bad."""
-
-    name: str
-    ask: Literal["guided", "unguided", "revision"]
-
-
-class StudyCard(StrictModel):
-    """A study.
-
-    Attributes:
-        name: its name.
-        arm: whose first turns are judged.
-        datasets: of the prompts that count; all for none.
-        analyses: of that arm's answers.
-    """
-
-    name: str
-    arm: str
-    datasets: tuple[str, ...] | None
-    analyses: tuple[StudiedAnalysis, ...]
 
 
 class StudiesSpec(Spec):

@@ -10,7 +10,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from alignlab.learning.config import RECIPES, AnalysisConfig, MistakesConfig, TrainSetConfig
+from alignlab.learning.config import (
+    RECIPES,
+    AnalysisConfig,
+    MistakesConfig,
+    StudyCard,
+    TrainSetConfig,
+)
 from alignlab.planning.artefact import Artefact, Stage
 from alignlab.planning.forecast import QUESTION, Question
 from alignlab.planning.versions import Unit
@@ -93,7 +99,7 @@ def checked_trainsets(
 
 def studies(
     experiment: str,
-    cards: Sequence[Mapping[str, Any]],
+    cards: Sequence[StudyCard],
     parents: Mapping[str, Any],
     seed: int,
     home: Path,
@@ -102,12 +108,13 @@ def studies(
 
     Args:
         experiment: its name.
-        cards: of each study `name`, `arm`, `datasets` and `analyses` (`name`, `ask`).
+        cards: of each study, in order of display.
         parents: `prompts`; `metrics` by arm; `analyses` by name.
         seed: of resamples.
         home: the folder of the experiment's tables.
     """
-    spec = {"experiment": experiment, "studies": list(cards), "seed": seed}
+    shown = [card.model_dump(mode="json") for card in cards]
+    spec = {"experiment": experiment, "studies": shown, "seed": seed}
     return Artefact(STUDIES, experiment, spec, parents, home=home)
 
 

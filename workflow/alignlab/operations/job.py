@@ -88,11 +88,6 @@ def as_json(snakemake: Any) -> dict[str, Any]:
     }
 
 
-def optional(path: str | None) -> Path | None:
-    """An input that a job may lack; Snakemake gives an empty list for one that is not there."""
-    return Path(path) if path else None
-
-
 def _log_to(log: str) -> None:
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)

@@ -23,15 +23,27 @@ from alignlab.core import tables
 from alignlab.endpoints.respondent import Wording
 from alignlab.engines.base import Question
 from alignlab.engines.config import DecodingConfig
+from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.results import Results
 from alignlab.planning.artefact import RESULTS, Artefact
+from alignlab.reporting.inputs import ReportJob
 
 
-def write_manifest(plan: Plan, output: Path) -> None:
+class ManifestJob(ReportJob):
+    """What `write_manifest` is given: that of the report, which shows it.
+
+    Attributes:
+        experiment: name or path; it is planned again, since the plan is what is written down.
+    """
+
+    experiment: str
+
+
+def write_manifest(job: ManifestJob) -> None:
     """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
+    plan = Plan(load_experiment(job.experiment))
     manifest = {
-        **Results(plan).report.signed_spec,
+        **job.spec.signed,
         "artefacts": [_described(artefact) for artefact in plan],
         "engine_checks": [engine_row(a.path) for a in plan if a.stage == "engine_checks"],
         "first_prompts": first_prompts(plan),
@@ -41,7 +53,7 @@ def write_manifest(plan: Plan, output: Path) -> None:
         "timings": _timings({artefact.key for artefact in plan}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with tables.replacing(output) as temporary:
+    with tables.replacing(job.manifest) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 

@@ -88,7 +88,7 @@ class Artefact:
         place: what a job needs besides, which may differ between machines, such as a path.
         units: code behind it, besides that of its stage.
         facts: what forecasts need to know of it; its stage says what that is.
-        home: the folder of an experiment's own tables; None for the store.
+        home: the folder of an experiment's own tables or pages; None for the store.
     """
 
     kind: Stage
@@ -130,8 +130,8 @@ class Artefact:
     @property
     def path(self) -> Path:
         """Where it lies, relative to the working directory."""
-        if self.home:
-            return self.home / f"{self.stage}.parquet"
+        if self.home:  # what is no table fills it together with others
+            return self.home / f"{self.stage}.parquet" if self.kind.table else self.home
         suffix = ".parquet" if self.kind.table else ""
         return STORE / self.stage / f"{self.key}{suffix}"
 

@@ -56,7 +56,7 @@ class Job(StrictModel):
         place: what may differ between machines, such as where a local file lies; a subclass says
             in which form.
         key: name of the artefact, with its digest.
-        output: the file or folder to make; for tables of an experiment, their folder.
+        output: the file or folder to make; for tables and pages of an experiment, their folder.
         aside: where finished rows wait, from which a job goes on after another was killed.
         replies: every reply of an endpoint for a table of this stage and name.
         note: where failures of an endpoint are counted.

@@ -1,4 +1,4 @@
-"""What a report is made from: an experiment's finished tables, and their rows in handy shapes.
+"""What a report is made from: its job, and rows of its tables in handy shapes.
 
     snakemake --cores 2 results/demo/report/index.html
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.learning.config import ScenarioConfig, StudyCard
 from alignlab.metrics.definitions import Metric
+from alignlab.planning.job import Job, Spec
+from alignlab.reporting.cards import ArmCard, AspectCard, JudgeCard, TunedCard
 from alignlab.reporting.metrics import Aspect, definitions, read_aspects
+from alignlab.shift.config import PairCard
 
 # `arm → metric → row`, one for each slice or dataset.
 Grid = dict[str, dict[str, Row]]
@@ -36,41 +39,121 @@ Answer = tuple[str, int, int]
 """Prompt id, turn and sample."""
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """An experiment's finished tables; null or empty where it has nothing of the kind.
+class ReportSpec(Spec):
+    """What a report shows.
 
     Attributes:
-        statistics: table of that name.
-        comparisons: table of that name; rows without the baseline are left out.
-        breakdown: table of that name.
+        experiment: its name.
+        title: heading.
+        arms: in order of display.
+        baseline: the arm that the others are compared with.
+        pairs: whose token shift is measured.
+        scenarios: in order of display.
+        studies: of discrimination against generation.
+        trainsets: what models are tuned on.
+        tuned: models that are tuned.
+        judged: every aspect that a judge rates, in order of display.
+        judges: by name, those that only compare among them.
+        page: digests of the page's own HTML, CSS and JavaScript.
+    """
+
+    experiment: str
+    title: str
+    arms: tuple[ArmCard, ...]
+    baseline: str
+    pairs: tuple[PairCard, ...]
+    scenarios: tuple[ScenarioConfig, ...]
+    studies: tuple[StudyCard, ...]
+    trainsets: tuple[str, ...]
+    tuned: tuple[TunedCard, ...]
+    judged: tuple[AspectCard, ...]
+    judges: dict[str, JudgeCard]
+    page: tuple[str, ...]
+
+
+class ReportJob(Job):
+    """What `build_report` is given; tables that lie beside another are found from it.
+
+    Attributes:
+        tables: name → table of statistics, of those that the experiment has.
         responses: arm → responses table.
         metrics: arm → metrics table.
         judgements: arm → its judgements tables.
+        adapters: name of a tuned model → its folder.
         prompts: prompts tables, in order of display.
-        training: name of a tuned model → its table `training`.
-        scenarios: table of that name.
-        discrimination: table of that name.
-        trainsets: table of that name.
-        qualification: table of that name.
-        winrates: table of that name.
-        shift_figures: folder of the token-shift figures.
+        shift_page: folder of the token-shift page, if there is one.
+        output: folder of the page, in the experiment's own.
     """
 
-    statistics: Path
-    comparisons: Path
-    breakdown: Path
-    responses: Mapping[str, Path]
-    metrics: Mapping[str, Path]
-    judgements: Mapping[str, Sequence[Path]]
-    prompts: Sequence[Path]
-    training: Mapping[str, Path]
-    scenarios: Path | None
-    discrimination: Path | None
-    trainsets: Path | None
-    qualification: Path | None
-    winrates: Path | None
-    shift_figures: Path | None
+    spec: ReportSpec
+    tables: dict[str, Path]
+    responses: dict[str, Path]
+    metrics: dict[str, Path]
+    judgements: dict[str, tuple[Path, ...]]
+    adapters: dict[str, Path]
+    prompts: tuple[Path, ...]
+    shift_page: Path | None = None
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.output / "index.html"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of its figures."""
+        return self.output.parent / "figures" / "arms"
+
+    @property
+    def manifest(self) -> Path:
+        """What was made, from what and where."""
+        return self.output.parent / "manifest.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Table of that name."""
+        return self.tables["statistics"]
+
+    @property
+    def comparisons(self) -> Path:
+        """Table of that name; rows without the baseline are left out."""
+        return self.statistics.with_name("comparisons.parquet")
+
+    @property
+    def breakdown(self) -> Path:
+        """Table of that name."""
+        return self.statistics.with_name("breakdown.parquet")
+
+    @property
+    def scenarios(self) -> Path | None:
+        """Table of that name, if there are any."""
+        return self.statistics.with_name("scenarios.parquet") if self.spec.scenarios else None
+
+    @property
+    def discrimination(self) -> Path | None:
+        """Table of that name, if there are studies."""
+        return self.tables.get("discrimination")
+
+    @property
+    def trainsets(self) -> Path | None:
+        """Table of that name, if there are any."""
+        return self.tables.get("trainsets")
+
+    @property
+    def qualification(self) -> Path | None:
+        """Table of that name, if there are judges."""
+        return self.tables.get("qualification")
+
+    @property
+    def winrates(self) -> Path | None:
+        """Table of that name, if there are judges."""
+        return self.qualification.with_name("winrates.parquet") if self.qualification else None
+
+    @property
+    def shares(self) -> Path | None:
+        """The token-shift page's figure of shares, if there is one."""
+        folder = self.output.parent / "figures" / "shift"
+        return folder / "shift_shares.svg" if self.shift_page else None
 
 
 @dataclass(frozen=True)
@@ -78,7 +161,7 @@ class Results:
     """Everything the page shows. Rows are those of `alignlab.core.tables`, with null for NaN.
 
     Attributes:
-        arms: entries of the spec, in order of display.
+        arms: in order of display.
         baseline: name of the arm that the others are compared with.
         about: name → definition of every metric: what judges rate, then `METRICS`.
         aspects: name → aspect of every metric that a judge rates.
@@ -91,7 +174,7 @@ class Results:
         judgements: arm → answer → metric → what the judge said.
     """
 
-    arms: list[dict[str, Any]]
+    arms: tuple[ArmCard, ...]
     baseline: str
     about: dict[str, Metric]
     aspects: dict[str, Aspect]
@@ -106,7 +189,7 @@ class Results:
     @property
     def names(self) -> list[str]:
         """Names of the arms, in order of display."""
-        return [arm["name"] for arm in self.arms]
+        return [arm.name for arm in self.arms]
 
     @property
     def others(self) -> list[str]:
@@ -124,34 +207,34 @@ class Results:
 
     def role(self, arm: str) -> str:
         """`base` or `aligned`."""
-        return next(entry["role"] for entry in self.arms if entry["name"] == arm)
+        return next(card.role for card in self.arms if card.name == arm)
 
     def rows(self, arm: str) -> list[Row]:
         """Every answer of an arm."""
         return [row for rows in self.answers[arm].values() for row in rows]
 
 
-def read(spec: Mapping[str, Any], inputs: Inputs) -> Results:
-    """Read the tables that several parts of the page show; `spec` as in `build_report`.
+def read(job: ReportJob) -> Results:
+    """Read the tables that several parts of the page show.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    judged = spec["judged"]
-    about, aspects = definitions(judged), read_aspects(judged, inputs.qualification)
-    estimates = read_estimates(inputs.statistics)
+    spec = job.spec
+    about, aspects = definitions(spec.judged), read_aspects(spec.judged, job.qualification)
+    estimates = read_estimates(job.statistics)
     return Results(
-        arms=list(spec["arms"]),
-        baseline=spec["baseline"],
+        arms=spec.arms,
+        baseline=spec.baseline,
         about=about,
         aspects=aspects,
         metrics=present(estimates["all", "all"], about, aspects),
-        prompts=[row for path in inputs.prompts for row in tables.rows("prompts", path)],
+        prompts=[row for path in job.prompts for row in tables.rows("prompts", path)],
         estimates=estimates,
-        differences=read_differences(inputs.comparisons, spec["baseline"]),
-        answers={arm: _read_answers(path) for arm, path in inputs.responses.items()},
-        measured={arm: _read_measured(path) for arm, path in inputs.metrics.items()},
-        judgements={arm: read_judgements(paths) for arm, paths in inputs.judgements.items()},
+        differences=read_differences(job.comparisons, spec.baseline),
+        answers={arm: _read_answers(path) for arm, path in job.responses.items()},
+        measured={arm: _read_measured(path) for arm, path in job.metrics.items()},
+        judgements={arm: read_judgements(paths) for arm, paths in job.judgements.items()},
     )
 
 

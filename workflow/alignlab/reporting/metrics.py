@@ -11,37 +11,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.tables import Row
 from alignlab.judging.qualification import status
 from alignlab.metrics.definitions import METRICS, Metric
+from alignlab.reporting.cards import AspectCard
 
 
-def definitions(judged: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
-    """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`.
-
-    Args:
-        judged: of each aspect of each judge `metric` (`<judge>:<aspect>`), `judge`, `label`,
-            `unit`, `better`, `description`, `model` (who judges) and `rubric`.
-    """
-    several = len({entry["judge"] for entry in judged}) > 1
+def definitions(judged: Sequence[AspectCard]) -> dict[str, Metric]:
+    """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`."""
+    several = len({card.judge for card in judged}) > 1
     rated = {
-        entry["metric"]: Metric(
-            f"{entry['label']} · {entry['judge']}" if several else entry["label"],
-            entry["unit"],
-            entry["better"],
-            f"{entry['description']} Rated by {entry['model']}, rubric {entry['rubric']}",
+        card.metric: Metric(
+            f"{card.label} · {card.judge}" if several else card.label,
+            card.unit,
+            card.better,
+            f"{card.description} Rated by {card.model}, rubric {card.rubric}",
         )
-        for entry in judged
+        for card in judged
     }
     return {**rated, **METRICS}
 
 
 @dataclass(frozen=True)
 class Aspect:
-    """One aspect that one judge rates: an entry of `judged` in the spec, and why it is doubted.
+    """One aspect that one judge rates: what the page shows of its card, and why it is doubted.
 
     Attributes:
         metric: `<judge>:<aspect>`.
@@ -62,16 +57,14 @@ class Aspect:
     doubt: str
 
 
-def read_aspects(
-    judged: Iterable[Mapping[str, Any]], qualification: Path | None
-) -> dict[str, Aspect]:
+def read_aspects(judged: Iterable[AspectCard], qualification: Path | None) -> dict[str, Aspect]:
     """Metric → aspect, in order of display; no table means that no judge was tested.
 
     Raises:
         AlignlabError: the table is missing or damaged.
     """
     rows = list(tables.rows("qualification", qualification)) if qualification else []
-    return {entry["metric"]: _aspect(entry, rows) for entry in judged}
+    return {card.metric: _aspect(card, rows) for card in judged}
 
 
 def doubt(rows: Sequence[Row], judge: str, aspect: str) -> str:
@@ -80,12 +73,17 @@ def doubt(rows: Sequence[Row], judge: str, aspect: str) -> str:
     return "" if qualified else reason
 
 
-def _aspect(entry: Mapping[str, Any], rows: Sequence[Row]) -> Aspect:
-    kept = ("metric", "judge", "aspect", "label", "category", "model", "min_coverage")
+def _aspect(card: AspectCard, rows: Sequence[Row]) -> Aspect:
     return Aspect(
-        **{key: entry[key] for key in kept},
-        own_arms=tuple(entry["judged_self"]),
-        doubt=doubt(rows, entry["judge"], entry["aspect"]),
+        metric=card.metric,
+        judge=card.judge,
+        aspect=card.aspect,
+        label=card.label,
+        category=card.category,
+        model=card.model,
+        own_arms=card.judged_self,
+        min_coverage=card.min_coverage,
+        doubt=doubt(rows, card.judge, card.aspect),
     )
 
 

@@ -8,9 +8,9 @@ page's own script runs by its hash, and a content security policy refuses every 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from alignlab.core.tables import Row, replacing
@@ -18,7 +18,7 @@ from alignlab.reporting import page
 from alignlab.reporting.arms import boards, findings
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Measure, measures_in
-from alignlab.reporting.inputs import Inputs, Results, read
+from alignlab.reporting.inputs import ReportJob, Results, read
 from alignlab.reporting.judges import page as judges
 from alignlab.reporting.learning import page as learning
 from alignlab.reporting.metrics import Aspect, doubts
@@ -49,49 +49,30 @@ CAPTIONS = {
 }
 
 
-def build_report(
-    spec: Mapping[str, Any],
-    inputs: Inputs,
-    provenance: Mapping[str, Any],
-    output: Path,
-    figures: Path,
-) -> None:
-    """Write the page to `output` and its figures to `figures`/*.svg.
-
-    Args:
-        spec: `experiment`, `title`, `baseline`, `digest`, and `arms` in order of display, each
-            with `name`, `model`, `role`, `method` (its `kind` and keys) and `decoding`;
-            `scenarios`, each with `name` and `title`; `tuned`, each with `name`, `base`,
-            `trainset` and `trainer`; `judged`, in order of display, with `metric`, `judge`,
-            `aspect`, `rubric`, `label`, `unit`, `better`, `description`, `category`, `model`,
-            `judged_self` and `min_coverage` for each aspect that a judge rates; `judges`, by name,
-            with `model` and `judged_self` of those that only compare, too.
-        inputs: the experiment's tables.
-        provenance: what `provenance.write_manifest` writes.
-        output: the page.
-        figures: folder of the figures.
+def build_report(job: ReportJob) -> None:
+    """Write the page and its figures.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    results = read(spec, inputs)
+    results = read(job)
     heads = boards.heads(results.arms, results.baseline)
-    drawn = drawing.draw(results, figures)
-    shift = inputs.shift_figures
+    drawn = drawing.draw(results, job.figures)
+    provenance = json.loads(job.manifest.read_text(encoding="utf-8"))
     context = {
         **_words(results),
-        "spec": spec,
+        "spec": job.spec,
         "provenance": provenance,
         "leaderboard": boards.leaderboard(results, heads),
-        "breakdown": boards.breakdown(inputs.breakdown, results),
-        "judges": judges.read(spec, results, inputs, figures, heads),
-        "learning": learning.read(spec, results, inputs, figures, heads),
+        "breakdown": boards.breakdown(job.breakdown, results),
+        "judges": judges.read(job, results, heads),
+        "learning": learning.read(job, results, heads),
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in drawn.items()],
-        "shares": page.inline(shift / "shift_shares.svg", "shift_shares") if shift else None,
+        "shares": page.inline(job.shares, "shift_shares") if job.shares else None,
         "first_prompts": _first_prompts(results, provenance["first_prompts"]),
         "data": page.embed(payload(results)),
     }
-    with replacing(output) as temporary:
+    with replacing(job.page) as temporary:
         text = page.render("report/report.html", STYLES, SCRIPTS, context)
         temporary.write_text(text, encoding="utf-8")
 
@@ -130,7 +111,7 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
 def payload(results: Results) -> dict[str, Any]:
     """What the browser of answers draws: arms, metrics and the first `PROMPT_LIMIT` prompts."""
     return {
-        "arms": [{"name": arm["name"], "role": arm["role"]} for arm in results.arms],
+        "arms": [{"name": arm.name, "role": arm.role} for arm in results.arms],
         "metrics": [_metric(measure) for measure in measures_in(results)],
         "prompts": [_prompt(results, row) for row in results.prompts[:PROMPT_LIMIT]],
     }

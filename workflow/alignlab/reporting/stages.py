@@ -26,7 +26,7 @@ def statistics(
 
     Args:
         experiment: its name.
-        spec: as `reporting.arms.summarise` reads it.
+        spec: the rest of `reporting.arms.values.StatisticsSpec`.
         parents: `metrics` by arm; `judgements`, arm → tables; `prompts`.
         home: the folder of the experiment's tables.
     """
@@ -36,7 +36,7 @@ def statistics(
 def report(
     experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
 ) -> Artefact:
-    """The report: its fact is nothing, its content the cards that it shows."""
+    """The report; `spec` is the rest of `reporting.inputs.ReportSpec`."""
     content = {"experiment": experiment, **spec, "page": page_digests()}
     return Artefact(REPORT, experiment, content, parents, home=home)
 
@@ -44,7 +44,7 @@ def report(
 def shift_page(
     experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
 ) -> Artefact:
-    """The token-shift page."""
+    """The token-shift page; `spec` is the rest of `reporting.shift.page.ShiftPageSpec`."""
     content = {"experiment": experiment, **spec, "page": page_digests()}
     return Artefact(SHIFT_PAGE, experiment, content, parents, home=home)
 

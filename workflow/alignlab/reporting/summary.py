@@ -9,9 +9,8 @@ import io
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +22,7 @@ from alignlab.core.tables import Row
 from alignlab.reporting.arms import boards
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_of, read_scenarios
 from alignlab.reporting.board import Board, Cell, Column, Head, footnotes
+from alignlab.reporting.cards import AspectCard
 from alignlab.reporting.inputs import main, present, read_differences, read_estimates
 from alignlab.reporting.learning import studies
 from alignlab.reporting.metrics import Aspect, definitions, doubts, read_aspects
@@ -47,7 +47,7 @@ def summary(
     statistics: Path,
     comparisons: Path,
     baseline: str,
-    judged: Sequence[Mapping[str, Any]],
+    judged: Sequence[AspectCard],
     qualification: Path | None,
 ) -> str:
     """Means with 95% intervals over all prompts, starred where an arm differs from the baseline.
@@ -59,7 +59,7 @@ def summary(
         statistics: table of that name.
         comparisons: table of that name.
         baseline: the arm that the others are compared with.
-        judged: as in the spec of `report.build_report`.
+        judged: every aspect that a judge rates, in order of display.
         qualification: table of that name, where a judge was tested.
 
     Raises:
@@ -85,9 +85,7 @@ def summary(
     return _text([boards.boards(comparison, heads, leaderboard=True)[0], *notes])
 
 
-def scenario_summary(
-    path: Path, judged: Sequence[Mapping[str, Any]], qualification: Path | None
-) -> str:
+def scenario_summary(path: Path, judged: Sequence[AspectCard], qualification: Path | None) -> str:
     """Every scenario's means, marked where an arm differs from those it is compared with.
 
     Args:

@@ -19,77 +19,99 @@ import wandb
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import replacing
+from alignlab.planning.job import Job, Spec
+from alignlab.tracking.config import WandbConfig
 
 
-def publish(
-    digest: str,
-    settings: dict[str, Any],
-    *,
-    manifest: Path,
-    tables: list[Path],
-    figures: list[Path],
-    report: Path,
-    receipt: Path,
-) -> None:
-    """Log one experiment and write down what was published.
+class PublishSpec(Spec):
+    """What is published.
 
-    Args:
-        digest: the report's digest, which becomes the run's id.
-        settings: mode (`offline`, `online`, `disabled`), project, entity.
-        manifest: what the experiment is; becomes the run's config.
-        tables: statistics of arms and pairs, logged as tables and kept as an artifact.
-        figures: folders of SVG files.
-        report: the HTML report.
-        receipt: JSON to write: run id, mode, folder or address, artifact name.
+    Attributes:
+        experiment: its name.
+        tables: names of tables, with statistics of arms and pairs.
+        figures: names of the figures' folders.
+    """
+
+    experiment: str
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
+class PublishJob(Job):
+    """What `publish` is given.
+
+    Attributes:
+        place: where it is published.
+        report: folder of the report.
+        output: the experiment's folder.
+    """
+
+    spec: PublishSpec
+    place: WandbConfig
+    report: Path
+
+    @property
+    def run(self) -> str:
+        """The run's id: the digest of the report."""
+        return str(self.spec.parents["report"])
+
+    @property
+    def tables(self) -> list[Path]:
+        """What is logged as tables and kept as an artifact."""
+        return [self.output / "tables" / f"{name}.parquet" for name in self.spec.tables]
+
+    @property
+    def figures(self) -> list[Path]:
+        """Every figure, an SVG file."""
+        folders = (self.output / "figures" / name for name in self.spec.figures)
+        return [path for folder in folders for path in sorted(folder.glob("*.svg"))]
+
+
+def publish(job: PublishJob) -> None:
+    """Log one experiment, and write down in `wandb.json` what was published where.
+
+    The manifest becomes the run's config.
 
     Raises:
         AlignlabError: `online` without WANDB_API_KEY.
     """
-    facts = json.loads(manifest.read_text(encoding="utf-8"))
-    written = {"mode": settings["mode"], "digest": digest}
-    if settings["mode"] != "disabled":
-        written |= _log(digest, settings, facts, tables, figures, report, receipt.parent)
-    with replacing(receipt) as temporary:
+    written = {"mode": job.place.mode, "digest": job.run}
+    if job.place.mode != "disabled":
+        written |= _log(job)
+    with replacing(job.output / "wandb.json") as temporary:
         temporary.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
-def _log(
-    digest: str,
-    settings: dict[str, Any],
-    facts: dict[str, Any],
-    tables: list[Path],
-    figures: list[Path],
-    report: Path,
-    folder: Path,
-) -> dict[str, Any]:
-    if settings["mode"] == "online" and not os.environ.get("WANDB_API_KEY"):
+def _log(job: PublishJob) -> dict[str, Any]:
+    if job.place.mode == "online" and not os.environ.get("WANDB_API_KEY"):
         raise AlignlabError("wandb.mode is online: set WANDB_API_KEY, or choose offline")
+    facts = json.loads((job.output / "manifest.json").read_text(encoding="utf-8"))
     # W&B stages artifacts in the home folder by default, where cluster quotas are small.
-    os.environ["WANDB_DATA_DIR"] = str((folder / "wandb").resolve())
+    os.environ["WANDB_DATA_DIR"] = str((job.output / "wandb").resolve())
+    group = job.spec.experiment
     run = wandb.init(
-        id=digest,
+        id=job.run,
         resume="allow",
-        name=f"{facts['experiment']}-{digest}",
-        group=facts["experiment"],
+        name=f"{group}-{job.run}",
+        group=group,
         job_type="report",
-        config={"experiment": facts["experiment"], "arms": facts["arms"]},
-        dir=str(folder),
+        config={"experiment": group, "arms": facts["arms"]},
+        dir=str(job.output),
         settings=wandb.Settings(console="off", x_disable_stats=True, silent=True),
-        **settings,
+        **job.place.model_dump(),
     )
     with run:
-        for path in tables:
+        for path in job.tables:
             frame = pd.read_parquet(path)
             run.log({path.stem: wandb.Table(dataframe=frame)}, commit=False)
             run.summary.update(_means(frame) if path.stem == "statistics" else {})
-        run.log({"report": wandb.Html(report, inject=False)})
-        artifact = wandb.Artifact(f"{facts['experiment']}-tables", type="results")
-        drawn = [path for folder in figures for path in sorted(folder.glob("*.svg"))]
-        for path in [*tables, *drawn]:
+        run.log({"report": wandb.Html(job.report / "index.html", inject=False)})
+        artifact = wandb.Artifact(f"{group}-tables", type="results")
+        for path in [*job.tables, *job.figures]:
             artifact.add_file(str(path), policy="immutable")
-        run.log_artifact(artifact, aliases=[digest])
+        run.log_artifact(artifact, aliases=[job.run])
         place = run.url or os.path.relpath(Path(run.dir).parent)
-    return {"run": digest, "group": facts["experiment"], "place": place, "artifact": artifact.name}
+    return {"run": job.run, "group": group, "place": place, "artifact": artifact.name}
 
 
 def _means(statistics: pd.DataFrame) -> dict[str, float]:

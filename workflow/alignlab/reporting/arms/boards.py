@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.tables import Row
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_in, significant
 from alignlab.reporting.board import EMPTY, Board, Cell, Column, Head, Panel, Panels, footnotes
+from alignlab.reporting.cards import ArmCard
 from alignlab.reporting.inputs import Results, finite
 from alignlab.reporting.wording import (
     detectable,
@@ -38,18 +38,18 @@ BY = ("tag", "source", "category", "turn")
 OWN_JUDGE = "judged by its own model: it may favour itself"
 
 
-def heads(arms: Iterable[Mapping[str, Any]], baseline: str) -> dict[str, Head]:
-    """Row headings of the arms of a report's spec."""
+def heads(arms: Iterable[ArmCard], baseline: str) -> dict[str, Head]:
+    """Row headings of a report's arms."""
     made = {}
     for arm in arms:
-        method = arm["method"]
+        method = arm.method
         kind = f"{method['kind']}, guided" if method.get("guidance") else method["kind"]
-        made[arm["name"]] = Head(
-            arm["name"],
-            lines=(f"{arm['model']} · {kind}",),
-            tag="baseline" if arm["name"] == baseline else "",
-            tip=" · ".join(filter(None, (arm["model"], method["kind"], settings(method)))),
-            role=arm["role"],
+        made[arm.name] = Head(
+            arm.name,
+            lines=(f"{arm.model} · {kind}",),
+            tag="baseline" if arm.name == baseline else "",
+            tip=" · ".join(filter(None, (arm.model, method["kind"], settings(method)))),
+            role=arm.role,
         )
     return made
 

@@ -11,17 +11,17 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import read_prompts
-from alignlab.reporting.arms.values import Values, load, mean_rows, scales
+from alignlab.learning.config import MeasureConfig, ScenarioConfig
+from alignlab.reporting.arms.values import StatisticsJob, Values, load, mean_rows, scales
 from alignlab.statistics import estimates
 from alignlab.statistics.arrays import ALL, Mask
 
@@ -45,50 +45,37 @@ DIFFERENCE = {
 """Column of a comparison → column of `scenarios`."""
 
 
-def summarise(
-    spec: Mapping[str, Any],
-    metrics: Mapping[str, Path],
-    judged: Mapping[str, Sequence[Path]],
-    prompts: Sequence[Path],
-    statistics: Path,
-    comparisons: Path,
-    breakdown: Path,
-    scenarios: Path | None = None,
-) -> None:
-    """Write the tables `statistics`, `comparisons` and `breakdown`, each also as CSV beside it.
+def summarise(job: StatisticsJob) -> None:
+    """Write the tables of arms, each also as CSV beside it.
 
-    Args:
-        spec: `arms` (names, in order of display), `baseline` (one of them), `seed` (of every
-            resample), `digest`; `asked`, `scales` and `min_coverage` as in `values.load`;
-            `scenarios` (as `experiment.learning.Scenario`) if they are asked for.
-        metrics: arm → its metrics table.
-        judged: arm → its judgements tables; absent if it has none.
-        prompts: the tables of prompts that arms were asked.
-        statistics: one row per arm, slice and metric of which a value is expected. A prompt counts
-            with the mean of its turns that have a value; `coverage` is the share of expected
-            (prompt, turn) cells that have one. A judge's mean whose coverage is below the judge's
-            `min_coverage` is refused: null. Intervals of means on a judge's scale, and of shares,
-            metrics whose values, in every arm, are all 0 or 1, are
-            `intervals.bounded_intervals`; those of all other metrics are bootstrapped.
-        comparisons: one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
-            the (prompt, turn) cells where both have a value, averaged within the prompt. Refused
-            where one of the means is, and then outside the family of adjusted p-values.
-        breakdown: as `breakdown_rows` makes it.
-        scenarios: the table of that name, as `scenario_rows` makes it; none if absent.
+    `statistics` has one row per arm, slice and metric of which a value is expected. A prompt counts
+    with the mean of its turns that have a value; `coverage` is the share of expected (prompt, turn)
+    cells that have one. A judge's mean whose coverage is below the judge's `min_coverage` is
+    refused: null. Intervals of means on a judge's scale, and of shares, metrics whose values, in
+    every arm, are all 0 or 1, are `intervals.bounded_intervals`; those of all other metrics are
+    bootstrapped.
+
+    `comparisons` has one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
+    the (prompt, turn) cells where both have a value, averaged within the prompt. Refused where one
+    of the means is, and then outside the family of adjusted p-values.
+
+    `breakdown` is as `breakdown_rows` makes it; `scenarios`, if there are any, as `scenario_rows`.
 
     Raises:
-        AlignlabError: a table is damaged, or names a prompt or turn that is in none of
-            `prompts`; a scenario measures what no arm has; as `values.load`.
+        AlignlabError: a table is damaged, or names a prompt or turn that is in none of the tables
+            of prompts; a scenario measures what no arm has; as `values.load`.
     """
-    asked = read_prompts(prompts)
-    values, seed = load(spec, metrics, judged, asked), spec["seed"]
-    tables.write_with_csv("statistics", statistics, _statistics(values, seed), spec)
-    differences = _comparisons(values, spec["baseline"], seed)
-    tables.write_with_csv("comparisons", comparisons, differences, spec)
-    tables.write_with_csv("breakdown", breakdown, breakdown_rows(values, asked, seed), spec)
-    if scenarios:
-        rows = scenario_rows(values, spec["scenarios"], seed)
-        tables.write_with_csv("scenarios", scenarios, rows, spec)
+    spec, asked = job.spec, read_prompts(job.prompts)
+    values = load(job, asked)
+    made = {
+        "statistics": _statistics(values, spec.seed),
+        "comparisons": _comparisons(values, spec.baseline, spec.seed),
+        "breakdown": breakdown_rows(values, asked, spec.seed),
+    }
+    if spec.scenarios:
+        made["scenarios"] = scenario_rows(values, spec.scenarios, spec.seed)
+    for table, rows in made.items():
+        tables.write_with_csv(table, job.output / f"{table}.parquet", rows, spec.signed)
 
 
 def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
@@ -165,7 +152,7 @@ def _groups(asked: pd.DataFrame, turns: int) -> dict[str, dict[str, Mask]]:
 
 
 def scenario_rows(
-    values: Values, scenarios: Sequence[Mapping[str, Any]], seed: int
+    values: Values, scenarios: Sequence[ScenarioConfig], seed: int
 ) -> Iterator[tables.Row]:
     """Rows of the table `scenarios`, in the order of the experiment.
 
@@ -176,23 +163,22 @@ def scenario_rows(
 
     Args:
         values: every value of the experiment.
-        scenarios: `name`, `arms`, `against` and `measures`, each with `label`, `metric`, `dataset`
-            and `better`.
+        scenarios: of the experiment.
         seed: of resamples and random signs.
 
     Raises:
         AlignlabError: a measure's metric or dataset, or an arm, is in no table.
     """
     for scenario in scenarios:
-        arms = scenario["arms"]
-        chosen = pairs(arms, scenario["against"])
-        for name in (*arms, *scenario["against"]):
+        arms = scenario.arms
+        chosen = pairs(arms, scenario.against)
+        for name in (*arms, *scenario.against):
             if name not in values.arms:
                 known = ", ".join(values.arms)
-                raise AlignlabError(f"scenario {scenario['name']}: {name!r} is not one of {known}")
-        for measure in scenario["measures"]:
-            measured, mask = _measured(values, scenario["name"], measure)
-            common = {"scenario": scenario["name"], **measure}
+                raise AlignlabError(f"scenario {scenario.name}: {name!r} is not one of {known}")
+        for measure in scenario.measures:
+            measured, mask = _measured(values, scenario.name, measure)
+            common = {"scenario": scenario.name, **measure.model_dump()}
             yield from (common | row for row in _scenario_means(measured, mask, arms, seed))
             yield from (common | row for row in _scenario_differences(measured, mask, chosen, seed))
 
@@ -207,10 +193,10 @@ def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _measured(values: Values, scenario: str, measure: Mapping[str, Any]) -> tuple[Values, Mask]:
+def _measured(values: Values, scenario: str, measure: MeasureConfig) -> tuple[Values, Mask]:
     """The values of a measure's metric, and the mask over prompts of its dataset."""
-    where = f"scenario {scenario}, measure {measure['label']!r}"
-    metric, dataset = measure["metric"], measure["dataset"]
+    where = f"scenario {scenario}, measure {measure.label!r}"
+    metric, dataset = measure.metric, measure.dataset
     if metric not in values.metrics:
         known = ", ".join(values.metrics)
         raise AlignlabError(f"{where}: no answer has the metric {metric!r}; there are {known}")

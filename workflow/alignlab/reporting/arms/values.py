@@ -1,6 +1,6 @@
 """Loads metrics and judgements into one array, arms × metrics × prompts × turns; names its slices.
 
-Used by `alignlab.reporting.arms.summarise` and `alignlab.shift.statistics.summarise`.
+Used by `alignlab.reporting.arms.summarise`, whose job is typed here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +15,53 @@ import pandas as pd
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import GONE, check_asked
+from alignlab.learning.config import ScenarioConfig
+from alignlab.planning.job import Job, Spec
 from alignlab.statistics.arrays import Array, Mask, Names, is_binary, number, slices
 from alignlab.statistics.estimates import OWN, mean, means
 
 SLACK = 1e-6
 """How far beyond its scale an expected score may come to lie by rounding."""
+
+
+class StatisticsSpec(Spec):
+    """What the tables of arms are made of.
+
+    Attributes:
+        experiment: its name.
+        arms: in order of display.
+        baseline: the arm that the others are compared with.
+        asked: arm → datasets that it was asked.
+        scenarios: in order of display.
+        scales: metric → worst and best value; of judged metrics.
+        min_coverage: judge → least share of scored answers that a mean needs to be shown.
+        seed: of every resample.
+    """
+
+    experiment: str
+    arms: tuple[str, ...]
+    baseline: str
+    asked: dict[str, tuple[str, ...]]
+    scenarios: tuple[ScenarioConfig, ...]
+    scales: dict[str, tuple[float, float]]
+    min_coverage: dict[str, float]
+    seed: int
+
+
+class StatisticsJob(Job):
+    """What `summarise` is given.
+
+    Attributes:
+        metrics: arm → its metrics table.
+        judgements: arm → its judgements tables, of any judges; may be absent if there are none.
+        prompts: the tables of prompts that arms were asked.
+        output: folder of the tables.
+    """
+
+    spec: StatisticsSpec
+    metrics: dict[str, Path]
+    judgements: dict[str, tuple[Path, ...]]
+    prompts: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -71,12 +112,7 @@ class Values:
         return coverage < np.array([self.floors.get(metric, 0.0) for metric in self.metrics])
 
 
-def load(
-    spec: Mapping[str, Any],
-    metrics: Mapping[str, Path],
-    judged: Mapping[str, Sequence[Path]],
-    asked: pd.DataFrame,
-) -> Values:
+def load(job: StatisticsJob, asked: pd.DataFrame) -> Values:
     """Read the metrics and judgements of each arm, with a place in the array for each turn.
 
     Of a judge's aspect, the metric `<judge>:<aspect>`, a value is the mean over samples that were
@@ -84,11 +120,7 @@ def load(
     prompt that the arm was asked.
 
     Args:
-        spec: `arms`; `asked` (arm → datasets that it was asked); of judged metrics `scales`
-            (metric → worst and best value) and `min_coverage` (judge → least share of scored
-            answers).
-        metrics: arm → its metrics table.
-        judged: arm → its judgements tables, of any judges.
+        job: says which tables; its `output` is not written.
         asked: every prompt, as `read_prompts` gives them.
 
     Raises:
@@ -96,11 +128,12 @@ def load(
             its scale.
     """
     turns = asked["turns"].map(len)
-    arms, scales = tuple(spec["arms"]), spec["scales"]
+    arms, scales = job.spec.arms, job.spec.scales
     rated = {
-        arm: [_rated(arm, path, turns, scales) for path in judged.get(arm, ())] for arm in arms
+        arm: [_rated(arm, path, turns, scales) for path in job.judgements.get(arm, ())]
+        for arm in arms
     }
-    wide = {arm: _wide([_measured(metrics[arm], turns), *rated[arm]], turns) for arm in arms}
+    wide = {arm: _wide([_measured(job.metrics[arm], turns), *rated[arm]], turns) for arm in arms}
     names = sorted({name for values, _ in wide.values() for name in values})
     by_judge = np.array([name in scales for name in names], dtype=bool)[:, None, None]
     shape = (len(names), len(turns), turns.max())
@@ -113,8 +146,8 @@ def load(
         )
         for side in (0, 1)
     )
-    expected = np.stack([_asked(spec, arm, asked, turns) for arm in arms])[:, None]
-    floors = spec["min_coverage"]
+    expected = np.stack([_asked(job.spec.asked[arm], asked, turns) for arm in arms])[:, None]
+    floors = job.spec.min_coverage
     return Values(
         arms=arms,
         metrics=tuple(names),
@@ -127,10 +160,10 @@ def load(
     )
 
 
-def _asked(spec: Mapping[str, Any], arm: str, asked: pd.DataFrame, turns: pd.Series) -> Mask:
-    """Cells that an arm was asked, shape (prompts, turns)."""
+def _asked(datasets: Sequence[str], asked: pd.DataFrame, turns: pd.Series) -> Mask:
+    """Cells of an arm that was asked some datasets, shape (prompts, turns)."""
     exists = np.arange(turns.max()) < turns.to_numpy()[:, None]
-    return np.asarray(exists & asked["dataset"].isin(spec["asked"][arm]).to_numpy()[:, None])
+    return np.asarray(exists & asked["dataset"].isin(datasets).to_numpy()[:, None])
 
 
 def _measured(path: Path, turns: pd.Series) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alignlab.core import tables
 from alignlab.core.tables import Row
@@ -20,7 +20,8 @@ from alignlab.reporting.arms import boards
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Comparison, measures_in, significant
 from alignlab.reporting.board import EMPTY, Board, Cell, Column, Head, Panel, Panels, footnotes
-from alignlab.reporting.inputs import Inputs, Results, finite
+from alignlab.reporting.cards import JudgeCard
+from alignlab.reporting.inputs import ReportJob, Results, finite
 from alignlab.reporting.judges import figures as radars
 from alignlab.reporting.judges import trials
 from alignlab.reporting.metrics import doubt, doubts
@@ -50,7 +51,7 @@ class ShownJudge:
 
     name: str
     model: str
-    own_arms: list[str]
+    own_arms: Sequence[str]
     """Arms whose model is the judge's own."""
     scores: Panels
     notes: list[str]
@@ -62,20 +63,19 @@ class ShownJudge:
     trial: trials.Trial
 
 
-def read(
-    spec: Mapping[str, Any],
-    results: Results,
-    inputs: Inputs,
-    figures: Path,
-    heads: Mapping[str, Head],
-) -> list[ShownJudge]:
-    """Every judge, in order of display; arguments as in `build_report`.
+def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> list[ShownJudge]:
+    """Every judge, in order of display.
+
+    Args:
+        job: says which tables, and where figures go.
+        results: what `inputs.read` gives of it.
+        heads: arm → its row's heading.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    matrices = read_duels(inputs.winrates) if inputs.winrates else []
-    tested = inputs.qualification
+    matrices = read_duels(job.winrates) if job.winrates else []
+    tested = job.qualification
     checked = list(map(finite, tables.rows("qualification", tested))) if tested else []
     judges = (
         *(aspect.judge for aspect in results.aspects.values()),
@@ -83,7 +83,10 @@ def read(
         *(row["judge"] for row in checked),
     )
     return [
-        _shown(_scored(results, name), results, figures, matrices, checked, spec["judges"], heads)
+        _shown(
+            *(_scored(results, name), job.spec.judges[name], results, job.figures),
+            *(matrices, checked, heads),
+        )
         for name in dict.fromkeys(judges)
     ]
 
@@ -101,11 +104,11 @@ def _scored(results: Results, judge: str) -> Comparison:
 
 def _shown(
     scored: Comparison,
+    card: JudgeCard,
     results: Results,
     figures: Path,
     matrices: Sequence[Matrix],
     checked: Sequence[Row],
-    judges: Mapping[str, Mapping[str, Any]],
     heads: Mapping[str, Head],
 ) -> ShownJudge:
     judge = scored.name
@@ -119,8 +122,8 @@ def _shown(
     compared = [_duels(m, labels[m.aspect], doubt(checked, judge, m.aspect)) for m in own]
     return ShownJudge(
         name=judge,
-        model=aspects[0].model if aspects else judges[judge]["model"],
-        own_arms=judges[judge]["judged_self"],
+        model=aspects[0].model if aspects else card.model,
+        own_arms=card.judged_self,
         scores=boards.panels(f"judge-{judge}", scored, heads),
         notes=footnotes(doubts(aspects, {aspect.metric: aspect.label for aspect in aspects})),
         radars=[page.inline(path, name) for name, path in drawn.items()],

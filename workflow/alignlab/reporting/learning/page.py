@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -19,7 +19,8 @@ from alignlab.reporting.arms import boards, findings
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Comparison, read_scenarios
 from alignlab.reporting.board import Board, Head, Panels
-from alignlab.reporting.inputs import Inputs, Results, finite
+from alignlab.reporting.cards import TunedCard
+from alignlab.reporting.inputs import ReportJob, Results, finite
 from alignlab.reporting.learning import studies
 
 if TYPE_CHECKING:
@@ -82,24 +83,23 @@ class Learning:
     training: list[Training]
 
 
-def read(
-    spec: Mapping[str, Any],
-    results: Results,
-    inputs: Inputs,
-    figures: Path,
-    heads: Mapping[str, Head],
-) -> Learning:
-    """Read the tables that there are, and draw their figures; arguments as in `build_report`.
+def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> Learning:
+    """Read the tables that there are, and draw their figures.
+
+    Args:
+        job: says which tables, and where figures go.
+        results: what `inputs.read` gives of it.
+        heads: arm → its row's heading.
 
     Raises:
         AlignlabError: a table is missing or damaged.
     """
-    asked = inputs.scenarios
+    asked = job.scenarios
     made = read_scenarios(asked, results.about, results.aspects) if asked else []
-    studied = studies.read(inputs.discrimination) if inputs.discrimination else []
-    drawn = drawing.save(_figures(made, studied), figures)
+    studied = studies.read(job.discrimination) if job.discrimination else []
+    drawn = drawing.save(_figures(made, studied), job.figures)
     inlined = {name: page.inline(path, name) for name, path in drawn.items()}
-    titles = {entry["name"]: entry["title"] for entry in spec["scenarios"]}
+    titles = {scenario.name: scenario.title for scenario in job.spec.scenarios}
     return Learning(
         scenarios=[
             ShownScenario(
@@ -116,8 +116,8 @@ def read(
             )
             for s in studied
         ],
-        trainsets=_trainsets(inputs.trainsets) if inputs.trainsets else {},
-        training=[_training(entry, inputs.training[entry["name"]]) for entry in spec["tuned"]],
+        trainsets=_trainsets(job.trainsets) if job.trainsets else {},
+        training=[_training(card, job.adapters[card.name]) for card in job.spec.tuned],
     )
 
 
@@ -150,15 +150,15 @@ def _trainsets(path: Path) -> dict[str, dict[str, tables.Row]]:
     return found
 
 
-def _training(entry: Mapping[str, Any], path: Path) -> Training:
-    rows = [finite(row) for row in tables.rows("training", path)]
+def _training(card: TunedCard, adapter: Path) -> Training:
+    rows = [finite(row) for row in tables.rows("training", adapter / "training.parquet")]
 
     def known(column: str) -> list[float]:
         return [row[column] for row in rows if row[column] is not None]
 
     losses = known("loss")
     return Training(
-        **{key: entry[key] for key in ("name", "base", "trainset", "trainer")},
+        **card.model_dump(),
         steps=len(rows),
         first=losses[0] if losses else None,
         last=losses[-1] if losses else None,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ from alignlab.core import tables
 from alignlab.core.tables import Row
 from alignlab.reporting.arms.figures import ON_COLOUR, ROW, WIDTH, bare, save
 from alignlab.shift.categories import CATEGORIES
+from alignlab.shift.config import PairCard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,14 +55,12 @@ class Pair(NamedTuple):
     rows: dict[str, list[Row]]
 
 
-def draw_shift(
-    folder_of_tables: Path, pairs: Sequence[Mapping[str, Any]], folder: Path
-) -> dict[str, Path]:
+def draw_shift(folder_of_tables: Path, pairs: Sequence[PairCard], folder: Path) -> dict[str, Path]:
     """Draw every figure as `<folder>/<name>.svg`; none if no pair has a token.
 
     Args:
         folder_of_tables: where `summarise_shift` wrote its tables.
-        pairs: `name` and `template` of each, in order of display.
+        pairs: in order of display.
         folder: where the figures go.
 
     Returns:
@@ -74,12 +73,12 @@ def draw_shift(
     found = {table: _by_pair(folder_of_tables, table) for table in SHOWN}
     shown = [
         Pair(
-            f"{pair['name']}, {pair['template']} template",
+            f"{pair.name}, {pair.template} template",
             *STYLES[place % len(STYLES)],
-            {table: rows.get(pair["name"], []) for table, rows in found.items()},
+            {table: rows.get(pair.name, []) for table, rows in found.items()},
         )
         for place, pair in enumerate(pairs)
-        if pair["name"] in found["shift_statistics"]
+        if pair.name in found["shift_statistics"]
     ]
     figures = ((name, figure(shown)) for name, figure in FIGURES.items() if shown)
     return save(figures, folder)

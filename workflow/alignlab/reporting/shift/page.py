@@ -10,19 +10,20 @@ Shares are over tokens, pooled over prompts, with 95% bootstrap intervals over p
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from alignlab.core import tables
+from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row, building, replacing
-from alignlab.core.tables import rows as read_rows
+from alignlab.planning.job import Job, Spec
 from alignlab.reporting import page
 from alignlab.reporting.board import Board, Cell, Column, Head
 from alignlab.reporting.shift.payload import Written, write_pair, write_prompts
 from alignlab.reporting.wording import counted, interval, number, settings, signed
+from alignlab.shift.config import PairCard
 from alignlab.shift.statistics import tokens
 
 SCRIPTS = (
@@ -70,68 +71,105 @@ PROMPTS = {"own": "each under its own prompt", "shared": "both under the base mo
 TOKENS_SHOWN = 60
 
 
-def build_shift_page(
-    spec: dict[str, Any],
-    pairs: dict[str, Path],
-    prompts: list[Path],
-    responses: dict[str, Path],
-    figures: dict[str, Path],
-    tables: Path,
-    output: Path,
-    data: Path,
-) -> None:
-    """Write the page to `output` and its data files to the folder `data`, which is replaced.
+class ShiftPageSpec(Spec):
+    """What the token-shift page shows.
+
+    Attributes:
+        experiment: its name.
+        title: heading.
+        pairs: in order of display.
+        page: digests of the page's own HTML, CSS and JavaScript.
+    """
+
+    experiment: str
+    title: str
+    pairs: tuple[PairCard, ...]
+    page: tuple[str, ...]
+
+
+class ShiftPageJob(Job):
+    """What `build_shift_page` is given.
+
+    Attributes:
+        shifts: name of a pair → its token_shift table, an answer's rows together and in order of
+            position.
+        statistics: the table `shift_statistics`, with the others of token shift beside it.
+        responses: aligned arm → responses table.
+        prompts: prompts tables, in order of display.
+        output: folder of the page, in the experiment's own.
+    """
+
+    spec: ShiftPageSpec
+    shifts: dict[str, Path]
+    statistics: Path
+    responses: dict[str, Path]
+    prompts: tuple[Path, ...]
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the token-shift statistics."""
+        return self.statistics.parent
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.output / "shift.html"
+
+    @property
+    def data(self) -> Path:
+        """Folder of its data files; the page finds it by its path relative to its own."""
+        return self.output / "shift"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of its figures."""
+        return self.output.parent / "figures" / "shift"
+
+
+def build_shift_page(job: ShiftPageJob, figures: Mapping[str, Path]) -> None:
+    """Write the page and the folder of its data files, which is replaced.
 
     Args:
-        spec: `experiment`, `title`, `digest`, and `pairs` in order of display, each with `name`,
-            `template`, `aligned` and `base` (arms), `aligned_model` and `base_model`.
-        pairs: pair → token_shift table, an answer's rows together and in order of position.
-        prompts: prompts tables, in order of display.
-        responses: aligned arm → responses table.
+        job: says which tables, and where the page goes.
         figures: a name of `CAPTIONS` → SVG file, in order of display.
-        tables: folder with the token-shift statistics, as .parquet.
-        output: the page.
-        data: folder of the data files; the page finds it by its path relative to `output`.
 
     Raises:
         AlignlabError: a table is missing or damaged, a pair has no tables, or an answer has no
             prompt or no response.
     """
-    for pair in spec["pairs"]:
-        if pair["name"] not in pairs or pair["aligned"] not in responses:
+    for pair in job.spec.pairs:
+        if pair.name not in job.shifts or pair.aligned not in job.responses:
             raise AlignlabError(
-                f"report of {spec['experiment']}: pair {pair['name']!r} needs its token_shift "
-                f"table and the responses of {pair['aligned']!r}"
+                f"report of {job.spec.experiment}: pair {pair.name!r} needs its token_shift "
+                f"table and the responses of {pair.aligned!r}"
             )
-    asked = [row for path in prompts for row in read_rows("prompts", path)]
+    asked = [row for path in job.prompts for row in tables.rows("prompts", path)]
     places = {row["prompt_id"]: place for place, row in enumerate(asked)}
     shown = []
-    with building(data, signed=False) as folder:
+    with building(job.data, signed=False) as folder:
         files = write_prompts(folder, asked)
-        for place, pair in enumerate(spec["pairs"]):
-            listed = shifted_tokens(tables, pair)
+        for place, pair in enumerate(job.spec.pairs):
+            listed = shifted_tokens(job.tables, pair)
             written = write_pair(
                 folder,
                 name=str(place),
-                shifts=pairs[pair["name"]],
-                responses=responses[pair["aligned"]],
+                shifts=job.shifts[pair.name],
+                responses=job.responses[pair.aligned],
                 places=places,
                 tracked=[token["token_id"] for token in listed],
             )
-            shown.append(_pair(pair, written, listed, tables))
-    content = {"folder": os.path.relpath(data, output.parent), "promptFiles": files, "pairs": shown}
-    with replacing(output) as temporary:
-        temporary.write_text(_render(spec, tables, figures, content), encoding="utf-8")
+            shown.append(_pair(pair, written, listed, job.tables))
+    content = {"folder": job.data.name, "promptFiles": files, "pairs": shown}
+    with replacing(job.page) as temporary:
+        temporary.write_text(_render(job, figures, content), encoding="utf-8")
 
 
-def _render(
-    spec: Mapping[str, Any], tables: Path, figures: Mapping[str, Path], content: dict[str, Any]
-) -> str:
+def _render(job: ShiftPageJob, figures: Mapping[str, Path], content: dict[str, Any]) -> str:
     context = {
-        "spec": spec,
-        "shares": shares_board(spec["pairs"], tables),
-        "slices": slices_board(spec["pairs"], tables),
-        "comparisons": comparisons_board(tables),
+        "spec": job.spec,
+        "shares": shares_board(job.spec.pairs, job.tables),
+        "slices": slices_board(job.spec.pairs, job.tables),
+        "comparisons": comparisons_board(job.tables),
         "figures": [(*CAPTIONS[name], page.inline(path, name)) for name, path in figures.items()],
         "data": page.embed(content),
     }
@@ -139,15 +177,15 @@ def _render(
 
 
 def _pair(
-    pair: Mapping[str, Any], written: Written, listed: list[dict[str, Any]], tables: Path
+    pair: PairCard, written: Written, listed: list[dict[str, Any]], folder: Path
 ) -> dict[str, Any]:
     return {
-        "name": pair["name"],
-        "alignedModel": pair["aligned_model"],
-        "baseModel": pair["base_model"],
+        "name": pair.name,
+        "alignedModel": pair.aligned_model,
+        "baseModel": pair.base_model,
         "answers": written.answers,
         "textFiles": written.texts,
-        "categories": categories(tables, pair),
+        "categories": categories(folder, pair),
         "tokens": [token | {"answers": written.shifted_in[token["token_id"]]} for token in listed],
     }
 
@@ -156,7 +194,7 @@ Slice = dict[str, Row]
 """Metric → row of `shift_statistics`, of one slice."""
 
 
-def slices(folder: Path, pair: Mapping[str, Any]) -> dict[tuple[str, str], Slice]:
+def slices(folder: Path, pair: PairCard) -> dict[tuple[str, str], Slice]:
     """A pair's shares over all prompts, by category, and both without the end token.
 
     `folder` holds `shift_statistics.parquet`; a category that all prompts share is not repeated.
@@ -174,7 +212,7 @@ def slices(folder: Path, pair: Mapping[str, Any]) -> dict[tuple[str, str], Slice
     return {key: found[key] for key in order if key in found}
 
 
-def shares_board(pairs: Sequence[Mapping[str, Any]], folder: Path) -> Board:
+def shares_board(pairs: Sequence[PairCard], folder: Path) -> Board:
     """Shares of every pair over all prompts, with a bar."""
     rows = []
     for pair in pairs:
@@ -193,15 +231,15 @@ def shares_board(pairs: Sequence[Mapping[str, Any]], folder: Path) -> Board:
     return Board("How much shifts", "Pair", columns, rows, "shares")
 
 
-def _pair_head(pair: Mapping[str, Any]) -> Head:
-    lines = [f"{pair['aligned_model']} against {pair['base_model']}"]
-    decoding = pair["decoding"]
-    if decoding and (decoding["temperature"] or decoding["repetition_penalty"] != 1):
-        lines.append(f"answers not greedy: {settings(decoding)}")
-    return Head(pair["name"], lines=[*lines, PROMPTS[pair["template"]]])
+def _pair_head(pair: PairCard) -> Head:
+    lines = [f"{pair.aligned_model} against {pair.base_model}"]
+    decoding = pair.decoding
+    if decoding and (decoding.temperature or decoding.repetition_penalty != 1):
+        lines.append(f"answers not greedy: {settings(dump(decoding))}")
+    return Head(pair.name, lines=[*lines, PROMPTS[pair.template]])
 
 
-def slices_board(pairs: Sequence[Mapping[str, Any]], folder: Path) -> Board:
+def slices_board(pairs: Sequence[PairCard], folder: Path) -> Board:
     """Shares by category of prompt, and with the end token left out."""
     rows = []
     for pair in pairs:
@@ -210,7 +248,7 @@ def slices_board(pairs: Sequence[Mapping[str, Any]], folder: Path) -> Board:
             label = "all prompts" if category == "all" else category
             label += "" if eos == "with" else ", end token left out"
             tokens = Cell(f"{next(iter(part.values()))['tokens']:,}")
-            head = Head(pair["name"], classes="repeated" if place else "first")
+            head = Head(pair.name, classes="repeated" if place else "first")
             rows.append((head, [Cell(label), *_cells(part), tokens]))
     columns = [Column("Prompts", classes="wordy"), *map(Column, COLUMNS.values()), Column("Tokens")]
     return Board("Shares by category of prompt", "Pair", columns, rows, "slices")
@@ -249,20 +287,20 @@ def _scaled(value: float | None, scale: float) -> float | None:
     return None if known is None else scale * known
 
 
-def categories(folder: Path, pair: Mapping[str, Any]) -> list[dict[str, Any]]:
+def categories(folder: Path, pair: PairCard) -> list[dict[str, Any]]:
     """A pair's rows of `shift_categories`, the largest share of shifted tokens first."""
     rows = [_compact(row) for row in _of(folder, "shift_categories", pair)]
     return sorted(rows, key=lambda row: -(row["share_of_shifted"] or 0.0))
 
 
-def shifted_tokens(folder: Path, pair: Mapping[str, Any]) -> list[dict[str, Any]]:
+def shifted_tokens(folder: Path, pair: PairCard) -> list[dict[str, Any]]:
     """A pair's rows of `shifted_tokens`: the `TOKENS_SHOWN` most often shifted ones."""
     rows = [_compact(row) for row in _of(folder, "shifted_tokens", pair) if row["shifted"]]
     return sorted(rows, key=lambda row: -row["shifted"])[:TOKENS_SHOWN]
 
 
-def _of(folder: Path, table: str, pair: Mapping[str, Any]) -> Iterator[Row]:
-    wanted = (pair["name"], pair["template"])
+def _of(folder: Path, table: str, pair: PairCard) -> Iterator[Row]:
+    wanted = (pair.name, pair.template)
     for row in tables.rows(table, folder / f"{table}.parquet"):
         if (row["pair"], row["template"]) == wanted:
             yield row
