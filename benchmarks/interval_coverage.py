@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignlab.statistics import paired
-from alignlab.statistics.arrays import Array
 from alignlab.statistics.bootstrap import mean_intervals
 from alignlab.statistics.intervals import (
+    Array,
     bounded_intervals,
     difference_intervals,
     rate_difference_intervals,

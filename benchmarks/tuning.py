@@ -28,7 +28,7 @@ from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import AdapterSpec, choose_padding, labelled, open_examples
-from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.fit import TuneJob, finetune
 
 BASE = "gemma-3-270m"
 

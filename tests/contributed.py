@@ -13,7 +13,7 @@ from alignlab.cli import main
 from alignlab.core import tables
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.units import units
+from alignlab.experiment.results import units
 from alignlab.planning.artefact import lineage
 from alignlab.planning.fingerprint import code
 from alignlab.planning.versions import LOCK, Recorded, lock_text

@@ -1,7 +1,7 @@
 """Pairs of models as statistics are told of them, for tests."""
 
 from alignlab.shift.config import PairCard
-from alignlab.shift.statistics.summarise import ShiftStatisticsJob
+from alignlab.shift.summarise import ShiftStatisticsJob
 
 
 def card(name, aligned="chat", template="own"):

@@ -5,7 +5,7 @@ import pytest
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.client import ChatRequest, read
-from alignlab.endpoints.endpoint import Endpoint
+from alignlab.endpoints.config import Endpoint
 from alignlab.endpoints.replies import Tokens
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)

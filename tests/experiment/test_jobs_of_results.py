@@ -19,7 +19,7 @@ from alignlab.reporting.inputs import ReportJob
 from alignlab.reporting.shift.page import ShiftPageJob
 from alignlab.reporting.stages import REPORT, SHIFT_PAGE, STATISTICS
 from alignlab.shift.stages import SHIFT_STATISTICS
-from alignlab.shift.statistics.summarise import ShiftStatisticsJob
+from alignlab.shift.summarise import ShiftStatisticsJob
 from alignlab.tracking.publish import PublishJob
 from alignlab.tracking.stages import PUBLICATION
 

@@ -1,6 +1,6 @@
 import pytest
 
-from alignlab.metrics.verdict import verdict
+from alignlab.metrics.refusal import verdict
 from alignlab.prompting.prompt_files import lfm_texts
 
 BAD = [

@@ -17,7 +17,7 @@ from checkouts import copy_repository
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
-from alignlab.experiment.units import units
+from alignlab.experiment.results import units
 from alignlab.judging.openai_judge import Form
 from alignlab.learning.config import TrainSetConfig
 from alignlab.operations.evidence import loopback

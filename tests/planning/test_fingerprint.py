@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.experiment import units
+from alignlab.experiment import results
 from alignlab.planning import digest, fingerprint
 from alignlab.planning.fingerprint import PACKAGE, Code
 
@@ -277,7 +277,7 @@ def test_a_fingerprint_is_the_same_in_every_python(version, tmp_path):
         "from alignlab.planning.fingerprint import Code\n"
         "print(*map(Code().fingerprint, sys.argv[2:]))"
     )
-    modules = sorted({unit.module for unit in units.units().values()})
+    modules = sorted({unit.module for unit in results.units().values()})
     run = [f"python{version}", "-c", probe, str(PACKAGE.parent), *modules]
     try:
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -11,8 +11,7 @@ from checkouts import copy_repository
 
 from alignlab.experiment.load import load_experiment, shipped
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.results import Results
-from alignlab.experiment.units import units
+from alignlab.experiment.results import Results, units
 from alignlab.planning import versions as room
 from alignlab.planning.fingerprint import PACKAGE, Code
 from alignlab.planning.versions import Recorded, Versions

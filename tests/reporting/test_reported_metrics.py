@@ -7,8 +7,7 @@ from alignlab.core import schemas, tables
 from alignlab.judging.qualification import status
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.cards import AspectCard
-from alignlab.reporting.inputs import read_judgements
-from alignlab.reporting.metrics import definitions, doubts, read_aspects
+from alignlab.reporting.inputs import definitions, doubts, read_aspects, read_judgements
 
 JUDGED = [AspectCard.model_validate(entry) for entry in entries(["chat"])]
 UNTESTED = status([], GOOD, UNTRIED)[1]

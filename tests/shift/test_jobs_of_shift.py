@@ -8,7 +8,7 @@ from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.shift.answers import ShiftJob
 from alignlab.shift.stages import SHIFT
-from alignlab.shift.statistics.summarise import ShiftStatisticsJob
+from alignlab.shift.summarise import ShiftStatisticsJob
 
 ROLES = ("model", "adapter", "embedder")
 pytestmark = pytest.mark.usefixtures("repository")

@@ -16,7 +16,7 @@ from alignlab.learning.recipes import TrainsetJob, build_trainset
 from alignlab.shift.answers import ShiftJob
 from alignlab.shift.score import score_shift
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
-from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.fit import TuneJob, finetune
 
 pytestmark = pytest.mark.real
 MODEL = "smollm2-135m-instruct"

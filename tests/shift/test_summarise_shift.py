@@ -10,8 +10,8 @@ from synthetic_tokens import answer, token, write_prompts
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.shift.statistics.summarise import TABLES, summarise_shift
-from alignlab.shift.statistics.tokens import METRICS
+from alignlab.shift.summarise import TABLES, summarise_shift
+from alignlab.shift.tokens import METRICS
 
 QUICK = settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.records import read, require_columns
+from alignlab.sources.files import read, require_columns
 
 RECORDS = [
     {"id": "1", "text": "two\nlines, “quoted”\u2028and more"},

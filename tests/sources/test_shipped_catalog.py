@@ -7,7 +7,7 @@ from alignlab.experiment.load import load_catalog
 from alignlab.metrics.refusal import is_refusal
 from alignlab.sources.config import RandomConfig
 from alignlab.sources.datasets import normalise
-from alignlab.sources.records import read
+from alignlab.sources.files import read
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "

@@ -11,7 +11,7 @@ from alignlab.core import tables
 from alignlab.sources.models import from_seed
 from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import AdapterSpec
-from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.fit import TuneJob, finetune
 
 SHAPE = {
     "vocab_size": 1024,

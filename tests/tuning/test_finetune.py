@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.tuning.examples import UNLABELLED, labelled, open_examples
-from alignlab.tuning.finetune import TuneJob
+from alignlab.tuning.fit import TuneJob
 
 KILLED_AT = 23
 
@@ -98,7 +98,7 @@ KILLING = f"""
 import os, signal, sys
 import torch
 from alignlab.tuning import fit
-from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.fit import TuneJob, finetune
 
 class Killing(fit.Watch):
     def on_log(self, args, state, control, **rest):

@@ -8,7 +8,7 @@ from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.examples import AdapterSpec
-from alignlab.tuning.finetune import TuneJob
+from alignlab.tuning.fit import TuneJob
 
 
 @pytest.mark.usefixtures("repository")

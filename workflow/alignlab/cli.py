@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> int:
     """Validate each experiment; go on after a bad one, so that one run shows every mistake."""
     from alignlab.experiment.load import shipped
-    from alignlab.experiment.units import check_lock, units
+    from alignlab.experiment.results import check_lock, units
     from alignlab.planning.versions import versions
 
     check_lock()
@@ -154,7 +154,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 def _stages(options: argparse.Namespace) -> int:
     """Compare old code with new, or only its fingerprints with the lock."""
-    from alignlab.experiment.units import check_lock, units
+    from alignlab.experiment.results import check_lock, units
     from alignlab.planning.versions import LOCK, versions
 
     if options.list:

@@ -8,7 +8,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints import replies
-from alignlab.endpoints.endpoint import check_keys
+from alignlab.endpoints.config import check_keys
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results

@@ -11,5 +11,5 @@ from alignlab.operations.job import as_json, job
 with job(snakemake, GenerateJob, timed=RESPONSES) as given:
     python = python_of(given.spec.engine.name)
     if python != Path(sys.executable):
-        hand_over(python, "alignlab.operations.worker", as_json(snakemake))
+        hand_over(python, "alignlab.operations.job", as_json(snakemake))
     generate(given)

@@ -2,7 +2,7 @@
 
 from alignlab.learning.overlap import Asked, check_no_overlap
 from alignlab.operations.job import job
-from alignlab.tuning.finetune import TuneJob, finetune
+from alignlab.tuning.fit import TuneJob, finetune
 from alignlab.tuning.stages import ADAPTERS
 
 with job(snakemake, TuneJob, timed=ADAPTERS) as given:

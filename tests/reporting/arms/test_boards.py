@@ -7,10 +7,9 @@ import pytest
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
 from alignlab.reporting.arms.boards import boards, heads, leaderboard, slices
-from alignlab.reporting.arms.findings import sentences
-from alignlab.reporting.arms.measures import Comparison, Measure, read_scenarios
+from alignlab.reporting.arms.measures import Comparison, Measure, read_scenarios, sentences
 from alignlab.reporting.board import Head
-from alignlab.reporting.metrics import Aspect
+from alignlab.reporting.inputs import Aspect
 
 
 def own(mean, n=80):

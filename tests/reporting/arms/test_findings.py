@@ -2,11 +2,9 @@
 
 import pytest
 
-from alignlab.reporting.arms.findings import headlines, opening, sentences
-from alignlab.reporting.arms.measures import Measure, significant
+from alignlab.reporting.arms.measures import Measure, headlines, opening, sentences, significant
 from alignlab.reporting.cards import ArmCard, AspectCard
-from alignlab.reporting.inputs import Results
-from alignlab.reporting.metrics import Aspect, definitions
+from alignlab.reporting.inputs import Aspect, Results, definitions
 
 
 def row(difference, half=0.05, p=0.01, mde=0.08):

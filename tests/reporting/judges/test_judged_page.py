@@ -10,7 +10,7 @@ from alignlab.core import tables
 from alignlab.judging.qualification import status
 from alignlab.reporting import inputs
 from alignlab.reporting.arms import boards
-from alignlab.reporting.arms.findings import headlines
+from alignlab.reporting.arms.measures import headlines
 from alignlab.reporting.judges import page as judged_page
 from alignlab.reporting.report import build_report, payload
 

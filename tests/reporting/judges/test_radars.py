@@ -4,8 +4,8 @@ import pytest
 
 from alignlab.reporting.arms.figures import GREY
 from alignlab.reporting.arms.measures import Comparison, Measure
+from alignlab.reporting.inputs import Aspect
 from alignlab.reporting.judges.figures import COLOURS, TOGETHER, draw
-from alignlab.reporting.metrics import Aspect
 
 
 def aspect(name, doubt):

@@ -6,7 +6,7 @@ from alignlab.judging.config import CONTROLS
 from alignlab.judging.qualification import CONTROLS as DISTINGUISHED
 from alignlab.judging.qualification import MEASURES
 from alignlab.reporting.board import EMPTY
-from alignlab.reporting.judges.trials import AGREEMENT, CHECKS, trial
+from alignlab.reporting.judges.page import AGREEMENT, CHECKS, trial
 
 LABELS = {aspect: aspect.capitalize() for aspect in ASPECTS}
 ROWS = qualification()

@@ -12,7 +12,7 @@ from synthetic_shift import HOSTILE_PIECES, PAIRS, write_study_tables
 
 from alignlab.core import tables
 from alignlab.reporting.shift.figures import FIGURES, LONGEST, draw_shift, visible
-from alignlab.shift.statistics.summarise import summarise_shift
+from alignlab.shift.summarise import summarise_shift
 
 SPEC = [card(name, template=template) for name, template, *_ in PAIRS]
 SHIFTED = {"base_rank": 50, "shift_class": "shifted"}

@@ -28,7 +28,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig, EngineConfig
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Stopping, begins_with, common_prefix, encoder, shared_prefix
 from alignlab.shift.model import Forced, ScoringModel, Weights

@@ -19,15 +19,14 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.core.progress import progress
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
-from alignlab.core.unfinished import Unfinished, forget
+from alignlab.core.unfinished import Unfinished, forget, progress
 from alignlab.endpoints import replies
 from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
 from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
 from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Prompter, encoder, shared_prefix
 

@@ -9,6 +9,7 @@ jobs that make parts of one artefact share it. The folder goes once the table is
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from tqdm import tqdm
 
 from alignlab.core import tables
 from alignlab.core.tables import Row, TableWriter
@@ -64,3 +66,19 @@ class Unfinished:
 def forget(folder: Path) -> None:
     """Drop what was put aside: the table is there."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+CHANGES_NO_VALUE = True
+
+
+def progress(total: int, unit: str) -> tqdm:
+    """A tqdm whose rate and time left are readable in a log file too."""
+    watched = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        unit=unit,
+        mininterval=0.5 if watched else 60,
+        bar_format=None
+        if watched
+        else "{n_fmt}/{total_fmt} {rate_fmt} {remaining} left{postfix}\n",
+    )

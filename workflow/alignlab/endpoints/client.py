@@ -29,7 +29,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel, Field, ValidationError
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.endpoint import Endpoint
+from alignlab.endpoints.config import Endpoint
 from alignlab.endpoints.replies import Replies, Reply, Tokens, Worth
 
 

@@ -26,7 +26,7 @@ from alignlab.core.templates import fill
 from alignlab.endpoints.config import EndpointPlace
 from alignlab.engines.config import Computing
 from alignlab.judging.config import AnyJudge, ResolvedAspect, ResolvedRubric, resolved_rubric
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 
 Status = Literal["scored", "unparseable", "refused", "api_error", "skipped"]
 

@@ -19,7 +19,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.judging.cases import drawn_prompts
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 
 FIRST_WORDS = 10
 TOO_SHORT = 12

@@ -23,10 +23,9 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from alignlab.core import tables
-from alignlab.planning.job import Job, Spec
-from alignlab.statistics.arrays import Array, number
+from alignlab.planning.artefact import Job, Spec
 from alignlab.statistics.bootstrap import areas, bands, draws
-from alignlab.statistics.intervals import bounded_intervals, widened
+from alignlab.statistics.intervals import Array, bounded_intervals, number, widened
 
 CONTROLS = {
     "other-answer": ("original", "other-answer", "an answer from another question's answer"),

@@ -18,9 +18,8 @@ from typing import Any, ClassVar
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.core.progress import progress
 from alignlab.core.tables import Row
-from alignlab.core.unfinished import Unfinished, forget
+from alignlab.core.unfinished import Unfinished, forget, progress
 from alignlab.endpoints import replies
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, drawn_prompts
 from alignlab.judging.config import ResolvedRubric, judge_unit

@@ -22,8 +22,16 @@ from alignlab.core import tables
 from alignlab.core.prompts import GONE, check_asked, read_prompts
 from alignlab.judging.qualification import QualificationJob
 from alignlab.statistics import estimates, paired
-from alignlab.statistics.arrays import ALL, Array, Names, number, slices, varies
-from alignlab.statistics.intervals import LEVEL, bounded_intervals
+from alignlab.statistics.intervals import (
+    ALL,
+    LEVEL,
+    Array,
+    Names,
+    bounded_intervals,
+    number,
+    slices,
+    varies,
+)
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning.questions import loops
 from alignlab.metrics.refusal import hijacked, is_refusal
-from alignlab.metrics.words import echo
-from alignlab.planning.job import Job, Spec
+from alignlab.metrics.style import echo
+from alignlab.planning.artefact import Job, Spec
 
 ECHOES = 0.8
 # Stricter than metric `refusal`: whoever cannot, does not know or will not has made no mistake, and

@@ -22,11 +22,10 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.learning.config import StudiedAnalysis, StudyCard
-from alignlab.metrics.verdict import verdict
-from alignlab.planning.job import Job, Spec
+from alignlab.metrics.refusal import verdict
+from alignlab.planning.artefact import Job, Spec
 from alignlab.statistics import estimates
-from alignlab.statistics.arrays import Array, Mask, number
-from alignlab.statistics.intervals import bounded_intervals
+from alignlab.statistics.intervals import Array, Mask, bounded_intervals, number
 
 ANSWER = "answer"
 SLICES = ("all", "bad answers", "fine answers")

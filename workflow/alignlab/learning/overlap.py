@@ -14,7 +14,7 @@ from pathlib import Path
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 
 NAMED = 3
 # Words from which on a question that stands inside a longer message is the same question.

@@ -24,8 +24,8 @@ from alignlab.core.templates import fill
 from alignlab.learning.config import RECIPES
 from alignlab.learning.questions import analyses_of
 from alignlab.metrics.refusal import hijacked
-from alignlab.metrics.words import echo, words
-from alignlab.planning.job import Job, Spec
+from alignlab.metrics.style import echo, words
+from alignlab.planning.artefact import Job, Spec
 
 # Share of an analysis's 4-grams that stand in the mistake.
 ECHOES = 0.8

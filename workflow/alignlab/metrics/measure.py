@@ -15,10 +15,10 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.metrics import style, words
+from alignlab.metrics import style
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.refusal import hijacked, is_refusal
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 
 BATCH = 256
 COLUMNS = ["prompt_id", "turn", "raw_text", "text", "finish_reason", "num_tokens"]
@@ -81,9 +81,9 @@ def answer_metrics(
         "empty": float(empty),
         "num_words": float(len(text.split())),
         "num_tokens": answer["num_tokens"],
-        "rep_4": words.repetition(text, 4),
-        "distinct_2": words.distinct(text, 2),
-        "echo": words.echo(question, text),
+        "rep_4": style.repetition(text, 4),
+        "distinct_2": style.distinct(text, 2),
+        "echo": style.echo(question, text),
         "list_items": float(style.list_items(text)),
         "structured": float(style.is_structured(text)),
         "refusal": float(is_refusal(text)),

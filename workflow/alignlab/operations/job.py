@@ -7,6 +7,7 @@ with job(snakemake, MeasureJob) as given:
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import psutil
@@ -24,8 +26,7 @@ import psutil
 from alignlab.core import checksums, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.operations import throughput
-from alignlab.planning.artefact import STORE, Stage
-from alignlab.planning.job import Job
+from alignlab.planning.artefact import STORE, Job, Stage
 
 J = TypeVar("J", bound=Job)
 
@@ -176,3 +177,17 @@ def _short_of(error: BaseException, rule: str, megabytes: int | None) -> str | N
 
 def _free_mb() -> int:
     return shutil.disk_usage(STORE).free // MB
+
+
+def _answer() -> None:
+    """One job of `generate_responses`, in the interpreter of an engine's own environment."""
+    from alignlab.answering.generate import GenerateJob, generate
+    from alignlab.answering.stages import RESPONSES
+
+    received = SimpleNamespace(**json.load(sys.stdin))
+    with job(received, GenerateJob, timed=RESPONSES) as given:
+        generate(given)
+
+
+if __name__ == "__main__":
+    _answer()

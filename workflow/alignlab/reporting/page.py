@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from alignlab.reporting import wording
+from alignlab.reporting import board
 
 # In a script element HTML sees `<` and old JavaScript sees two line separators; JSON needs none.
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -42,7 +42,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"wording": wording}
+    environment.globals |= {"wording": board}
     environment.filters |= {"visible": visible}
     script = "\n".join(map(_asset, scripts))
     return environment.get_template(template).render(

@@ -15,13 +15,12 @@ from typing import Any
 
 from alignlab.core.tables import Row, replacing
 from alignlab.reporting import page
-from alignlab.reporting.arms import boards, findings
+from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Measure, measures_in
-from alignlab.reporting.inputs import ReportJob, Results, read
+from alignlab.reporting.inputs import Aspect, ReportJob, Results, doubts, read
 from alignlab.reporting.judges import page as judges
 from alignlab.reporting.learning import page as learning
-from alignlab.reporting.metrics import Aspect, doubts
 
 SCRIPTS = (
     *("page.js", "boards.js", "browser.js"),
@@ -79,11 +78,11 @@ def build_report(job: ReportJob) -> None:
 
 def _words(results: Results) -> dict[str, Any]:
     """What the page says of the results, and whom it says it of."""
-    found = findings.headlines(results)
+    found = measures.headlines(results)
     labels = {name: metric.label for name, metric in results.about.items()}
     return {
         "facts": _facts(results),
-        "opening": findings.opening(results, found),
+        "opening": measures.opening(results, found),
         "headlines": found,
         "unstated": doubts(results.aspects.values(), labels),
         "baseline": results.baseline,

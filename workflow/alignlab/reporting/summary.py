@@ -21,14 +21,21 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.reporting.arms import boards
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_of, read_scenarios
-from alignlab.reporting.board import Board, Cell, Column, Head, footnotes
+from alignlab.reporting.board import Board, Cell, Column, Head, footnotes, share
 from alignlab.reporting.cards import AspectCard
-from alignlab.reporting.inputs import main, present, read_differences, read_estimates
+from alignlab.reporting.inputs import (
+    Aspect,
+    definitions,
+    doubts,
+    main,
+    present,
+    read_aspects,
+    read_differences,
+    read_estimates,
+)
 from alignlab.reporting.learning import studies
-from alignlab.reporting.metrics import Aspect, definitions, doubts, read_aspects
 from alignlab.reporting.shift.page import shift_cell
-from alignlab.reporting.wording import share
-from alignlab.shift.statistics import tokens
+from alignlab.shift import tokens
 
 WIDTH = 110
 GAP = "  "

@@ -21,7 +21,7 @@ from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.engines.config import Computing
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, common_context, encoder
 from alignlab.shift import BATCH_TOKENS

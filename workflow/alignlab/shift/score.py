@@ -23,7 +23,7 @@ from torch import Tensor
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.core.progress import progress
+from alignlab.core.unfinished import progress
 from alignlab.shift.answers import Answer, Answers, Batch, ShiftJob, ShiftSpec, windows
 from alignlab.shift.categories import categorise
 from alignlab.shift.model import TOP, Head, HeadPair, ScoringModel, Shift

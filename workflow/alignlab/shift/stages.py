@@ -164,5 +164,5 @@ SHIFT = Stage(
 SHIFT_STATISTICS = Stage(
     name="shift_statistics",
     table="shift_statistics",
-    units=(Unit("shift statistics", "alignlab.shift.statistics.summarise"),),
+    units=(Unit("shift statistics", "alignlab.shift.summarise"),),
 )

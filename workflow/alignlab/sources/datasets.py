@@ -24,12 +24,11 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
-from alignlab.planning.job import Spec
+from alignlab.planning.artefact import Spec
 from alignlab.prompting.prompt_files import Hijacking
-from alignlab.sources import files, records
+from alignlab.sources import files
 from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
-from alignlab.sources.files import FetchJob, FilePlace, FileRows, where
-from alignlab.sources.records import Record
+from alignlab.sources.files import FetchJob, FilePlace, FileRows, Record, where
 
 
 class Attacks(StrictModel):
@@ -177,7 +176,7 @@ def _read(rows: FileRows, source: FileSource) -> list[Row]:
     """Every row of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        return normalise(records.read(path), rows.dataset, rows.columns, rows.category, path)
+        return normalise(files.read(path), rows.dataset, rows.columns, rows.category, path)
 
 
 def normalise(
@@ -190,7 +189,7 @@ def normalise(
             is unknown: the message counts such rows and shows the first five; no row has exactly
             one safe answer.
     """
-    records.require_columns(found, _named(columns), path)
+    files.require_columns(found, _named(columns), path)
     rows = [_row(record, number, dataset, columns, category) for number, record in enumerate(found)]
     _check(rows, path)
     if columns.preference:

@@ -35,7 +35,7 @@ from transformers import (
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.planning.job import Spec
+from alignlab.planning.artefact import Spec
 from alignlab.sources import files
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
 from alignlab.sources.files import FetchJob, ModelPlace, require_safe_weights, where

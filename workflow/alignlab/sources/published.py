@@ -21,11 +21,10 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.planning.job import Spec
-from alignlab.sources import files, records
+from alignlab.planning.artefact import Spec
+from alignlab.sources import files
 from alignlab.sources.config import FileSource
-from alignlab.sources.files import FetchJob, FilePlace, where
-from alignlab.sources.records import Record
+from alignlab.sources.files import FetchJob, FilePlace, Record, where
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +92,8 @@ def fetch_published(job: FetchPublishedJob) -> None:
 
 def _answers(path: Path) -> dict[str, list[str]]:
     """Published answers by normalised question, in the order of the file."""
-    found = records.read(path)
-    records.require_columns(found, ("instruction", "output"), path)
+    found = files.read(path)
+    files.require_columns(found, ("instruction", "output"), path)
     answers = defaultdict(list)
     for number, record in enumerate(found):
         output = record.get("output")
@@ -104,7 +103,7 @@ def _answers(path: Path) -> dict[str, list[str]]:
             raise AlignlabError(
                 f"{path}: row {number}, counted from 0: `instruction` and `output` must be texts"
             )
-        answers[records.normalised(record["instruction"])].append(output)
+        answers[files.normalised(record["instruction"])].append(output)
     return dict(answers)
 
 
@@ -113,7 +112,7 @@ def _responses(path: Path, answers: dict[str, list[str]], spec: PublishedSpec) -
     asked: Counter[str] = Counter()
     rows = []
     for prompt in tables.rows("prompts", path):
-        question = records.normalised(prompt["turns"][0])
+        question = files.normalised(prompt["turns"][0])
         found = answers.get(question, [])
         # Asked more often than published: the question has one more answer than none.
         raw = found[min(asked[question], len(found) - 1)] if found else None
@@ -250,13 +249,13 @@ class Judged:
         for record in found:
             # What a reply that was not parsed is about, only its question says.
             if record["parsed_result"] is None or self._says.keys() & record["parsed_result"]:
-                key = records.normalised(record["input"]), records.normalised(record["output_cand"])
+                key = files.normalised(record["input"]), files.normalised(record["output_cand"])
                 self._records[key].append(record)
         self._questions = {question for question, _ in self._records}
 
     def rows(self, answer: Row, question: str, spec: PublishedJudgementsSpec) -> Iterator[Row]:
         """A row for every aspect of an answer to a question."""
-        key = records.normalised(question), records.normalised(answer["text"])
+        key = files.normalised(question), files.normalised(answer["text"])
         fitting = self._records.get(key)
         for aspect, values in self._says.items():
             row = _row(answer, aspect, self.name, spec)
@@ -273,8 +272,8 @@ def _records(source: FileSource) -> list[Record]:
     """The records of one file, with the columns that count."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        found = records.read(path)
-    records.require_columns(found, COLUMNS, path)
+        found = files.read(path)
+    files.require_columns(found, COLUMNS, path)
     kept = [{name: record.get(name) for name in COLUMNS} for record in found]
     for number, record in enumerate(kept):
         texts = all(isinstance(record[name], str) for name in ("input", "output_cand", "result"))

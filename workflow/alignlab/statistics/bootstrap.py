@@ -16,8 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.sparse import csr_array
 
-from alignlab.statistics.arrays import Array, Mask, varies
-from alignlab.statistics.intervals import LEVEL, TAILS, widened
+from alignlab.statistics.intervals import LEVEL, TAILS, Array, Mask, varies, widened
 
 RESAMPLES = 2000
 DRAWS = 1000

@@ -11,8 +11,8 @@ import numpy as np
 
 from alignlab.core import tables
 from alignlab.statistics import intervals, paired
-from alignlab.statistics.arrays import Array, is_binary, number, over_turns, varies
 from alignlab.statistics.bootstrap import mean_intervals
+from alignlab.statistics.intervals import Array, is_binary, number, over_turns, varies
 
 OWN = ("mean", "ci_low", "ci_high")
 

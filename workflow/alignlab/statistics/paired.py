@@ -14,7 +14,7 @@ from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from alignlab.statistics.arrays import ROUNDING, Array
+from alignlab.statistics.intervals import ROUNDING, Array
 
 FLIPS = 9999
 ALPHA, POWER = 0.05, 0.80

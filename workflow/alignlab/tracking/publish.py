@@ -19,7 +19,7 @@ import wandb
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import replacing
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.tracking.config import WandbConfig
 
 

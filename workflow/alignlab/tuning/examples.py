@@ -25,7 +25,7 @@ from pydantic import model_validator
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.engines.config import Computing
-from alignlab.planning.job import Spec
+from alignlab.planning.artefact import Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Encode, Prompter, adds_bos, encoder
 from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig

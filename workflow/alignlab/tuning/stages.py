@@ -101,7 +101,7 @@ def _task(spec: dict[str, Any]) -> Task | None:
 ADAPTERS = Stage(
     name="adapters",
     table=None,
-    units=(Unit("tuning", "alignlab.tuning.finetune"),),
+    units=(Unit("tuning", "alignlab.tuning.fit"),),
     needs=_needs,
     cost=_cost,
     progress=Progress(_task, table="training.parquet"),

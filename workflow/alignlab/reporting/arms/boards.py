@@ -15,12 +15,17 @@ from pathlib import Path
 from alignlab.core import tables
 from alignlab.core.tables import Row
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_in, significant
-from alignlab.reporting.board import EMPTY, Board, Cell, Column, Head, Panel, Panels, footnotes
-from alignlab.reporting.cards import ArmCard
-from alignlab.reporting.inputs import Results, finite
-from alignlab.reporting.wording import (
+from alignlab.reporting.board import (
+    EMPTY,
+    Board,
+    Cell,
+    Column,
+    Head,
+    Panel,
+    Panels,
     detectable,
     direction,
+    footnotes,
     interval,
     limits,
     listed,
@@ -30,6 +35,8 @@ from alignlab.reporting.wording import (
     share,
     signed,
 )
+from alignlab.reporting.cards import ArmCard
+from alignlab.reporting.inputs import Results, finite
 
 Scale = tuple[float, float]
 MARKS = "*+^~"

@@ -23,7 +23,7 @@ from alignlab.core.prompts import read_prompts
 from alignlab.learning.config import MeasureConfig, ScenarioConfig
 from alignlab.reporting.arms.values import StatisticsJob, Values, load, mean_rows, scales
 from alignlab.statistics import estimates
-from alignlab.statistics.arrays import ALL, Mask
+from alignlab.statistics.intervals import ALL, Mask
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import GONE, check_asked
 from alignlab.learning.config import ScenarioConfig
-from alignlab.planning.job import Job, Spec
-from alignlab.statistics.arrays import Array, Mask, Names, is_binary, number, slices
+from alignlab.planning.artefact import Job, Spec
 from alignlab.statistics.estimates import OWN, mean, means
+from alignlab.statistics.intervals import Array, Mask, Names, is_binary, number, slices
 
 SLACK = 1e-6
 """How far beyond its scale an expected score may come to lie by rounding."""

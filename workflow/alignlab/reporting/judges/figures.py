@@ -17,7 +17,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from alignlab.reporting.arms.figures import FAINT, GREY, WIDTH
 from alignlab.reporting.arms.measures import Comparison, Measure
-from alignlab.reporting.wording import limits
+from alignlab.reporting.board import limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

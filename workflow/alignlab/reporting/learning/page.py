@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from alignlab.core import tables
 from alignlab.reporting import page
-from alignlab.reporting.arms import boards, findings
+from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Comparison, read_scenarios
 from alignlab.reporting.board import Board, Head, Panels
@@ -105,7 +105,7 @@ def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> Learnin
             ShownScenario(
                 title=titles[each.name],
                 panels=boards.panels(f"scenario-{each.name}", each, heads),
-                said=[(m.label, findings.sentences(m)) for m in each.measures],
+                said=[(m.label, measures.sentences(m)) for m in each.measures],
                 figure=inlined[f"scenario-{each.name}"],
             )
             for each in made

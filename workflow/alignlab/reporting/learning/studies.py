@@ -12,9 +12,18 @@ from pathlib import Path
 from alignlab.core import tables
 from alignlab.core.tables import Row
 from alignlab.reporting.arms.measures import significant
-from alignlab.reporting.board import Board, Cell, Column, Head
+from alignlab.reporting.board import (
+    Board,
+    Cell,
+    Column,
+    Head,
+    detectable,
+    interval,
+    number,
+    p_value,
+    signed,
+)
 from alignlab.reporting.inputs import finite
-from alignlab.reporting.wording import detectable, interval, number, p_value, signed
 
 PLACES = 2
 CHANCE = 0.5

@@ -18,13 +18,22 @@ from alignlab.core import tables
 from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row, building, replacing
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.reporting import page
-from alignlab.reporting.board import Board, Cell, Column, Head
+from alignlab.reporting.board import (
+    Board,
+    Cell,
+    Column,
+    Head,
+    counted,
+    interval,
+    number,
+    settings,
+    signed,
+)
 from alignlab.reporting.shift.payload import Written, write_pair, write_prompts
-from alignlab.reporting.wording import counted, interval, number, settings, signed
+from alignlab.shift import tokens
 from alignlab.shift.config import PairCard
-from alignlab.shift.statistics import tokens
 
 SCRIPTS = (
     *("page.js", "browser.js"),

@@ -23,9 +23,9 @@ import pandas as pd
 from alignlab.core import tables
 from alignlab.core.prompts import read_prompts
 from alignlab.core.tables import Row
-from alignlab.planning.job import Job, Spec
+from alignlab.planning.artefact import Job, Spec
 from alignlab.shift.config import PairCard
-from alignlab.shift.statistics.tokens import (
+from alignlab.shift.tokens import (
     METRICS,
     categories,
     confidence,
@@ -34,7 +34,6 @@ from alignlab.shift.statistics.tokens import (
     sums_by_prompt,
     top_tokens,
 )
-from alignlab.statistics.arrays import Array, Mask, estimate, slices
 from alignlab.statistics.bootstrap import (
     areas,
     bands,
@@ -43,6 +42,7 @@ from alignlab.statistics.bootstrap import (
     ratio_intervals,
     ratio_share_intervals,
 )
+from alignlab.statistics.intervals import Array, Mask, estimate, slices
 
 COMPARED = [name for name, metric in METRICS.items() if metric.above and metric.below == "tokens"]
 

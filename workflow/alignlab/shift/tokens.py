@@ -1,6 +1,6 @@
 """The tokens of one pair of models: read, and by position, text, category and confidence.
 
-Used by `alignlab.shift.statistics.summarise`. A mean at a position is over the answers still alive
+Used by `alignlab.shift.summarise`. A mean at a position is over the answers still alive
 there, a mix that changes; the curves of `long` answers stay with one set of answers for as long as
 they go (Lin et al. 2023, §2.2 and figure 4).
 """
@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.statistics.arrays import ALL, Array, estimate, number
 from alignlab.statistics.bootstrap import (
     Integers,
     bands,
@@ -27,13 +26,14 @@ from alignlab.statistics.bootstrap import (
     ratio_share_intervals,
     sums,
 )
+from alignlab.statistics.intervals import ALL, Array, estimate, number
 
 
 class Metric(NamedTuple):
     """One number about the tokens of a pair.
 
     Most are a sum over tokens, `above`, by another, `below`; both are columns of
-    `alignlab.shift.statistics.tokens`. The others need the tokens' order, and are pooled only.
+    `alignlab.shift.tokens`. The others need the tokens' order, and are pooled only.
     """
 
     label: str

@@ -1,1 +1,0 @@
-"""Statistics of token shift: shares, curves, kinds of tokens, differences between pairs."""
