@@ -24,7 +24,7 @@ WORK = {
     "prompts": ("sources.datasets", "FetchPromptsJob", "fetch_prompts"),
     "mistakes": ("learning.collect", "CollectJob", "collect"),
     "trainsets": ("learning.recipes", "TrainsetJob", "build_trainset"),
-    "adapters": ("tuning.finetune", "TuneJob", "finetune"),
+    "adapters": ("tuning.fit", "TuneJob", "finetune"),
     "metrics": ("metrics.measure", "MeasureJob", "measure"),
     "judgements": ("judging.score_answers", "JudgementsJob", "judge_responses"),
     "word_counts": ("sources.word_counts", "CountWordsJob", "count_words"),

@@ -1,8 +1,10 @@
 """The checks themselves: one list of them, and two that no tool makes."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import yaml
 
@@ -53,3 +55,25 @@ def test_config_and_stages_import_nothing_heavy(repository_root):
     command = [sys.executable, "-c", IMPORT, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_no_two_classes_share_a_name(repository_root):
+    """Whoever reads `Answer` should not have to ask which."""
+    defined = Counter(
+        node.name
+        for path in (repository_root / "workflow" / "alignlab").rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in defined.items() if count > 1} == set()
+
+
+def test_rooms_stay_small(repository_root):
+    package = repository_root / "workflow" / "alignlab"
+    folders = [package, *(path for path in package.rglob("*") if path.is_dir())]
+    sizes = {
+        folder.name: sum(path.is_file() for path in folder.iterdir())
+        for folder in folders
+        if folder.name != "__pycache__"
+    }
+    assert {name: size for name, size in sizes.items() if size > 20} == {}

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from alignlab.engines.scoring import Question, common_beginning, load
+from alignlab.engines.scoring import ScoredQuestion, common_beginning, load
 
 PREFIX = [1, *range(20, 60)]
 ids = st.integers(5, 1000)
@@ -35,7 +35,7 @@ def expected(plain, question):
 
 
 def of_stem(stem, members):
-    return [Question([*stem, *end], choices) for end, choices in members]
+    return [ScoredQuestion([*stem, *end], choices) for end, choices in members]
 
 
 @settings(max_examples=20)
@@ -70,7 +70,7 @@ def test_what_is_shared_is_run_once(models):
 
 @given(st.lists(st.lists(some, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_the_common_beginning_leaves_every_group_something_to_run(groups):
-    asked = [[Question([1, *row], [5]) for row in group] for group in groups]
+    asked = [[ScoredQuestion([1, *row], [5]) for row in group] for group in groups]
     common = common_beginning(asked)
     for group in asked:
         for question in group:
@@ -81,7 +81,7 @@ def test_the_common_beginning_leaves_every_group_something_to_run(groups):
 def test_questions_that_begin_differently_are_no_group(models):
     engine, _ = models
     with pytest.raises(ValueError, match="begin alike"):
-        next(engine.score([[Question([5, 6], [1]), Question([7, 6], [1])]]))
+        next(engine.score([[ScoredQuestion([5, 6], [1]), ScoredQuestion([7, 6], [1])]]))
 
 
 def test_bfloat16_runs(model_folder):

@@ -1,5 +1,6 @@
 """Disks that are small, and damage that is done on purpose."""
 
+import json
 import random
 import subprocess
 import sys
@@ -13,11 +14,13 @@ SCRIPT = """
 import sys, time, types
 from pathlib import Path
 from alignlab.operations.job import job
+from alignlab.planning.artefact import Job
 
 snakemake = types.SimpleNamespace(
-    log=["job.log"], input=sys.argv[1:], rule="tune_model", resources={"mem_mb": 20}
+    log=["job.log"], input=sys.argv[2:], rule="tune_model", resources={"mem_mb": 20},
+    params={"job": sys.argv[1]},
 )
-with job(snakemake):
+with job(snakemake, Job) as given:
 """
 SNAKEMAKE = """#!/bin/bash
 bash -c '"$@"; exit $?' - "$@"
@@ -33,9 +36,10 @@ def started(tmp_path):
     program.chmod(0o755)
     (tmp_path / "results/store").mkdir(parents=True)
 
-    def start(body, *inputs, through=(program,)):
+    def start(body, *inputs, through=(program,), made_of=()):
         code = SCRIPT + "\n".join(f"    {line}" for line in body.splitlines())
-        command = [*through, sys.executable, "-c", code, *map(str, inputs)]
+        given = json.dumps({"spec": {}, "output": "out", "made_of": made_of})
+        command = [*through, sys.executable, "-c", code, given, *map(str, inputs)]
         return psutil.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
 
     return start

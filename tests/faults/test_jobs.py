@@ -5,6 +5,7 @@ import signal
 import time
 
 import psutil
+import pytest
 
 
 def test_memory_that_is_refused_is_told(started, tmp_path):
@@ -60,3 +61,21 @@ def test_a_job_ends_with_its_snakemake(started, tmp_path):
     run.kill()
     _, alive = psutil.wait_procs(below, timeout=10)
     assert not alive
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (("metrics", "0123456789ab"), ""),
+        (("responses", "0123456789ab"), "this is 'metrics' of digest 0123456789ab; remove it"),
+        (("metrics", "ba9876543210"), "table 'metrics' of digest ba9876543210 is wanted"),
+    ],
+)
+def test_a_table_given_for_another_is_refused_by_what_it_says_of_itself(
+    started, table, wanted, message
+):
+    run = started("pass", made_of=[(str(table), *wanted)])
+    printed = run.communicate(timeout=60)[1]
+    assert run.returncode == bool(message)
+    assert message in printed
+    assert "Traceback" not in printed

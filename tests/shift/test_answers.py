@@ -79,15 +79,15 @@ def test_a_nan_names_its_row(tmp_path, scored, model_folder, answer):
 
 
 def test_a_head_that_does_something_else_is_refused(model_folder, scored, monkeypatch):
-    from alignlab.shift.model import Head
+    from alignlab.shift.model import OutputHead
 
-    made = Head.__init__
+    made = OutputHead.__init__
 
     def forgetful(self, model):
         made(self, model)
         self.softcap = None
 
-    monkeypatch.setattr(Head, "__init__", forgetful)
+    monkeypatch.setattr(OutputHead, "__init__", forgetful)
     with pytest.raises(AlignlabError, match="cannot score this architecture"):
         scored(model_folder("capped", 0), model_folder("capped", 1))
 

@@ -8,8 +8,8 @@ from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
 from alignlab.reporting.arms.boards import boards, heads, leaderboard, slices
 from alignlab.reporting.arms.measures import Comparison, Measure, read_scenarios, sentences
-from alignlab.reporting.board import Head
-from alignlab.reporting.inputs import Aspect
+from alignlab.reporting.board import RowHead
+from alignlab.reporting.inputs import ReadAspect
 
 
 def own(mean, n=80):
@@ -33,7 +33,7 @@ def measure(changes, metric="hijacked", better="lower", means=(), aspect=None):
 def boards_of(*measures, **settings):
     arms = dict.fromkeys(arm for each in measures for arm in each.own)
     comparison = Comparison("s", list(arms), measures)
-    return boards(comparison, {arm: Head(arm) for arm in arms}, **settings)
+    return boards(comparison, {arm: RowHead(arm) for arm in arms}, **settings)
 
 
 def cells_of(board, column=0):
@@ -92,7 +92,7 @@ def test_a_value_or_interval_that_is_missing_is_a_dash_without_a_track():
     assert differences.rows[0][1][0].text == "–"
 
 
-DOUBTED = Aspect("j:depth", "j", "depth", "Depth", None, "m", (), 0.9, "cannot tell")
+DOUBTED = ReadAspect("j:depth", "j", "depth", "Depth", None, "m", (), 0.9, "cannot tell")
 
 
 def test_nothing_is_stated_where_the_judge_is_not_qualified():

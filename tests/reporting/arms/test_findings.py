@@ -4,7 +4,7 @@ import pytest
 
 from alignlab.reporting.arms.measures import Measure, headlines, opening, sentences, significant
 from alignlab.reporting.cards import ArmCard, AspectCard
-from alignlab.reporting.inputs import Aspect, Results, definitions
+from alignlab.reporting.inputs import ReadAspect, ReadResults, definitions
 
 
 def row(difference, half=0.05, p=0.01, mde=0.08):
@@ -19,7 +19,7 @@ RATED |= {"model": "m", "kind": "local", "judged_self": (), "min_coverage": 0.9}
 
 
 def aspect(metric, doubt):
-    return Aspect(metric, "j", "depth", "Depth", None, "m", (), 0.9, doubt)
+    return ReadAspect(metric, "j", "depth", "Depth", None, "m", (), 0.9, doubt)
 
 
 def results(cells, doubts=None):
@@ -29,7 +29,7 @@ def results(cells, doubts=None):
     metrics = list(dict.fromkeys(metric for rows in cells.values() for metric in rows))
     aspects = {name: aspect(name, doubt) for name, doubt in (doubts or {}).items()}
     about = definitions([AspectCard(metric=name, **RATED) for name in aspects])
-    return Results(arms, "plain", about, aspects, metrics, [], {}, {"all": cells}, {}, {}, {})
+    return ReadResults(arms, "plain", about, aspects, metrics, [], {}, {"all": cells}, {}, {}, {})
 
 
 @pytest.mark.parametrize(

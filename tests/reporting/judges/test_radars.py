@@ -4,12 +4,12 @@ import pytest
 
 from alignlab.reporting.arms.figures import GREY
 from alignlab.reporting.arms.measures import Comparison, Measure
-from alignlab.reporting.inputs import Aspect
+from alignlab.reporting.inputs import ReadAspect
 from alignlab.reporting.judges.figures import COLOURS, TOGETHER, draw
 
 
 def aspect(name, doubt):
-    return Aspect(f"j:{name}", "j", name, name, None, "m", (), 0.9, doubt)
+    return ReadAspect(f"j:{name}", "j", name, name, None, "m", (), 0.9, doubt)
 
 
 def measure(name, arms, unit="1-5", doubt="", missing=()):

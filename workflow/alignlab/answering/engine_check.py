@@ -39,7 +39,7 @@ Answer = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckedPrompts:
     """The prompts of a check."""
 
     prompt_ids: list[str]
@@ -99,7 +99,9 @@ def check_engine(job: EngineCheckJob, python: Path) -> None:
         writer.write(rows)
 
 
-def _first_prompts(method: dict[str, Any], paths: Sequence[Path], weights: Weights) -> Asked:
+def _first_prompts(
+    method: dict[str, Any], paths: Sequence[Path], weights: Weights
+) -> CheckedPrompts:
     """First turns that leave room for an answer."""
     prompter = build_prompter(method, weights.tokenizer, weights.embedder)
     encode = encoder(weights.tokenizer, prompter)
@@ -108,7 +110,7 @@ def _first_prompts(method: dict[str, Any], paths: Sequence[Path], weights: Weigh
     encoded = ((row["prompt_id"], encode(prompter.render(row["turns"][:1], []))) for row in rows)
     chosen = list(islice(((name, ids) for name, ids in encoded if len(ids) <= room), PROMPTS))
     names, ids = [name for name, _ in chosen], [ids for _, ids in chosen]
-    return Asked(names, ids, shared_prefix(prompter, encode))
+    return CheckedPrompts(names, ids, shared_prefix(prompter, encode))
 
 
 def _ask_vllm(
@@ -141,7 +143,7 @@ def _ask_vllm(
         return told
 
 
-def _answers(scorer: ScoringModel, asked: Asked) -> list[list[int]]:
+def _answers(scorer: ScoringModel, asked: CheckedPrompts) -> list[list[int]]:
     """What transformers answers by itself."""
     scorer.engine.batch_size = BATCH
     requests = [Request(ids) for ids in asked.token_ids]
@@ -152,7 +154,7 @@ def _answers(scorer: ScoringModel, asked: Asked) -> list[list[int]]:
 
 
 def _compared(
-    scorer: ScoringModel, asked: Asked, prompt: list[int], theirs: Answer, ours: list[int]
+    scorer: ScoringModel, asked: CheckedPrompts, prompt: list[int], theirs: Answer, ours: list[int]
 ) -> Row:
     ids: list[int] = theirs["token_ids"]
     logprobs = _forced(scorer, asked.prefix, Forced(prompt, ids))

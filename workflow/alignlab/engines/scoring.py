@@ -21,14 +21,14 @@ from alignlab.prompting.encode import common_context
 
 
 @dataclass(frozen=True)
-class Question:
+class ScoredQuestion:
     """A prompt, and the ids that may come next."""
 
     prompt_ids: list[int]
     choices: list[int]
 
 
-Group = Sequence[Question]
+Group = Sequence[ScoredQuestion]
 
 
 class ScoringEngine(TransformersEngine):

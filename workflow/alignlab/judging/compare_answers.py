@@ -20,7 +20,7 @@ from alignlab.core.tables import Row
 from alignlab.judging.cases import Case, JudgeJob, Score, drawn_prompts
 from alignlab.judging.config import ResolvedAspect, ResolvedRubric
 from alignlab.judging.score_answers import (
-    Answer,
+    AnswerToJudge,
     Finished,
     applying,
     as_case,
@@ -58,7 +58,7 @@ def compare_responses(job: PreferencesJob) -> None:
         asked_of = f"no answers to the same prompt of {listed(job.prompts)}"
         raise AlignlabError(f"{job.a} and {job.b}: {asked_of}")
     finished = Finished(job, known)
-    left: dict[str, list[Pair]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
+    left: dict[str, list[PairOfAnswers]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for pair in pairs:
         for rubric in applying(job.spec.rubrics, pair.a.prompt):
             due = finished.lacks({**pair.a.row, "rubric": rubric["name"]})
@@ -73,8 +73,8 @@ def compare_responses(job: PreferencesJob) -> None:
 
 
 def _in_both_orders(
-    job: PreferencesJob, left: Mapping[str, Sequence[Pair]]
-) -> Iterator[tuple[ResolvedRubric, Pair, list[Score], list[Score]]]:
+    job: PreferencesJob, left: Mapping[str, Sequence[PairOfAnswers]]
+) -> Iterator[tuple[ResolvedRubric, PairOfAnswers, list[Score], list[Score]]]:
     """What a judge says of each rubric's pairs, a shown first and b shown first."""
     cases = {name: [case for pair in ps for case in pair.orders()] for name, ps in left.items()}
     halves: dict[tuple[str, int], list[Score]] = {}
@@ -88,11 +88,11 @@ def _in_both_orders(
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairOfAnswers:
     """Two arms' answers to one question."""
 
-    a: Answer
-    b: Answer
+    a: AnswerToJudge
+    b: AnswerToJudge
 
     def orders(self) -> tuple[Case, Case]:
         """Both orders: a's answer shown first, then b's."""
@@ -130,16 +130,16 @@ def _verdict(value: float | None, first: str, second: str) -> str | None:
     return first if value > 0.5 else second
 
 
-def _pairs(a: list[Answer], b: list[Answer]) -> list[Pair]:
+def _pairs(a: list[AnswerToJudge], b: list[AnswerToJudge]) -> list[PairOfAnswers]:
     """First samples of the same prompt and turn, in the order of `a`."""
     others = {(x.row["prompt_id"], x.row["turn"]): x for x in b if x.row["sample"] == 0}
     keys = [(x.row["prompt_id"], x.row["turn"]) for x in a]
     found = [(x, others.get(key)) for x, key in zip(a, keys, strict=True) if x.row["sample"] == 0]
-    return [Pair(x, other) for x, other in found if other]
+    return [PairOfAnswers(x, other) for x, other in found if other]
 
 
 def _rows(
-    judge: str, pair: Pair, rubric: ResolvedRubric, ab: list[Score], ba: list[Score]
+    judge: str, pair: PairOfAnswers, rubric: ResolvedRubric, ab: list[Score], ba: list[Score]
 ) -> list[Row]:
     scores = zip(rubric["aspects"], ab, ba, strict=True)
     return [_row(judge, pair, rubric, *found) for found in scores]
@@ -147,7 +147,7 @@ def _rows(
 
 def _row(
     judge: str,
-    pair: Pair,
+    pair: PairOfAnswers,
     rubric: ResolvedRubric,
     aspect: ResolvedAspect,
     ab: Score,

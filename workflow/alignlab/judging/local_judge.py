@@ -18,7 +18,7 @@ from torch import Tensor, tensor
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.scoring import Question, ScoringEngine, common_beginning
+from alignlab.engines.scoring import ScoredQuestion, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, message
 from alignlab.judging.config import LocalJudgeConfig, ResolvedAspect, ResolvedRubric
@@ -81,11 +81,11 @@ class LocalJudge:
     ) -> Iterator[Found]:
         """Rate cases; those that do not fit come first."""
         fitting: list[int] = []
-        groups: list[list[Question]] = []
+        groups: list[list[ScoredQuestion]] = []
         for index, case in enumerate(cases):
             messages = [message(rubric, case, aspect) for aspect in rubric["aspects"]]
             asked = zip(messages, choices, strict=True)
-            group = [Question(self._ids(text), ids) for text, ids in asked]
+            group = [ScoredQuestion(self._ids(text), ids) for text, ids in asked]
             if skipped := self._too_long(rubric, group):
                 yield index, skipped
             else:
@@ -99,7 +99,7 @@ class LocalJudge:
         rubric: ResolvedRubric,
         cases: Sequence[Case],
         fitting: list[int],
-        groups: list[list[Question]],
+        groups: list[list[ScoredQuestion]],
     ) -> Iterator[Found]:
         aspects = rubric["aspects"]
         prefix = common_beginning(groups)
@@ -155,7 +155,7 @@ class LocalJudge:
             found.append(longer[-1])
         return found
 
-    def _too_long(self, rubric: ResolvedRubric, group: list[Question]) -> list[Score] | None:
+    def _too_long(self, rubric: ResolvedRubric, group: list[ScoredQuestion]) -> list[Score] | None:
         """Scores of a case that does not fit with a token to spare."""
         window = self.engine.context_window
         longest = max(len(question.prompt_ids) for question in group)

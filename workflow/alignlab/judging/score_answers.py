@@ -65,7 +65,7 @@ def judge_responses(job: JudgementsJob) -> None:
     if not answers:
         raise AlignlabError(f"{job.responses}: no answer is to a prompt of {listed(job.prompts)}")
     finished = Finished(job, known)
-    left: dict[str, list[Answer]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
+    left: dict[str, list[AnswerToJudge]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for answer in answers:
         for rubric in applying(job.spec.rubrics, answer.prompt):
             due = finished.lacks({**answer.row, "rubric": rubric["name"]})
@@ -84,7 +84,7 @@ def judge_responses(job: JudgementsJob) -> None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerToJudge:
     """An answer and the conversation it stands in.
 
     Attributes:
@@ -108,14 +108,14 @@ class Answer:
         return self.row["text"] or NO_ANSWER
 
 
-def read_answers(path: Path, prompts: Mapping[str, Row]) -> list[Answer]:
+def read_answers(path: Path, prompts: Mapping[str, Row]) -> list[AnswerToJudge]:
     """The answers to these prompts, in the order of the table, which has turns in order."""
     earlier: dict[Key, tuple[str, ...]] = defaultdict(tuple)
     answers = []
     for row in tables.opened("responses", path).read(columns=COLUMNS).to_pylist():
         if row["prompt_id"] in prompts:
             talk = (row["arm"], row["prompt_id"], row["sample"])
-            answers.append(Answer(row, prompts[row["prompt_id"]], earlier[talk]))
+            answers.append(AnswerToJudge(row, prompts[row["prompt_id"]], earlier[talk]))
             earlier[talk] = (*earlier[talk], answers[-1].text)
     return answers
 
@@ -125,7 +125,7 @@ def applying(rubrics: Sequence[ResolvedRubric], prompt: Row) -> list[ResolvedRub
     return [rubric for rubric in rubrics if rubric["category"] in (None, prompt["category"])]
 
 
-def as_case(shown: Mapping[str, Answer]) -> Case:
+def as_case(shown: Mapping[str, AnswerToJudge]) -> Case:
     """What a judge reads of answers to one question; `shown`: place in the rubric → answer.
 
     Earlier turns and a reference bring their own headings, because most cases have neither.
@@ -146,7 +146,7 @@ def as_case(shown: Mapping[str, Answer]) -> Case:
     return Case(first.row["prompt_id"], turn, first.row["sample"], texts)
 
 
-def not_made(rubric: ResolvedRubric, *answers: Answer) -> list[Score]:
+def not_made(rubric: ResolvedRubric, *answers: AnswerToJudge) -> list[Score]:
     """Scores of a case without an answer, or with one of two."""
     why = [answer.row["trimmed"] for answer in answers if not answer.made]
     raw = f"there is no answer: {', '.join(why)}"
@@ -250,11 +250,13 @@ def _commonest(rows: Sequence[Row]) -> str:
     return repr(Counter(said).most_common(1)[0][0][:SHOWN])
 
 
-def _rows(judge: str, answer: Answer, rubric: ResolvedRubric, scores: Sequence[Score]) -> list[Row]:
+def _rows(
+    judge: str, answer: AnswerToJudge, rubric: ResolvedRubric, scores: Sequence[Score]
+) -> list[Row]:
     return [_row(judge, answer, rubric, score) for score in scores]
 
 
-def _row(judge: str, answer: Answer, rubric: ResolvedRubric, score: Score) -> Row:
+def _row(judge: str, answer: AnswerToJudge, rubric: ResolvedRubric, score: Score) -> Row:
     return {
         "judge": judge,
         **{name: answer.row[name] for name in ("arm", "prompt_id", "turn", "sample")},

@@ -31,8 +31,8 @@ from alignlab.planning.forecast import (
     ROW,
     UNKNOWN_ANSWER,
     Cost,
+    ExpectedQuestion,
     Need,
-    Question,
     Speeds,
     Task,
     need,
@@ -140,14 +140,14 @@ def _cases(artefact: Artefact) -> Iterator[tuple[ResolvedRubric, int, int]]:
         yield rubric, fitting * times, QUESTION + (2 if compares else 1) * characters
 
 
-def _drawn(prompts: Sequence[Artefact], drawn: Mapping[str, Any]) -> list[Question]:
+def _drawn(prompts: Sequence[Artefact], drawn: Mapping[str, Any]) -> list[ExpectedQuestion]:
     """The questions that are judged: the draw itself if all are fetched, else as many."""
     take = drawn.get("take")
     if all(table.path.exists() for table in prompts):
         from alignlab.judging.cases import drawn_prompts
 
         rows = drawn_prompts([table.path for table in prompts], take, drawn.get("seed", 0))
-        return [Question(r["category"], tuple(map(len, r["turns"]))) for r in rows.values()]
+        return [ExpectedQuestion(r["category"], tuple(map(len, r["turns"]))) for r in rows.values()]
     found = [question for table in prompts for question in table.questions()]
     kinds = {question.category for question in found}
     return [q for kind in sorted(kinds) for q in [q for q in found if q.category == kind][:take]]

@@ -50,7 +50,7 @@ def check_trainsets(job: CheckTrainsetsJob) -> None:
         AlignlabError: an example is about a question that arms are asked; the message counts such
             examples and names the first.
     """
-    asked = Asked(job.prompts)
+    asked = AskedQuestions(job.prompts)
     rows = []
     for name in job.spec.trainsets:
         path = job.trainsets[name]
@@ -64,7 +64,7 @@ def check_trainsets(job: CheckTrainsetsJob) -> None:
     tables.write_with_csv("trainsets", job.output / "trainsets.parquet", rows, job.spec.signed)
 
 
-class Asked:
+class AskedQuestions:
     """The questions of an evaluation, to be found again in training examples."""
 
     def __init__(self, prompts: Sequence[Path]) -> None:
@@ -101,7 +101,7 @@ class Asked:
         )
 
 
-def check_no_overlap(name: str, trainset: Path, asked: Asked) -> None:
+def check_no_overlap(name: str, trainset: Path, asked: AskedQuestions) -> None:
     """No example may be about a question of the evaluation.
 
     Raises:

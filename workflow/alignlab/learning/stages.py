@@ -18,7 +18,7 @@ from alignlab.learning.config import (
     TrainSetConfig,
 )
 from alignlab.planning.artefact import Artefact, Stage
-from alignlab.planning.forecast import QUESTION, Question
+from alignlab.planning.forecast import QUESTION, ExpectedQuestion
 from alignlab.planning.versions import Unit
 from alignlab.prompting import prompt_files
 from alignlab.sources.stages import stored_questions
@@ -118,17 +118,20 @@ def studies(
     return Artefact(STUDIES, experiment, spec, parents, home=home)
 
 
-def _questions_of_mistakes(artefact: Artefact) -> list[Question]:
+def _questions_of_mistakes(artefact: Artefact) -> list[ExpectedQuestion]:
     return list(chain.from_iterable(parent.questions() for parent in artefact.parent("prompts")))
 
 
-def _questions_of_analyst(artefact: Artefact) -> list[Question]:
+def _questions_of_analyst(artefact: Artefact) -> list[ExpectedQuestion]:
     """A question with an answer to it, in a text of about a question's length."""
     if artefact.path.exists():
         return stored_questions(artefact.path)
     of = artefact.parent("mistakes") or artefact.parent("prompts")
     found = chain.from_iterable(parent.questions() for parent in of)
-    return [Question(question.category, (question.turns[0] + 2 * QUESTION,)) for question in found]
+    return [
+        ExpectedQuestion(question.category, (question.turns[0] + 2 * QUESTION,))
+        for question in found
+    ]
 
 
 MISTAKES = Stage(

@@ -20,7 +20,7 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 from alignlab.core.config import StrictModel
 from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.digest import config_digest
-from alignlab.planning.forecast import ROW, Cost, Need, Question, Speeds, Task
+from alignlab.planning.forecast import ROW, Cost, ExpectedQuestion, Need, Speeds, Task
 from alignlab.planning.versions import Unit, code_of
 
 RESULTS = Path("results")
@@ -33,7 +33,7 @@ def _small(artefact: Artefact, speeds: Speeds) -> Cost:
     return Cost(artefact.stage, disk=ROW)
 
 
-def _none_asked(artefact: Artefact) -> list[Question]:
+def _none_asked(artefact: Artefact) -> list[ExpectedQuestion]:
     return []
 
 
@@ -72,7 +72,7 @@ class Stage:
     table: str | None
     needs: Callable[[Artefact, RuntimeConfig, int], Need] | None = None
     cost: Callable[[Artefact, Speeds], Cost] = _small
-    questions: Callable[[Artefact], list[Question]] = _none_asked
+    questions: Callable[[Artefact], list[ExpectedQuestion]] = _none_asked
     progress: Progress | None = None
 
 
@@ -181,7 +181,7 @@ class Artefact:
         """The parents with a role: none, one or several."""
         return list(_each(self.parents.get(role, [])))
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[ExpectedQuestion]:
         """The rows that it holds to be asked; see `Stage.questions`."""
         return self.kind.questions(self)
 

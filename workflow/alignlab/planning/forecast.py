@@ -39,7 +39,7 @@ UNKNOWN_ANSWER = 300
 RESPONSE_TOKEN, SHIFT_TOKEN, ROW = 10, 260, 1000
 
 
-class Question(NamedTuple):
+class ExpectedQuestion(NamedTuple):
     """A row that is asked: its category, and the characters of each turn."""
 
     category: str

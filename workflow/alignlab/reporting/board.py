@@ -191,7 +191,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Head:
+class RowHead:
     """A row's heading; `role` is that of an arm's model."""
 
     name: str
@@ -209,7 +209,7 @@ class Board:
     label: str
     corner: str
     columns: Sequence[Column]
-    rows: Sequence[tuple[Head, Sequence[Cell]]]
+    rows: Sequence[tuple[RowHead, Sequence[Cell]]]
     classes: str = ""
 
 

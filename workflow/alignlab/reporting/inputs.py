@@ -40,7 +40,7 @@ def definitions(judged: Sequence[AspectCard]) -> dict[str, Metric]:
 
 
 @dataclass(frozen=True)
-class Aspect:
+class ReadAspect:
     """One aspect that one judge rates: what the page shows of its card, and why it is doubted.
 
     Attributes:
@@ -62,7 +62,7 @@ class Aspect:
     doubt: str
 
 
-def read_aspects(judged: Iterable[AspectCard], qualification: Path | None) -> dict[str, Aspect]:
+def read_aspects(judged: Iterable[AspectCard], qualification: Path | None) -> dict[str, ReadAspect]:
     """Metric → aspect, in order of display; no table means that no judge was tested.
 
     Raises:
@@ -78,8 +78,8 @@ def doubt(rows: Sequence[Row], judge: str, aspect: str) -> str:
     return "" if qualified else reason
 
 
-def _aspect(card: AspectCard, rows: Sequence[Row]) -> Aspect:
-    return Aspect(
+def _aspect(card: AspectCard, rows: Sequence[Row]) -> ReadAspect:
+    return ReadAspect(
         metric=card.metric,
         judge=card.judge,
         aspect=card.aspect,
@@ -92,7 +92,7 @@ def _aspect(card: AspectCard, rows: Sequence[Row]) -> Aspect:
     )
 
 
-def doubts(aspects: Iterable[Aspect], labels: Mapping[str, str]) -> dict[str, list[str]]:
+def doubts(aspects: Iterable[ReadAspect], labels: Mapping[str, str]) -> dict[str, list[str]]:
     """Reason → labels of the metrics that it greys, in order of display."""
     found: dict[str, list[str]] = {}
     for aspect in aspects:
@@ -235,7 +235,7 @@ class ReportJob(Job):
 
 
 @dataclass(frozen=True)
-class Results:
+class ReadResults:
     """Everything the page shows. Rows are those of `alignlab.core.tables`, with null for NaN.
 
     Attributes:
@@ -255,7 +255,7 @@ class Results:
     arms: tuple[ArmCard, ...]
     baseline: str
     about: dict[str, Metric]
-    aspects: dict[str, Aspect]
+    aspects: dict[str, ReadAspect]
     metrics: list[str]
     prompts: list[Row]
     estimates: dict[tuple[str, str], Grid]
@@ -292,7 +292,7 @@ class Results:
         return [row for rows in self.answers[arm].values() for row in rows]
 
 
-def read(job: ReportJob) -> Results:
+def read(job: ReportJob) -> ReadResults:
     """Read the tables that several parts of the page show.
 
     Raises:
@@ -301,7 +301,7 @@ def read(job: ReportJob) -> Results:
     spec = job.spec
     about, aspects = definitions(spec.judged), read_aspects(spec.judged, job.qualification)
     estimates = read_estimates(job.statistics)
-    return Results(
+    return ReadResults(
         arms=spec.arms,
         baseline=spec.baseline,
         about=about,
@@ -341,7 +341,9 @@ def finite(row: Row) -> Row:
     }
 
 
-def present(overall: Grid, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]) -> list[str]:
+def present(
+    overall: Grid, about: Mapping[str, Metric], aspects: Mapping[str, ReadAspect]
+) -> list[str]:
     """Metrics with a value over all prompts; a judge's also where it could score nothing.
 
     Raises:
@@ -354,7 +356,7 @@ def present(overall: Grid, about: Mapping[str, Metric], aspects: Mapping[str, As
     return [metric for metric in about if metric in found]
 
 
-def main(metrics: Iterable[str], aspects: Mapping[str, Aspect]) -> list[str]:
+def main(metrics: Iterable[str], aspects: Mapping[str, ReadAspect]) -> list[str]:
     """What judges rate, then those of `MAIN`, as far as they are in `metrics`."""
     known = list(metrics)
     return [name for name in (*aspects, *MAIN) if name in known]

@@ -18,7 +18,7 @@ from alignlab.reporting import page
 from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Measure, measures_in
-from alignlab.reporting.inputs import Aspect, ReportJob, Results, doubts, read
+from alignlab.reporting.inputs import ReadAspect, ReadResults, ReportJob, doubts, read
 from alignlab.reporting.judges import page as judges
 from alignlab.reporting.learning import page as learning
 
@@ -76,7 +76,7 @@ def build_report(job: ReportJob) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _words(results: Results) -> dict[str, Any]:
+def _words(results: ReadResults) -> dict[str, Any]:
     """What the page says of the results, and whom it says it of."""
     found = measures.headlines(results)
     labels = {name: metric.label for name, metric in results.about.items()}
@@ -91,11 +91,11 @@ def _words(results: Results) -> dict[str, Any]:
     }
 
 
-def _first_prompts(results: Results, texts: Mapping[str, str]) -> list[tuple[str, str]]:
+def _first_prompts(results: ReadResults, texts: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, texts[name]) for name in results.names if name in texts]
 
 
-def _facts(results: Results) -> list[tuple[str, str, str]]:
+def _facts(results: ReadResults) -> list[tuple[str, str, str]]:
     """Key facts of the header: (what, how many, of which kind)."""
     sets = Counter((row["dataset"], row["category"]) for row in results.prompts)
     split = ", ".join(f"{count} {category} from {name}" for (name, category), count in sets.items())
@@ -107,7 +107,7 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
     ]
 
 
-def payload(results: Results) -> dict[str, Any]:
+def payload(results: ReadResults) -> dict[str, Any]:
     """What the browser of answers draws: arms, metrics and the first `PROMPT_LIMIT` prompts."""
     return {
         "arms": [{"name": arm.name, "role": arm.role} for arm in results.arms],
@@ -127,7 +127,7 @@ def _metric(measure: Measure) -> dict[str, Any]:
     }
 
 
-def _aspect(aspect: Aspect) -> dict[str, Any]:
+def _aspect(aspect: ReadAspect) -> dict[str, Any]:
     return {
         "judge": aspect.judge,
         "label": aspect.label,
@@ -136,7 +136,7 @@ def _aspect(aspect: Aspect) -> dict[str, Any]:
     }
 
 
-def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
+def _prompt(results: ReadResults, prompt: Row) -> dict[str, Any]:
     key = prompt["prompt_id"]
     return {
         "id": key,
@@ -152,7 +152,7 @@ def _prompt(results: Results, prompt: Row) -> dict[str, Any]:
     }
 
 
-def _answer(results: Results, arm: str, row: Row) -> Row:
+def _answer(results: ReadResults, arm: str, row: Row) -> Row:
     place = row["prompt_id"], row["turn"]
     values = results.measured[arm].get(place, {})
     said = results.judgements[arm].get((*place, row["sample"]), {})

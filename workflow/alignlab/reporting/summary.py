@@ -21,10 +21,10 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.reporting.arms import boards
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_of, read_scenarios
-from alignlab.reporting.board import Board, Cell, Column, Head, footnotes, share
+from alignlab.reporting.board import Board, Cell, Column, RowHead, footnotes, share
 from alignlab.reporting.cards import AspectCard
 from alignlab.reporting.inputs import (
-    Aspect,
+    ReadAspect,
     definitions,
     doubts,
     main,
@@ -88,7 +88,7 @@ def summary(
         *_coverage_notes(found),
         *_judge_notes(found),
     ]
-    heads = {arm: Head(arm) for arm in estimates}
+    heads = {arm: RowHead(arm) for arm in estimates}
     return _text([boards.boards(comparison, heads, leaderboard=True)[0], *notes])
 
 
@@ -108,7 +108,7 @@ def scenario_summary(path: Path, judged: Sequence[AspectCard], qualification: Pa
 
 
 def _scenario(scenario: Comparison) -> str:
-    heads = {arm: Head(arm) for arm in scenario.arms}
+    heads = {arm: RowHead(arm) for arm in scenario.arms}
     signs = ", ".join(
         f"{mark} {against}" for mark, against in zip(boards.MARKS, scenario.against, strict=False)
     )
@@ -141,7 +141,7 @@ def shift_summary(statistics: Path) -> str:
             chosen.setdefault(row["pair"], {})[row["metric"]] = row
     columns = [Column(tokens.METRICS[metric].label) for metric in SHIFT]
     rows = [
-        (Head(pair), [shift_cell(found.get(metric), metric) for metric in SHIFT])
+        (RowHead(pair), [shift_cell(found.get(metric), metric) for metric in SHIFT])
         for pair, found in chosen.items()
     ]
     notes = ["All tokens pooled; 95% bootstrap intervals over prompts."]
@@ -170,7 +170,7 @@ def _coverage_notes(found: Sequence[Measure]) -> Iterator[str]:
 
 
 def _judge_notes(found: Sequence[Measure]) -> Iterator[str]:
-    aspects: list[Aspect] = [measure.aspect for measure in found if measure.aspect]
+    aspects: list[ReadAspect] = [measure.aspect for measure in found if measure.aspect]
     yield from footnotes(doubts(aspects, {measure.metric: measure.label for measure in found}))
     own = {(each.judge, arm): None for each in aspects for arm in each.own_arms}
     for judge, arm in own:

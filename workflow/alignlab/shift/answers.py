@@ -101,7 +101,7 @@ class ShiftJob(Job):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScoredAnswer:
     """One answer to score; `number` counts those of an arm."""
 
     number: int
@@ -157,7 +157,7 @@ class Answers:
         self.empty: dict[str, None] = {}
         self.too_long: dict[str, None] = {}
 
-    def __iter__(self) -> Iterator[Answer]:
+    def __iter__(self) -> Iterator[ScoredAnswer]:
         """Answers in the order of the table; what cannot be scored is counted."""
         talk: tuple[str, int] | None = None
         earlier: list[str] = []
@@ -197,7 +197,7 @@ class Answers:
             count = self.retokenised
             log.warning("pair %s: %d answers tokenised from text", self.spec.pair, count)
 
-    def _answer(self, number: int, row: Row, earlier: list[str]) -> Answer:
+    def _answer(self, number: int, row: Row, earlier: list[str]) -> ScoredAnswer:
         turns = self.turns[row["prompt_id"]]
         ids = self._ids(row)
         base = self.voices["base"].context(turns, earlier)
@@ -207,7 +207,7 @@ class Answers:
             aligned = self.voices["aligned"].context(turns, earlier)
         else:
             aligned = row["prompt_ids"]
-        return Answer(number, row, Forced(base, ids), Forced(aligned, ids))
+        return ScoredAnswer(number, row, Forced(base, ids), Forced(aligned, ids))
 
     def _ids(self, row: Row) -> list[int]:
         """The answer's ids; of one that a stop string ended, those of its text, not of the stop."""
@@ -240,7 +240,7 @@ class Answers:
                 f"no common token {max(row['token_ids'])}"
             )
 
-    def _fits(self, answer: Answer) -> bool:
+    def _fits(self, answer: ScoredAnswer) -> bool:
         return (
             len(answer.base.fed) <= self.base.context_window
             and len(answer.aligned.fed) <= self.aligned.context_window
@@ -282,7 +282,7 @@ def _label(row: Row) -> str:
     return f"{row['prompt_id']} turn {row['turn']}{sample}"
 
 
-Batch = list[Answer]
+Batch = list[ScoredAnswer]
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ class Window:
     aligned_prefix: list[int]
 
 
-def windows(answers: Iterable[Answer]) -> Iterator[Window]:
+def windows(answers: Iterable[ScoredAnswer]) -> Iterator[Window]:
     """Cut answers into windows; the same answers always give the same batches."""
     left = iter(answers)
     while window := list(islice(left, WINDOW)):
@@ -310,7 +310,7 @@ def windows(answers: Iterable[Answer]) -> Iterator[Window]:
         yield Window(list(_batches(window, own)), base, aligned)
 
 
-def _batches(window: list[Answer], own: dict[int, int]) -> Iterator[Batch]:
+def _batches(window: list[ScoredAnswer], own: dict[int, int]) -> Iterator[Batch]:
     """Runs of descending length whose padded size stays within BATCH_TOKENS, or single answers."""
     while window:
         rows = max(1, BATCH_TOKENS // own[window[0].number])

@@ -233,7 +233,7 @@ class ScoringModel:
             AlignlabError: they cannot be loaded, or the model changes its logits in an unknown way.
         """
         self.engine = load(weights.folder, dtype, 1, weights.adapter)
-        self.head = Head(self.engine.model)
+        self.head = OutputHead(self.engine.model)
         self._check_head(weights.name)
 
     @torch.inference_mode()
@@ -283,7 +283,7 @@ class ScoringModel:
         self.head.check(self._run(rows, context)[0], expected.logits[0], name)
 
 
-class Head:
+class OutputHead:
     """Weight, bias, scale and soft-capping of a causal language model's output layer.
 
     It keeps the weight alive and nothing else of the model.
@@ -337,7 +337,7 @@ class Head:
 class HeadPair:
     """The heads of two models that share a vocabulary."""
 
-    def __init__(self, base: Head, aligned: Head) -> None:
+    def __init__(self, base: OutputHead, aligned: OutputHead) -> None:
         self.base, self.aligned = base, aligned
         # What one head has more is padding: both tokenizers agree on all ids below.
         self.width = min(base.width, aligned.width)

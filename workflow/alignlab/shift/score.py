@@ -24,9 +24,9 @@ from torch import Tensor
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.unfinished import progress
-from alignlab.shift.answers import Answer, Answers, Batch, ShiftJob, ShiftSpec, windows
+from alignlab.shift.answers import Answers, Batch, ScoredAnswer, ShiftJob, ShiftSpec, windows
 from alignlab.shift.categories import categorise
-from alignlab.shift.model import TOP, Head, HeadPair, ScoringModel, Shift
+from alignlab.shift.model import TOP, HeadPair, OutputHead, ScoringModel, Shift
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -108,7 +108,7 @@ class Scorer:
 
 def _aligned_side(
     answers: Answers, dtype: str, scratch: Path | None
-) -> tuple[Head, Iterator[Tensor]]:
+) -> tuple[OutputHead, Iterator[Tensor]]:
     """The aligned model's head and its hidden states, batch after batch.
 
     With `scratch` the states wait there and nothing but the head stays in memory.
@@ -168,7 +168,7 @@ class Vocabulary:
 
 
 def _table(
-    spec: ShiftSpec, answers: Sequence[Answer], shift: Shift, vocabulary: Vocabulary
+    spec: ShiftSpec, answers: Sequence[ScoredAnswer], shift: Shift, vocabulary: Vocabulary
 ) -> pa.Table:
     """Rows of `answers`, one after the other; `shift` holds their tokens in the same order."""
     lengths = [len(answer.base.answer) for answer in answers]
@@ -203,7 +203,7 @@ def _lists(flat: pa.Array) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, TOP)
 
 
-def _kinds(answers: Sequence[Answer], vocabulary: Vocabulary) -> dict[str, list[Any]]:
+def _kinds(answers: Sequence[ScoredAnswer], vocabulary: Vocabulary) -> dict[str, list[Any]]:
     """What kind of token each is."""
     special = [[id_ in vocabulary.special for id_ in answer.base.answer] for answer in answers]
     kinds: list[str] = []

@@ -29,7 +29,7 @@ from alignlab.statistics.bootstrap import (
 from alignlab.statistics.intervals import ALL, Array, estimate, number
 
 
-class Metric(NamedTuple):
+class ShiftMetric(NamedTuple):
     """One number about the tokens of a pair.
 
     Most are a sum over tokens, `above`, by another, `below`; both are columns of
@@ -43,66 +43,70 @@ class Metric(NamedTuple):
     below: str = "tokens"
 
 
-METRICS: dict[str, Metric] = {
-    "unshifted": Metric(
+METRICS: dict[str, ShiftMetric] = {
+    "unshifted": ShiftMetric(
         "Unshifted", "share", "Tokens that the base model ranks first", "unshifted"
     ),
-    "marginal": Metric(
+    "marginal": ShiftMetric(
         "Marginal", "share", "Tokens that the base model ranks second or third", "marginal"
     ),
-    "shifted": Metric(
+    "shifted": ShiftMetric(
         "Shifted", "share", "Tokens that the base model ranks fourth or lower", "shifted"
     ),
-    "top3": Metric("In the base's top 3", "share", "Unshifted or marginal tokens", "top3"),
-    "kl_aligned_base": Metric("KL(aligned ‖ base)", "nats", "Mean over tokens", "kl_aligned_base"),
-    "kl_base_aligned": Metric("KL(base ‖ aligned)", "nats", "Mean over tokens", "kl_base_aligned"),
-    "js": Metric("Jensen-Shannon", "nats", "Mean over tokens; at most ln 2", "js"),
-    "base_entropy": Metric(
+    "top3": ShiftMetric("In the base's top 3", "share", "Unshifted or marginal tokens", "top3"),
+    "kl_aligned_base": ShiftMetric(
+        "KL(aligned ‖ base)", "nats", "Mean over tokens", "kl_aligned_base"
+    ),
+    "kl_base_aligned": ShiftMetric(
+        "KL(base ‖ aligned)", "nats", "Mean over tokens", "kl_base_aligned"
+    ),
+    "js": ShiftMetric("Jensen-Shannon", "nats", "Mean over tokens; at most ln 2", "js"),
+    "base_entropy": ShiftMetric(
         "Entropy, base", "nats", "Mean entropy of the base model's distributions", "base_entropy"
     ),
-    "aligned_entropy": Metric(
+    "aligned_entropy": ShiftMetric(
         "Entropy, aligned", "nats", "The same of the aligned model", "aligned_entropy"
     ),
-    "base_probability": Metric(
+    "base_probability": ShiftMetric(
         "Base probability",
         "probability",
         "Mean probability of the answer's token under the base model",
         "base_probability",
     ),
-    "aligned_probability": Metric(
+    "aligned_probability": ShiftMetric(
         "Aligned probability",
         "probability",
         "The same under the aligned model",
         "aligned_probability",
     ),
-    "mean_rank": Metric(
+    "mean_rank": ShiftMetric(
         "Mean base rank", "rank", "1 is top; a few very low tokens dominate it", "base_rank"
     ),
-    "median_rank": Metric(
+    "median_rank": ShiftMetric(
         "Median base rank", "rank", "Lower median: half of the tokens rank no lower"
     ),
-    "first_token_shifted": Metric(
+    "first_token_shifted": ShiftMetric(
         "First token shifted",
         "share",
         "Answers whose first token is shifted",
         "first_shifted",
         "first",
     ),
-    "eos_shifted": Metric(
+    "eos_shifted": ShiftMetric(
         "End shifted",
         "share",
         "Answers whose end token is shifted, of those that have one",
         "eos_shifted",
         "eos",
     ),
-    "kl_share_shifted": Metric(
+    "kl_share_shifted": ShiftMetric(
         "KL at shifted tokens",
         "share",
         "Part of the sum of KL(aligned ‖ base) that falls on shifted tokens",
         "kl_shifted",
         "kl_aligned_base",
     ),
-    "confidence_auc": Metric(
+    "confidence_auc": ShiftMetric(
         "Confidence predicts",
         "AUC",
         "How well the base model's doubt, 1 − its top probability, tells the tokens that are not "

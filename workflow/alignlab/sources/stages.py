@@ -22,8 +22,8 @@ from alignlab.planning.forecast import (
     RESPONSE_TOKEN,
     UNKNOWN_ANSWER,
     Cost,
+    ExpectedQuestion,
     ModelSize,
-    Question,
     Speeds,
 )
 from alignlab.planning.versions import Unit
@@ -102,20 +102,20 @@ def published(arm: str, source: PublishedAnswersConfig, asked: Sequence[Artefact
     return Artefact(PUBLISHED_RESPONSES, arm, spec, {"prompts": asked}, lies)
 
 
-def stored_questions(path: Path) -> list[Question]:
+def stored_questions(path: Path) -> list[ExpectedQuestion]:
     """The rows of a prompts table, to be counted."""
     from alignlab.core import tables
 
     rows = tables.rows("prompts", path)
-    return [Question(r["category"], tuple(map(len, r["turns"]))) for r in rows]
+    return [ExpectedQuestion(r["category"], tuple(map(len, r["turns"]))) for r in rows]
 
 
-def _asked(artefact: Artefact) -> list[Question]:
+def _asked(artefact: Artefact) -> list[ExpectedQuestion]:
     """Exact for a table that is there; else what the catalog lets expect, at most."""
     return stored_questions(artefact.path) if artefact.path.exists() else artefact.facts()
 
 
-def _expected(entry: DatasetConfig, chosen: PromptSetConfig) -> list[Question]:
+def _expected(entry: DatasetConfig, chosen: PromptSetConfig) -> list[ExpectedQuestion]:
     """Rows of the catalog that a selection keeps at most: `where` and `per` need the rows.
 
     Questions are of typical length; there are none of a dataset of unknown size.
@@ -128,7 +128,7 @@ def _expected(entry: DatasetConfig, chosen: PromptSetConfig) -> list[Question]:
     # Evenly over the categories: a draw keeps their shares, about.
     kept = kinds if wanted is None or wanted >= len(kinds) else kinds[:: len(kinds) // wanted]
     turns = min(2 if entry.columns and entry.columns.turns else 1, chosen.turns or 2)
-    return [Question(category, (QUESTION,) * turns) for category in kept[:wanted]]
+    return [ExpectedQuestion(category, (QUESTION,) * turns) for category in kept[:wanted]]
 
 
 def answers_of(responses: Artefact) -> tuple[int, int]:

@@ -20,9 +20,9 @@ from alignlab.reporting.board import (
     Board,
     Cell,
     Column,
-    Head,
     Panel,
     Panels,
+    RowHead,
     detectable,
     direction,
     footnotes,
@@ -36,7 +36,7 @@ from alignlab.reporting.board import (
     signed,
 )
 from alignlab.reporting.cards import ArmCard
-from alignlab.reporting.inputs import Results, finite
+from alignlab.reporting.inputs import ReadResults, finite
 
 Scale = tuple[float, float]
 MARKS = "*+^~"
@@ -45,13 +45,13 @@ BY = ("tag", "source", "category", "turn")
 OWN_JUDGE = "judged by its own model: it may favour itself"
 
 
-def heads(arms: Iterable[ArmCard], baseline: str) -> dict[str, Head]:
+def heads(arms: Iterable[ArmCard], baseline: str) -> dict[str, RowHead]:
     """Row headings of a report's arms."""
     made = {}
     for arm in arms:
         method = arm.method
         kind = f"{method['kind']}, guided" if method.get("guidance") else method["kind"]
-        made[arm.name] = Head(
+        made[arm.name] = RowHead(
             arm.name,
             lines=(f"{arm.model} · {kind}",),
             tag="baseline" if arm.name == baseline else "",
@@ -62,7 +62,7 @@ def heads(arms: Iterable[ArmCard], baseline: str) -> dict[str, Head]:
 
 
 def boards(
-    comparison: Comparison, of_arms: Mapping[str, Head], *, leaderboard: bool = False
+    comparison: Comparison, of_arms: Mapping[str, RowHead], *, leaderboard: bool = False
 ) -> list[Board]:
     """The means, then the differences from each arm that others are compared with.
 
@@ -82,7 +82,7 @@ def boards(
     return found
 
 
-def panels(name: str, comparison: Comparison, of_arms: Mapping[str, Head]) -> Panels:
+def panels(name: str, comparison: Comparison, of_arms: Mapping[str, RowHead]) -> Panels:
     """The boards of a comparison, one shown at a time."""
     shown = boards(comparison, of_arms)
     return Panels(name, ("Show",), [Panel((board.label,), board) for board in shown])
@@ -93,7 +93,7 @@ def _board(
     columns: Sequence[Column],
     arms: Iterable[str],
     cells: Sequence[Mapping[str, Cell]],
-    of_arms: Mapping[str, Head],
+    of_arms: Mapping[str, RowHead],
     classes: str = "",
 ) -> Board:
     rows = [(of_arms[arm], [column.get(arm, EMPTY) for column in cells]) for arm in arms]
@@ -246,7 +246,7 @@ def _track(values: list[float | None], scale: Scale, *, zero: bool = False) -> d
     return dict(zip(("at", "low", "high", "zero"), places, strict=False))
 
 
-def leaderboard(results: Results, of_arms: Mapping[str, Head]) -> Panels:
+def leaderboard(results: ReadResults, of_arms: Mapping[str, RowHead]) -> Panels:
     """Every arm on every metric, for each slice of the prompts."""
     shown = []
     for label, prompts, measures in slices(results):
@@ -280,14 +280,14 @@ def _note(count: str, comparison: Comparison) -> str:
     return f"{said} {MARKS[0]} differs significantly from {comparison.against[0]}."
 
 
-def _paired(count: str, results: Results) -> str:
+def _paired(count: str, results: ReadResults) -> str:
     return (
         f"{count} Each arm minus {results.baseline}, paired by prompt: mean, 95% interval and "
         "Holm-adjusted p. A filled dot differs significantly from zero, a hollow one does not."
     )
 
 
-def slices(results: Results) -> list[tuple[str, int, list[Measure]]]:
+def slices(results: ReadResults) -> list[tuple[str, int, list[Measure]]]:
     """The leaderboard's slices, each set of prompts once: label, number of prompts, measures.
 
     A dataset of one category makes the same set three times over (`all` safety, the dataset, the
@@ -313,7 +313,7 @@ def _slice_label(dataset: str, category: str) -> str:
     return dataset if category == "all" else f"{dataset}, {category}"
 
 
-def breakdown(path: Path, results: Results) -> Panels:
+def breakdown(path: Path, results: ReadResults) -> Panels:
     """Means by tag, source, category and turn: groups by arms, a metric at a time.
 
     Raises:
@@ -338,7 +338,7 @@ def _groups(
     arms = [arm for arm in names if any(arm in cells for cells in groups.values())]
     doubtful = "untrusted" if measure.doubt else ""
     rows = [
-        (Head(group), [_in_group(cells.get(arm), measure) for arm in arms])
+        (RowHead(group), [_in_group(cells.get(arm), measure) for arm in arms])
         for group, cells in groups.items()
     ]
     columns = [Column(arm, classes=doubtful) for arm in arms]

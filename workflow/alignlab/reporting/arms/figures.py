@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alignlab.core.tables import Row, replacing
 from alignlab.reporting.arms.measures import Comparison, significant
-from alignlab.reporting.inputs import Results
+from alignlab.reporting.inputs import ReadResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ STYLE = {
 }
 
 
-def draw(results: Results, folder: Path) -> dict[str, Path]:
+def draw(results: ReadResults, folder: Path) -> dict[str, Path]:
     """Draw every figure that the tables allow, as `<folder>/<name>.svg`; returns name → path."""
     return save(_figures(results), folder)
 
@@ -88,7 +88,7 @@ def save(figures: Iterator[tuple[str, Figure]], folder: Path) -> dict[str, Path]
     return drawn
 
 
-def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
+def _figures(results: ReadResults) -> Iterator[tuple[str, Figure]]:
     compared = [
         metric
         for metric in results.main
@@ -100,7 +100,7 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "lengths", answer_lengths(results)
 
 
-def forest(results: Results, metrics: list[str]) -> Figure:
+def forest(results: ReadResults, metrics: list[str]) -> Figure:
     """Paired differences against the baseline, a panel a metric, with 95% intervals."""
     figure, panels = forest_panels(len(metrics), results.others)
     for axes, metric in zip(panels, metrics, strict=True):
@@ -165,7 +165,7 @@ def difference_label(unit: str, better: str) -> str:
     return f"difference, {unit}{arrow}"
 
 
-def finish_reasons(results: Results) -> Figure:
+def finish_reasons(results: ReadResults) -> Figure:
     """How answers ended: shares of every arm's answers, stacked."""
     figure = Figure(figsize=(WIDTH, ROW * len(results.arms) + 0.8))
     axes = figure.subplots()
@@ -192,7 +192,7 @@ def draw_shares(
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handlelength=1)
 
 
-def answer_lengths(results: Results) -> Figure:
+def answer_lengths(results: ReadResults) -> Figure:
     """Words per answer: each length a tick, the middle half a bar, the median a dot."""
     figure = Figure(figsize=(WIDTH, ROW * 1.25 * len(results.arms) + 0.55))
     axes = figure.subplots()

@@ -28,7 +28,7 @@ from alignlab.reporting.board import (
     signed,
     sizes,
 )
-from alignlab.reporting.inputs import Aspect, Grid, Results, finite
+from alignlab.reporting.inputs import Grid, ReadAspect, ReadResults, finite
 
 ALPHA = 0.05
 
@@ -48,7 +48,7 @@ class Measure:
     dataset: str
     better: str
     unit: str
-    aspect: Aspect | None
+    aspect: ReadAspect | None
     """What a judge rates; null where rules measure."""
     own: Mapping[str, Row]
     """Arm → its mean."""
@@ -107,7 +107,7 @@ class Comparison:
 
 
 def read_scenarios(
-    path: Path, about: Mapping[str, Metric], aspects: Mapping[str, Aspect]
+    path: Path, about: Mapping[str, Metric], aspects: Mapping[str, ReadAspect]
 ) -> list[Comparison]:
     """Read the table `scenarios`, in the order of the experiment; the rest as in `Results`.
 
@@ -132,7 +132,7 @@ def _of_measure(row: Row) -> tuple[str, ...]:
     return row["label"], row["metric"], row["dataset"]
 
 
-def _measure(rows: list[Row], about: Metric, aspect: Aspect | None) -> Measure:
+def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measure:
     changes: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row["against"] is not None:
@@ -153,7 +153,7 @@ def _measure(rows: list[Row], about: Metric, aspect: Aspect | None) -> Measure:
 
 def measures_of(
     metrics: Mapping[str, Metric],
-    aspects: Mapping[str, Aspect],
+    aspects: Mapping[str, ReadAspect],
     main: Sequence[str],
     estimates: Grid,
     differences: Grid,
@@ -196,7 +196,7 @@ def _picked(grid: Grid, metric: str) -> dict[str, Row]:
     return {arm: cells[metric] for arm, cells in grid.items() if metric in cells}
 
 
-def measures_in(results: Results, dataset: str = "all", category: str = "all") -> list[Measure]:
+def measures_in(results: ReadResults, dataset: str = "all", category: str = "all") -> list[Measure]:
     """The measures of one slice of the prompts."""
     return measures_of(
         {name: results.about[name] for name in results.metrics},
@@ -231,7 +231,7 @@ class Headline:
     rest: str
 
 
-def headlines(results: Results) -> list[Headline]:
+def headlines(results: ReadResults) -> list[Headline]:
     """One headline for each main metric that has comparisons over all prompts, findings first.
 
     A judge that is not qualified makes none.
@@ -247,7 +247,7 @@ def headlines(results: Results) -> list[Headline]:
     return sorted(made, key=lambda headline: not headline.findings)
 
 
-def opening(results: Results, made: list[Headline]) -> str:
+def opening(results: ReadResults, made: list[Headline]) -> str:
     """The sentence above the headlines: how many metrics moved at all."""
     if not made:
         return f"There is nothing to compare with {results.baseline}."

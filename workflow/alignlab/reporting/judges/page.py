@@ -25,9 +25,9 @@ from alignlab.reporting.board import (
     Board,
     Cell,
     Column,
-    Head,
     Panel,
     Panels,
+    RowHead,
     counted,
     footnotes,
     interval,
@@ -39,7 +39,7 @@ from alignlab.reporting.board import (
     sizes,
 )
 from alignlab.reporting.cards import JudgeCard
-from alignlab.reporting.inputs import ReportJob, Results, doubt, doubts, finite
+from alignlab.reporting.inputs import ReadResults, ReportJob, doubt, doubts, finite
 from alignlab.reporting.judges import figures as radars
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def trial(judge: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Trial:
     checks = [_heading(*key) for key in keys]
     columns = [Column(check.heading, tip=check.meaning) for check in checks]
     shown = [
-        (Head(label), [found.get((aspect, key), EMPTY) for key in keys])
+        (RowHead(label), [found.get((aspect, key), EMPTY) for key in keys])
         for aspect, label in labels.items()
     ]
     verdicts = [_verdict(judge, aspect, label, rows) for aspect, label in labels.items()]
@@ -230,7 +230,7 @@ class ShownJudge:
     trial: Trial
 
 
-def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> list[ShownJudge]:
+def read(job: ReportJob, results: ReadResults, heads: Mapping[str, RowHead]) -> list[ShownJudge]:
     """Every judge, in order of display.
 
     Args:
@@ -258,7 +258,7 @@ def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> list[Sh
     ]
 
 
-def _scored(results: Results, judge: str) -> Comparison:
+def _scored(results: ReadResults, judge: str) -> Comparison:
     """What a judge scored: every arm, and against the baseline."""
     measures = [
         replace(each, label=each.aspect.label, dataset=f"{each.aspect.category or 'all'} prompts")
@@ -272,11 +272,11 @@ def _scored(results: Results, judge: str) -> Comparison:
 def _shown(
     scored: Comparison,
     card: JudgeCard,
-    results: Results,
+    results: ReadResults,
     figures: Path,
     matrices: Sequence[Matrix],
     checked: Sequence[Row],
-    heads: Mapping[str, Head],
+    heads: Mapping[str, RowHead],
 ) -> ShownJudge:
     judge = scored.name
     drawn = drawing.save(radars.draw(scored, results.baseline), figures)
@@ -306,7 +306,7 @@ def _duels(matrix: Matrix, label: str, doubt: str) -> Panel:
     itself = {(arm, arm): Cell("·", classes="none") for arm in matrix.arms}
     cells = matrix.cells | itself
     rows = [
-        (Head(row), [cells.get((row, column), EMPTY) for column in matrix.arms])
+        (RowHead(row), [cells.get((row, column), EMPTY) for column in matrix.arms])
         for row in matrix.arms
     ]
     columns = [Column(arm) for arm in matrix.arms]

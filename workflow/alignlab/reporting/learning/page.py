@@ -18,9 +18,9 @@ from alignlab.reporting import page
 from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Comparison, read_scenarios
-from alignlab.reporting.board import Board, Head, Panels
+from alignlab.reporting.board import Board, Panels, RowHead
 from alignlab.reporting.cards import TunedCard
-from alignlab.reporting.inputs import ReportJob, Results, finite
+from alignlab.reporting.inputs import ReadResults, ReportJob, finite
 from alignlab.reporting.learning import studies
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Learning:
     training: list[Training]
 
 
-def read(job: ReportJob, results: Results, heads: Mapping[str, Head]) -> Learning:
+def read(job: ReportJob, results: ReadResults, heads: Mapping[str, RowHead]) -> Learning:
     """Read the tables that there are, and draw their figures.
 
     Args:

@@ -16,7 +16,7 @@ from alignlab.reporting.board import (
     Board,
     Cell,
     Column,
-    Head,
+    RowHead,
     detectable,
     interval,
     number,
@@ -93,7 +93,7 @@ def board(study: Study) -> Board:
     return Board(study.name, "Analysis", COLUMNS, [_row(row) for row in study.rows], "narrow study")
 
 
-def _row(row: Row) -> tuple[Head, list[Cell]]:
+def _row(row: Row) -> tuple[RowHead, list[Cell]]:
     part = "" if row["slice"] == "all" else "part"
     own = row["against"] == ANSWER
     cells = [
@@ -107,7 +107,7 @@ def _row(row: Row) -> tuple[Head, list[Cell]]:
         Cell(f"{row['wins']} / {row['ties']} / {row['losses']}"),
         Cell(share(row, "balanced_accuracy", "balanced_low", "balanced_high") if own else ""),
     ]
-    return Head(row["analysis"], lines=(row["ask"],), classes=part), cells
+    return RowHead(row["analysis"], lines=(row["ask"],), classes=part), cells
 
 
 def reading(study: Study) -> list[str]:

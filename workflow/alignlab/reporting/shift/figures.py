@@ -46,7 +46,7 @@ TOP_TOKENS, PANELS, LONGEST = 25, 3, 18
 REACHED, STEPS = 0.05, 16
 
 
-class Pair(NamedTuple):
+class DrawnPair(NamedTuple):
     """One line of every legend, with its rows of each table."""
 
     label: str
@@ -72,7 +72,7 @@ def draw_shift(folder_of_tables: Path, pairs: Sequence[PairCard], folder: Path) 
     """
     found = {table: _by_pair(folder_of_tables, table) for table in SHOWN}
     shown = [
-        Pair(
+        DrawnPair(
             f"{pair.name}, {pair.template} template",
             *STYLES[place % len(STYLES)],
             {table: rows.get(pair.name, []) for table, rows in found.items()},
@@ -103,7 +103,7 @@ def _by_pair(folder: Path, table: str) -> dict[str, list[Row]]:
     return dict(rows)
 
 
-def shares(pairs: Sequence[Pair]) -> Figure:
+def shares(pairs: Sequence[DrawnPair]) -> Figure:
     """Unshifted, marginal and shifted tokens, stacked, with the interval of the shifted share."""
     figure = Figure(figsize=(WIDTH, 1.4 * ROW * len(pairs) + 0.8))
     axes = figure.subplots()
@@ -129,7 +129,7 @@ def shares(pairs: Sequence[Pair]) -> Figure:
     return figure
 
 
-def curves(pairs: Sequence[Pair]) -> Figure:
+def curves(pairs: Sequence[DrawnPair]) -> Figure:
     """Divergence, rank and probability by position, with 95% bands, over a strip of n."""
     figure = Figure(figsize=(WIDTH, 3.5))
     panels = figure.subplots(2, len(CURVES), sharex=True, height_ratios=(5, 1))
@@ -151,7 +151,7 @@ def curves(pairs: Sequence[Pair]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, strip: Axes, pair: Pair, metric: str) -> None:
+def _curve(axes: Axes, strip: Axes, pair: DrawnPair, metric: str) -> None:
     rows = [row for row in pair.rows["shift_curves"] if row["metric"] == metric]
     rows = [row for row in rows if row["n"] >= REACHED * rows[0]["n"]]
     place, n, value, low, high = (
@@ -169,7 +169,7 @@ def _curve(axes: Axes, strip: Axes, pair: Pair, metric: str) -> None:
     strip.plot(place, n, color=pair.colour, linewidth=1.1)
 
 
-def top_tokens(pairs: Sequence[Pair]) -> Figure:
+def top_tokens(pairs: Sequence[DrawnPair]) -> Figure:
     """The tokens most often shifted: how often, and how far above their share of all tokens."""
     columns = min(len(pairs), PANELS)
     rows = -(-len(pairs) // columns)
@@ -183,7 +183,7 @@ def top_tokens(pairs: Sequence[Pair]) -> Figure:
     return figure
 
 
-def _token_panel(axes: Axes, pair: Pair, places: int) -> None:
+def _token_panel(axes: Axes, pair: DrawnPair, places: int) -> None:
     found = pair.rows["shifted_tokens"][:TOP_TOKENS]
     counts = [row["shifted"] for row in found]
     axes.barh(range(len(found)), counts, 0.62, color=pair.colour, alpha=0.75)
@@ -198,7 +198,7 @@ def _token_panel(axes: Axes, pair: Pair, places: int) -> None:
         axes.text(row["shifted"] + end / 60, place, text, va="center", fontsize=7.5)
 
 
-def categories(pairs: Sequence[Pair]) -> Figure:
+def categories(pairs: Sequence[DrawnPair]) -> Figure:
     """How often tokens of each kind shift, and how much of the divergence they carry."""
     cells = [
         {row["token_category"]: row for row in pair.rows["shift_categories"]} for pair in pairs
@@ -226,7 +226,7 @@ def categories(pairs: Sequence[Pair]) -> Figure:
     return figure
 
 
-def confidence(pairs: Sequence[Pair]) -> Figure:
+def confidence(pairs: Sequence[DrawnPair]) -> Figure:
     """Disagreement by the base model's top probability, and how many tokens have which."""
     figure = Figure(figsize=(WIDTH, 3.2))
     left, right = figure.subplots(1, 2)
@@ -260,14 +260,14 @@ def _percent(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
 
 
-def _legend(figure: Figure, pairs: Sequence[Pair]) -> None:
+def _legend(figure: Figure, pairs: Sequence[DrawnPair]) -> None:
     lines = [Line2D([], [], color=pair.colour, marker=pair.mark, ms=4.5) for pair in pairs]
     legend = figure.legend(lines, [""] * len(pairs), loc="outside upper left", ncols=3)
     for text, pair in zip(legend.get_texts(), pairs, strict=True):
         text.set(text=pair.label, parse_math=False)
 
 
-FIGURES: dict[str, Callable[[Sequence[Pair]], Figure]] = {
+FIGURES: dict[str, Callable[[Sequence[DrawnPair]], Figure]] = {
     "shift_shares": shares,
     "shift_curves": curves,
     "shifted_tokens": top_tokens,

@@ -24,7 +24,7 @@ from alignlab.reporting.board import (
     Board,
     Cell,
     Column,
-    Head,
+    RowHead,
     counted,
     interval,
     number,
@@ -240,12 +240,12 @@ def shares_board(pairs: Sequence[PairCard], folder: Path) -> Board:
     return Board("How much shifts", "Pair", columns, rows, "shares")
 
 
-def _pair_head(pair: PairCard) -> Head:
+def _pair_head(pair: PairCard) -> RowHead:
     lines = [f"{pair.aligned_model} against {pair.base_model}"]
     decoding = pair.decoding
     if decoding and (decoding.temperature or decoding.repetition_penalty != 1):
         lines.append(f"answers not greedy: {settings(dump(decoding))}")
-    return Head(pair.name, lines=[*lines, PROMPTS[pair.template]])
+    return RowHead(pair.name, lines=[*lines, PROMPTS[pair.template]])
 
 
 def slices_board(pairs: Sequence[PairCard], folder: Path) -> Board:
@@ -257,7 +257,7 @@ def slices_board(pairs: Sequence[PairCard], folder: Path) -> Board:
             label = "all prompts" if category == "all" else category
             label += "" if eos == "with" else ", end token left out"
             tokens = Cell(f"{next(iter(part.values()))['tokens']:,}")
-            head = Head(pair.name, classes="repeated" if place else "first")
+            head = RowHead(pair.name, classes="repeated" if place else "first")
             rows.append((head, [Cell(label), *_cells(part), tokens]))
     columns = [Column("Prompts", classes="wordy"), *map(Column, COLUMNS.values()), Column("Tokens")]
     return Board("Shares by category of prompt", "Pair", columns, rows, "slices")
@@ -272,7 +272,7 @@ def comparisons_board(folder: Path) -> Board:
     rows = []
     for (pair, against), cells in found.items():
         tokens = Cell(f"{next(iter(cells.values()))['tokens']:,}")
-        rows.append((Head(pair), [Cell(against), *_cells(cells, signed), tokens]))
+        rows.append((RowHead(pair), [Cell(against), *_cells(cells, signed), tokens]))
     columns = [Column("Against", classes="wordy"), *map(Column, COLUMNS.values()), Column("Tokens")]
     return Board("Differences between pairs", "Pair", columns, rows, "slices")
 
