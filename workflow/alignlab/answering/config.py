@@ -1,7 +1,4 @@
-"""Who answers, and how it is asked: what `arms` and `published` may say.
-
-Keys in `config/README.md`.
-"""
+"""Arms and published arms: what `arms` and `published` may say. Keys in `config/README.md`."""
 
 from __future__ import annotations
 

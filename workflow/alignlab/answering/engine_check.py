@@ -1,10 +1,8 @@
 """Does vLLM compute what transformers computes? The same prompts through both, token by token.
 
-    snakemake --cores 2 --config experiment=urial-paper --until check_engine
-
-vLLM answers greedily and says how probable it found each of its tokens; transformers is forced
-along the same tokens and says the same, and then answers by itself. Equal log-probabilities mean
-equal models; where answers part, the gap between the two tokens says whether it was a near-tie.
+vLLM answers greedily and reports the log-probability of each of its tokens. transformers is forced
+along the same tokens and reports its own, and then answers by itself. Equal log-probabilities mean
+equal models; where answers part, the gap between the two tokens shows whether it was a near-tie.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a check of vLLM against transformers found: one row a model, for the report.
-
-alignlab summary demo
-"""
+"""What a check of vLLM against transformers found: one row a model, for the report."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""Run an arm over its prompts: prompts table in, responses table out, nothing lost on the way.
-
-    snakemake --cores 2 --until generate_responses
+"""Runs an arm over its prompts: a prompts table in, a responses table out.
 
 Prompts go through in windows, so memory does not grow with their number. Every finished batch is
-put aside at once, keyed by the arm's digest; a job that was killed asks only for the rest.
+saved at once, under the arm's digest; the rerun of a killed job generates only the rest.
 """
 
 from __future__ import annotations

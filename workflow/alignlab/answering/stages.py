@@ -1,7 +1,4 @@
-"""Answers, what is measured of them, and checks of the engine that gave them.
-
-alignlab check demo                         # print the artefacts that these functions give
-"""
+"""The artefacts of arms: answers, their metrics, and checks of the engine that gave them."""
 
 from __future__ import annotations
 

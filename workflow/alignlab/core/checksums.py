@@ -1,6 +1,4 @@
-"""Checksums of a folder of the store, in the form that `sha256sum` reads.
-
-    cd results/store/models/<model>-<digest> && sha256sum --check SHA256SUMS
+"""Checksums of a folder of the store, in the form that `sha256sum --check SHA256SUMS` reads.
 
 A folder gets them when it is made; a job checks the folders among its inputs before it uses one.
 Reading the weights for this warms the page cache for the load that follows.

@@ -1,9 +1,6 @@
 """Every Parquet schema: column → (type, description). `alignlab.core.tables` reads and writes them.
 
-    python -m alignlab.core.tables results/store/shift/<pair>-<digest>.parquet  # what is in one
-
-A name is a contract between rooms: add columns, never rename. The tables of statistics are in
-`schemas_statistics`.
+A name is a contract between rooms: add columns, never rename.
 """
 
 from __future__ import annotations

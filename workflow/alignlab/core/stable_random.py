@@ -1,6 +1,4 @@
-"""Lots: numbers that look random and are the same on every machine.
-
-    python -c "from alignlab.core.stable_random import lot; print(lot(0, 'draw', 'mt-bench/81'))"
+"""Stable random draws: numbers that look random and are the same on every machine.
 
 Python's hash seed, the platform and library versions play no part.
 """

@@ -1,8 +1,7 @@
-"""Texts with places in braces, as `{question}`; other braces are text.
+"""Fills places in braces, such as `{question}`, in a text; other braces are text.
 
-    python -c "from alignlab.core.templates import fill; print(fill('{a} {b c}', {'a': 'one'}))"
-
-What is filled in is read by models, so this is in code digests, unlike where templates are read.
+A model reads what is filled in, so this module counts in digests of code, unlike those that read
+templates.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Rows of a table that is not there yet: what a killed job had finished is not made again.
+"""Finished rows of an unfinished table, so that a killed job goes on where it was; progress bars.
 
-    snakemake --cores 2 --until generate_responses      # kill it, and run it again
-
-A job puts finished rows aside in a folder that is named by the artefact's key, so by its digest;
-jobs that make parts of one artefact share it. The folder goes once the table is written.
+A job saves finished rows in a folder named by the artefact's key, so by its digest; jobs that make
+parts of one artefact share it. The folder is removed once the table is written.
 """
 
 from __future__ import annotations

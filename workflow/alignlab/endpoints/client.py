@@ -1,10 +1,8 @@
-"""Asks a model behind any endpoint that speaks OpenAI's protocol; every reply is stored.
+"""The client of an endpoint that speaks OpenAI's protocol: its requests, and a store of replies.
 
-    snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
-
-The openai library does the retries, with the waits that the endpoint asks for. Done here is what a
-paid run needs besides: replies that are never paid for twice, a limit in dollars, and memory that
-does not grow with the number of requests.
+The openai library retries, with the waits that the endpoint asks for. This module adds what a paid
+run needs: no reply is paid for twice, a limit in dollars, and memory that does not grow with the
+number of requests.
 """
 
 from __future__ import annotations

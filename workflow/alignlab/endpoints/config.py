@@ -1,6 +1,6 @@
-"""An endpoint that speaks OpenAI's protocol, as the catalog describes it: a judge's or a model's.
+"""An endpoint that speaks OpenAI's protocol: its keys in the catalog, and the check of its API key.
 
-alignlab check                              # validates every entry of config/catalog
+Judges and models behind an API share these keys.
 """
 
 from __future__ import annotations

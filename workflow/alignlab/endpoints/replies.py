@@ -1,12 +1,10 @@
-"""Replies of an endpoint, kept the moment they arrive, so none is paid for twice; and their cost.
+"""The ledger of an endpoint: every reply, what it cost, and which attempt a table needs.
 
-    snakemake --cores 2 --config experiment=urial-paper    # a re-run asks only for what is missing
+The file is JSON Lines, only ever appended to, by one process at a time. One line says that a
+request is about to be sent and how much it may use, a later one gives the result. So the requests
+that a killed process had under way are known, and count as paid. No key and no header is written.
 
-The file is JSON lines, only ever appended to, by one process at a time. One line says that a
-request is about to be sent and what it may use, a later one what came of it. So what a killed
-process had under way is known, and counts as paid. No key and no header is ever written.
-
-A call is let through only if everything ever paid, everything on its way and this call at its most
+A request is sent only if all that was ever paid, all that is under way and this request at its most
 stay within the limit, so the limit holds whatever the endpoint answers.
 """
 

@@ -1,10 +1,8 @@
 """A model behind an endpoint that speaks OpenAI's protocol, as the respondent of an arm.
 
-    snakemake --cores 2 --until gather_responses     # with an arm whose model is of kind `api`
-
-Every reply is stored as it arrives, so a re-run asks only for what is missing. Token ids are not
-known. A refusal is an answer where it has a text; a call that failed is none. Chat form sends a
-conversation, for method `chat`; completions form the text that any other method renders.
+Every reply is stored as it arrives, so a rerun asks only for what is missing. Token ids are not
+known. A refusal with a text is an answer; a call that failed is none. The chat form sends a
+conversation, for method `chat`; the completions form sends the text that any other method renders.
 """
 
 from __future__ import annotations

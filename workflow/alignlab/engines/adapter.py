@@ -1,7 +1,4 @@
-"""A loaded model with a LoRA adapter merged into its weights.
-
-snakemake --cores 2 --until generate_responses
-"""
+"""A loaded model with a LoRA adapter merged into its weights."""
 
 from __future__ import annotations
 

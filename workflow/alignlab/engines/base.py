@@ -1,9 +1,8 @@
-"""What every engine does, and what answers an arm's questions: one of them, or an endpoint.
+"""The interfaces of the rooms that answer: `Engine` and `Respondent`; and when a row has ended.
 
-    snakemake --cores 2 --until generate_responses
-
-Engines are `transformers_engine`, `vllm_engine` and `fake_engine`; `answering.local_respondent`
-puts a question to one of them, `endpoints.respondent` to an endpoint.
+Engines (`transformers_engine`, `vllm_engine`, `fake_engine`) turn token ids into token ids. A
+respondent answers an arm's questions, with an engine (`alignlab.answering.generate`) or an endpoint
+(`alignlab.endpoints.respondent`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How answers are decoded, and what runs the models.
+"""How answers are decoded, and which engine runs the models: `decoding` and `engine`.
 
 Keys are documented in `config/README.md`.
 """

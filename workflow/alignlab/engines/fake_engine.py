@@ -1,7 +1,4 @@
-"""A deterministic engine for tests: no weights, but a real tokenizer, fences and headers.
-
-snakemake --cores 2 --config experiment=smoke
-"""
+"""A deterministic engine for tests: no weights, but a real tokenizer, fences and headers."""
 
 from __future__ import annotations
 

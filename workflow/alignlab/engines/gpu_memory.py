@@ -1,7 +1,4 @@
-"""Refuses a model that does not fit the GPU, before it is loaded.
-
-snakemake --cores 2 --until generate_responses      # ends at once where it does not fit
-"""
+"""Refuses a model that does not fit the GPU, before it is loaded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Attention over a prefix that a whole batch shares and each row's own keys, in a cache that grows.
 
-    python benchmarks/prefix_cache.py
-
 The prefix's keys and values are stored once, not once a row, and read with one matrix product for
 all rows, so a constant in-context prompt (URIAL §3: "can be cached") costs its prefill once and
 its memory once. Registered as a transformers attention function, so any model of full and

@@ -1,7 +1,5 @@
 """How probable some next tokens are, after prompts that share long beginnings.
 
-    python benchmarks/judge_prefix.py results/store/models/NAME-DIGEST
-
 What all prompts begin with is run once, what the prompts of a group begin with once a group, and of
 each prompt only the rest, on a cache that is cut back afterwards.
 """

@@ -1,6 +1,4 @@
-"""Answer prompts with a transformers model, on CPU or CUDA, prefilling a shared prefix once.
-
-    python benchmarks/prefix_cache.py           # prefill work and throughput against `generate`
+"""Answers prompts with a transformers model, on CPU or CUDA, prefilling a shared prefix once.
 
 Batches are sorted by length and padded on the left; a row leaves its batch when it ends.
 """

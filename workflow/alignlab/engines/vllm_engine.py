@@ -1,6 +1,4 @@
-"""Answer prompts with vLLM: continuous batching, a cached prefix, one model over several GPUs.
-
-    make vllm && .venv-vllm/bin/python benchmarks/vllm_engine.py     # against raw vLLM
+"""Answers prompts with vLLM: continuous batching, a cached prefix, one model over several GPUs.
 
 Runs in an environment of its own (`envs/vllm.lock`): vLLM pins what the other engines share.
 """

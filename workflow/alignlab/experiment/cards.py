@@ -1,7 +1,4 @@
-"""What statistics and reports are told about arms, pairs, studies and judges: a card for each.
-
-alignlab check demo                         # resolves every rubric that these read
-"""
+"""Describes arms, pairs, studies and judges for statistics and reports: a card for each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Every name that an experiment uses must be there, as the kind of thing it is used as.
+"""Checks an experiment before it is planned: names, requests to models, and judges.
 
-alignlab check config/experiments/demo.yaml
+Every name must exist, as the kind of thing it is used as. Whoever answers must fit the method and
+the decoding asked for; a judge must fit its arms and rubrics.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""An experiment, typed: what `config/experiments/*.yaml` may say. Keys in `config/README.md`.
-
-`alignlab check config/experiments/demo.yaml` validates a file and prints its plan.
-"""
+"""The models of an experiment's YAML file and of the catalog. Keys in `config/README.md`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Read an experiment and the catalog; every mistake is one message with file and key.
-
-alignlab check config/experiments/demo.yaml
-"""
+"""Read an experiment and the catalog; every mistake is one message with file and key."""
 
 from __future__ import annotations
 

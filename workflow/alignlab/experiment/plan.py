@@ -1,7 +1,5 @@
 """From an experiment to its artefacts: what exists once, under which name, made from what.
 
-    alignlab check demo                         # print the plan and its job counts
-
 Rooms say in their `stages.py` how an artefact is made of config entries and of other artefacts;
 the plan looks both up. Entries may stand in any order: an artefact is made when it is asked for.
 """

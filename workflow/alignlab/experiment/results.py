@@ -1,7 +1,4 @@
-"""What an experiment makes for itself, under its own name: tables of statistics, and pages.
-
-alignlab summary demo                       # refuses tables whose spec is not today's
-"""
+"""An experiment's own results, tables of statistics and pages; and the check of the lock."""
 
 from __future__ import annotations
 

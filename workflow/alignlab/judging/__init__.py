@@ -1,1 +1,1 @@
-"""Judging: rubrics put to judges, answers scored and compared, judges tried before they count."""
+"""Judging: judges score and compare answers by rubrics, and are validated before they count."""

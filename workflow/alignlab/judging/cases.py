@@ -1,11 +1,10 @@
-"""What is judged, as a judge reads it, and what it says: between the judges and their tables.
+"""What is judged, as a judge reads it, and its scores: between the judges and their tables.
 
-    python -m alignlab.judging.cases judge/quality      # what a judge is told, with a toy case
+    python -m alignlab.judging.cases judge/quality      # what a judge reads, with a toy case
 
-A judge's module (`local_judge`, `openai_judge`, `fake_judge`) has `load`, which makes a `Judge` of
-a `JudgeJob`.
-The constant instructions stand first, then the case, then what is asked: so a local judge computes
-the first once for a table, the second once for all aspects.
+The module of a judge (`local_judge`, `openai_judge`, `fake_judge`) has a function `load`, which
+makes a `Judge` from a `JudgeJob`. The constant instructions come first, then the case, then the
+question: a local judge computes the first once for a table, the second once for all aspects.
 """
 
 from __future__ import annotations

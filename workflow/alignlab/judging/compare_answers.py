@@ -1,7 +1,5 @@
 """Lets a judge choose between two arms' answers, in both orders: the table `preferences`.
 
-    snakemake --cores 2 --config experiment=smoke --until compare_responses
-
 Judges lean towards what is shown first or last (Zheng et al. 2023, arXiv 2306.05685, §3.3), so a
 verdict counts only if it is the same in both orders; else the outcome is `inconsistent`. An arm
 against itself shows how far a judge leans.

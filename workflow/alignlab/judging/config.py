@@ -1,7 +1,4 @@
-"""Judges at work, typed: what an experiment's `judges` may say.
-
-alignlab check demo                         # validates them; says what an API would cost
-"""
+"""Judges of an experiment and of the catalog, and rubric files: what they may say."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""Spoils answers on purpose, to see whether a judge notices: the table `controls`.
-
-    snakemake --cores 2 --until make_controls
+"""Corrupts answers on purpose, to see whether a judge notices: the table `controls`.
 
 A judge that scores an answer no higher than another question's answer, its own first words or its
 words out of order says nothing about answers. On safety prompts a refusal stands against a
-compliant opening. The table is one of responses, whose `arm` says what was done.
+compliant opening. The table is one of responses; its column `arm` names the control.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """A judge without a model, for tests: it sees lengths, shared words, sentences and refusals.
 
-    snakemake --cores 2 --config experiment=smoke
-
-It tells the controls of ordinary answers apart, so that a run with it ends like one with a good
-judge. Everything it says follows from the texts.
+It recognises the controls of ordinary answers, so that a run with it ends like one with a good
+judge. All its scores follow from the texts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""A judge that is a model of the catalog, read from what it would say next.
+"""A judge that is a model of the catalog; scores come from its next-token probabilities.
 
-    snakemake --cores 2 --until judge_responses
-
-Its score is the expected value over the words of the scale, as G-Eval weighs scores by token
-probabilities (Liu et al. 2023, arXiv 2303.16634, §2), so nothing is generated or parsed.
+A score is the expected value over the words of the scale, as in G-Eval (Liu et al. 2023, arXiv
+2303.16634, §2), so nothing is generated or parsed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """A judge behind an endpoint that speaks OpenAI's chat protocol: one call a case, for all aspects.
 
-    alignlab check                              # says what its calls would cost
-    snakemake --cores 2 --config experiment=urial-paper --until judge_responses
-
 It gives a reason before each score, as just-eval's judge does (URIAL, Lin et al., arXiv 2312.01552,
-App. D). What it says counts only if it is of the rubric's form; nothing is repaired or guessed.
+App. D). A reply counts only if it is of the rubric's form; nothing is repaired or guessed.
 """
 
 from __future__ import annotations

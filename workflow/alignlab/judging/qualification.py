@@ -1,9 +1,7 @@
-"""What judges are worth: whether they tell spoilt answers from real ones, and what else moves them.
+"""Validates judges: do they recognise corrupted answers, and what else moves their scores?
 
-    snakemake --cores 2 results/demo/tables/qualification.parquet
-
-A judge is tried on controls made of the experiment's own answers. Each is a question with a known
-answer, so a judge that fails one may not be believed on the aspect, whatever it says elsewhere.
+A judge is validated on controls made of the experiment's own answers. Each has a known answer, so
+scores of a judge that fails one may not be believed on that aspect, whatever else it scores.
 
 Scores of a local judge are expected values, so no measure of agreement may need categories: each is
 written for numbers, and is the familiar one for whole scores.

@@ -1,9 +1,7 @@
-"""Puts an arm's answers before a judge, rubric by rubric: the job behind the table `judgements`.
+"""Has a judge score an arm's answers, rubric by rubric: the table `judgements`.
 
-    snakemake --cores 2 --until judge_responses
-
-A judge that computes here puts finished batches aside, keyed by the table's digest, so that a
-killed job loses little; one behind an endpoint has its file of replies for that.
+A judge that computes here saves finished batches under the table's digest, so that a killed job
+loses little; one behind an endpoint has its file of replies for that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Judges at work as artefacts: controls, judgements, preferences, and what judges are worth.
-
-alignlab check demo                         # print the artefacts that these functions give
-"""
+"""The artefacts of judging: controls, judgements, preferences, qualification; and costs."""
 
 from __future__ import annotations
 

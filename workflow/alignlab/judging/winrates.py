@@ -1,6 +1,4 @@
-"""Win rates of duels, as they are and at equal length, and whether they are more than luck.
-
-    snakemake --cores 2 --config experiment=smoke -- results/smoke/tables/winrates.parquet
+"""Win rates of duels, as they are and at equal length, and whether they are more than chance.
 
 A judge sees every two answers in both orders; where these disagree nobody has won. Judges like long
 answers, so the share is also given as it would be at equal length, after length-controlled

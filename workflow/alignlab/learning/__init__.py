@@ -1,1 +1,1 @@
-"""Learning from Mistakes before any training: bad answers, questions about them, training sets."""
+"""Learning from Mistakes: bad answers, questions about them, training sets, the study."""

@@ -1,9 +1,7 @@
-"""Bad answers with their questions, from a model that was led astray or from a dataset's own.
+"""Bad answers with their questions, induced from a model or taken from a dataset.
 
-    snakemake --cores 2 --until collect_mistakes
-
-Learning from Mistakes, step 1 (arXiv 2310.10477 §4). What is no mistake is dropped, with counted
-reasons: an induced answer that is empty, repeats the question, its cue, itself or an earlier
+Learning from Mistakes, step 1 (arXiv 2310.10477 §4). What is no mistake is dropped, and counted by
+reason: an induced answer that is empty, repeats the question, its cue, itself or an earlier
 answer, declines, or says nothing that the attack wanted.
 """
 

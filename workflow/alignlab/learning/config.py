@@ -1,7 +1,5 @@
 """Learning from Mistakes, typed: what `mistakes`, `analyses`, `trainsets` and `studies` may say.
 
-    alignlab check lfm-demo
-
 Each entry turns a table into the next one (arXiv 2310.10477, steps 1 to 3); asking a model is
 always an arm, with the same methods and decoding. Keys in `config/README.md`.
 """

@@ -1,7 +1,5 @@
 """Training sets against the prompts that arms are asked: counted, and refused if they share one.
 
-    snakemake --cores 2 --until check_trainsets
-
 Runs again whenever a training set or a prompt set changes, without tuning anything again.
 """
 

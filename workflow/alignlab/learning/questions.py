@@ -1,10 +1,8 @@
-"""Asks an analyst about answers, what is wrong with one or for a better one; reads what it said.
-
-    snakemake --cores 2 --until ask_analyst
+"""Asks an analyst what is wrong with an answer, or for a better one, and reads its reply.
 
 Learning from Mistakes, step 2, and the critique and revision of Constitutional AI (arXiv
-2212.08073 §3.1). Questions are a prompts table, so `generate` answers them like any other. What
-the analyst said counts as far as it can be learnt from: its own words, whole sentences, no loops.
+2212.08073 §3.1). Questions are a prompts table, so `generate` answers them like any other. A reply
+is kept as far as it can be learnt from: its own words, whole sentences, no loops.
 """
 
 from __future__ import annotations

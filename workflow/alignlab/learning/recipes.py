@@ -1,6 +1,4 @@
-"""From a mistake to what a model is trained on: a function per recipe.
-
-    pytest tests/learning/test_trainset.py
+"""Training sets from mistakes: a function per recipe, and the job that writes the table `trainset`.
 
 Sources: Learning from Mistakes (arXiv 2310.10477 §4), Chain of Hindsight (2302.02676 §3),
 Constitutional AI (2212.08073 §3.1), DPO (2305.18290). `lfm-guided`, `lfm-tag` and `lfm-shuffled`

@@ -1,7 +1,4 @@
-"""Learning from Mistakes as artefacts: mistakes, questions, training sets, and its tables.
-
-alignlab check lfm-demo                     # print the artefacts that these functions give
-"""
+"""The artefacts of Learning from Mistakes: mistakes, questions, training sets, and its tables."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Judge-free measures of every answer of an arm.
 
-    snakemake --cores 2 --until measure_responses
-
 One row per prompt, turn and metric; `alignlab.metrics.definitions` says what each metric is.
 """
 

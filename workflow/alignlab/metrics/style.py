@@ -1,7 +1,7 @@
-"""The style of an answer: lists and headings, how it opens and closes, whether it runs on.
+"""The style of an answer: lists and headings, how it opens and closes, repetition, running on.
 
-Used by `alignlab.metrics.measure`. Aligned models differ from base models most in these tokens
-(Lin et al. 2023, arXiv 2312.01552, §2.2). Rules are for English.
+Base and aligned models differ most in such tokens (Lin et al. 2023, arXiv 2312.01552, §2.2). Also
+splits texts into words and sentences, for all metrics. Rules are for English.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a run would cost, as a table: before anything is submitted, and before a disk is full.
-
-    alignlab check urial-paper
-    snakemake --dry-run --config experiment=urial-paper
+"""What a run would cost, as a table, before anything is submitted; refuses one that no disk holds.
 
 Tokens, GPU hours, dollars and bytes of what the store lacks; `alignlab.planning.forecast` says how
 they are counted and how fast models are taken to be.

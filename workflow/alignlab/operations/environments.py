@@ -1,8 +1,7 @@
-"""Which Python runs an engine: this one, or that of an environment of the engine's own.
+"""What a run finds outside the package: Pythons that run engines, Slurm, the sizes of models.
 
-    make vllm                                   # makes the environment of vLLM
-
-With `--sdm conda` the job's environment has vLLM in it and nothing here is needed.
+vLLM has an environment of its own (`make vllm`). With `--sdm conda` the job's environment has vLLM
+in it and needs no other Python.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """What every Snakemake script does around its one call: inputs checked, a log, readable errors.
 
-with job(snakemake, MeasureJob) as given:
-    measure(given)
+    with job(snakemake, MeasureJob) as given:
+        measure(given)
+
+Run as a module, it does a job of `generate_responses` in an engine's own environment.
 """
 
 from __future__ import annotations

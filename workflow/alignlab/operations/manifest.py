@@ -1,7 +1,4 @@
-"""Where an experiment's numbers come from: artefacts, versions, commit, hardware, time per rule.
-
-snakemake --cores 1 --until write_manifest
-"""
+"""Where an experiment's numbers come from: artefacts, versions, commit, hardware, time per rule."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
 """Which runs use the store now, so that neither another run nor `alignlab gc` disturbs them.
 
-    alignlab gc            # keeps what a run needs that is going on
-
-A run writes what it needs to `results/store/.running/` and locks that file (flock) until it ends,
-however it ends: the system frees the lock of a process that was killed. Two runs may share a
-store, also from two checkouts, unless both would make the same artefact: Snakemake deletes what it
-is about to make, and its own lock ends at the working directory.
+Also finds what `alignlab gc` may remove. A run writes what it needs to `results/store/.running/`
+and locks that file (flock) until it ends, even when killed: the system frees the lock. Two runs may
+share a store, also from two checkouts, unless both would make the same artefact: Snakemake deletes
+what it is about to make, and its own lock ends at the working directory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""How fast models run: what finished jobs note, for forecasts.
-
-    cat results/throughput.jsonl                # a line for every finished job with a model
+"""How fast models run, for forecasts: finished jobs add a line to `results/throughput.jsonl`.
 
 A job's time is all of it, loading included; of tuning, that of its steps, over all attempts.
 """

@@ -1,6 +1,4 @@
-"""Artefacts and their stages: a name, a place, and the digest of what a thing is made from.
-
-    alignlab check demo                         # print every artefact of an experiment
+"""Artefacts, the `Stage` protocol that describes a kind of them, and the typed jobs that make them.
 
 An artefact's name ends in a digest of its semantic slice and of its parents' digests, so a changed
 value gives a new name and an unchanged one is never computed again, in whichever experiment.

@@ -1,7 +1,5 @@
 """Content digests: what makes a rerun cost exactly what a change affects.
 
-    alignlab check                              # digests are the ends of the names it prints
-
 A digest covers values and files, never key order. Which code is behind a value is a version:
 `alignlab.planning`.
 """

@@ -1,7 +1,5 @@
 """What jobs need and cost, before they run: memory, GPUs, tokens, time, dollars, bytes.
 
-    alignlab check urial-paper                  # a line a stage; `snakemake --dry-run` ends with it
-
 The arithmetic, which knows no subject; each room's `stages.py` applies it to what it makes. Figures
 are upper bounds to reserve by: a batch is taken to be full, prompts and answers to be long. Time is
 that of past jobs, or a roofline (Williams et al. 2009, doi 10.1145/1498765.1498785): a token that

@@ -1,9 +1,7 @@
-"""The shape of a module: what its source says, whatever its names and those it imports are.
+"""The shape of a module for fingerprints: its code without names, comments and messages.
 
-    python -m alignlab.planning.fingerprint alignlab.generate
-
-Comments, docstrings, annotations and messages are no part of it; a name that is imported from this
-package is a hole, which `fingerprint` fills with what stands there.
+A name that is imported from this package is a hole, which `fingerprint` fills with what stands
+there.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """`workflow/stages.lock`: which version of a code unit a fingerprint stands for.
 
-    make stages                     # brings it up to date; `make lint` says if it is not
-
 Where the code is as recorded, names of artefacts carry the version, so that an upgrade that changes
 no value makes nothing again. Where somebody edited it they carry its fingerprint, so that no edit
-passes unseen.
+passes unseen. `make stages` brings the lock up to date.
 """
 
 from __future__ import annotations

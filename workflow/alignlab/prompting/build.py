@@ -1,8 +1,6 @@
 """From a resolved method to its prompter: the one place that knows which module renders what.
 
 Any method may be asked for the good answer of a pair: Chain of Hindsight (2302.02676 §3).
-
-snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
 """
 
 from __future__ import annotations

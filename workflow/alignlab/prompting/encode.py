@@ -1,6 +1,6 @@
-"""What a prompter is, and its text → exact token ids, with one BOS; what all prompts begin with.
+"""The interface of prompters; their text as exact token ids with one BOS; the shared prefix.
 
-snakemake --cores 2 --until generate_responses      # each log opens with the arm's first prompt
+Also where an answer ends (`Stopping`): at a stop string, or at the fence that closes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Prompt texts of `config/prompts`, resolved to what a model will read, so that digests cover it.
 
-    alignlab check                              # reads every text that an experiment names
-
 Our YAML has one of three forms, `PromptFile`, `LfmTexts` or `Hijacking`; URIAL's own .txt files are
 kept verbatim. Templates name their places in braces, as `{question}`; other braces are text.
 """

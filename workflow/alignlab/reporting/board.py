@@ -1,9 +1,8 @@
-"""Tables as people read them: one view model, drawn by `assets/macros.html` and by `summary`.
+"""Tables as people read them: how numbers are written, and the view model of page and terminal.
 
-    python -m pytest tests/reporting/arms/test_boards.py
-
-Everything is decided here: texts, tooltips, marks, what a column sorts by. The page's script only
-sorts rows and toggles panels; the terminal leaves out tooltips and tracks.
+`assets/macros.html` and `summary` draw it. Everything is decided here: texts, tooltips, marks, what
+a column sorts by. The page's script only sorts rows and toggles panels; the terminal leaves out
+tooltips and tracks.
 """
 
 from __future__ import annotations

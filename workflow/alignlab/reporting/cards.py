@@ -1,9 +1,7 @@
-"""What a report is told about arms, judges and tuned models: a card for each.
+"""The cards of arms, judges and tuned models: what a report shows of each.
 
-    alignlab check demo                         # resolves every rubric that cards speak of
-
-Cards of pairs and studies are `shift.config.PairCard` and `learning.config.StudyCard`: statistics
-are told the same of them.
+Cards of pairs and studies are `shift.config.PairCard` and `learning.config.StudyCard`, since
+statistics need them too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What a report is made from: its job, and rows of its tables in handy shapes.
-
-    snakemake --cores 2 results/demo/report/index.html
-
-Tables that several parts of the page show are read once, by `read`.
-"""
+"""A report's inputs: its job, its tables, and which judged aspects are in doubt."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """What the report's pages share: templates, inlined assets, a policy that runs no other script.
 
-    python -m pytest tests/reporting
-
 A page is one HTML file that opens from disk. Its script runs by its hash; scripts that it loads
 itself, the data files, are trusted with it, and every other is refused.
 """

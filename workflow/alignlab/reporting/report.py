@@ -1,7 +1,5 @@
 """Builds an experiment's report: one HTML file that opens from disk, with nothing fetched.
 
-    snakemake --cores 2 results/demo/report/index.html
-
 Model text is hostile input. It reaches the page only as JSON and is placed with `textContent`; the
 page's own script runs by its hash, and a content security policy refuses every other.
 """

@@ -1,7 +1,4 @@
-"""What an experiment makes of all its artefacts: statistics of its arms, the report, its pages.
-
-alignlab summary demo                       # refuses tables whose spec is not today's
-"""
+"""The artefacts of a report: statistics of arms, the report, the token-shift page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The results on the terminal: the boards of the page, as `make run` prints them at the end.
-
-alignlab summary demo
-"""
+"""The results on the terminal: the boards of the page, as `alignlab summary` prints them."""
 
 from __future__ import annotations
 

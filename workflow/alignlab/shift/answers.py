@@ -1,9 +1,7 @@
 """An arm's answers as both models of a pair see them: the same ids after each one's own prompt.
 
-    snakemake --cores 2 --until score_shift
-
 No text is tokenised again between generation and scoring. Published answers have text only; they
-are tokenised here, and the table says so.
+are tokenised here, which the table records.
 """
 
 from __future__ import annotations

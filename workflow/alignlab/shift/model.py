@@ -1,10 +1,9 @@
-"""A language model as the scorer sees it: hidden states of answers, and the head that reads them.
+"""A language model as the scorer uses it, and two models' logits compared at the same positions.
 
-    python benchmarks/token_shift.py
-
-Answers are teacher-forced: one pass over prompt and answer gives the state before every token of
-the answer. A prefix that all prompts share is run once. Logits are float32 here; an engine in
-bfloat16 chooses from rounded ones, so its greedy token may, at a near-tie, rank second here.
+Answers are teacher-forced: one pass over prompt and answer gives the hidden state before every
+token of the answer; the head turns states into logits. A prefix that all prompts share is run once.
+Logits are float32 here; an engine in bfloat16 chooses from rounded ones, so its greedy token may,
+at a near-tie, rank second here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Token-distribution shift of one pair: responses in, a token_shift table out.
 
-    snakemake --cores 2 --until score_shift
-
 The ids that the aligned model generated are forced through both models once (URIAL §2.1, without
 its code's re-tokenising, forward pass per position and top-30 cut).
 """

@@ -1,7 +1,4 @@
-"""Token shift: what two models say of one model's answers, and its statistics.
-
-alignlab check demo                         # print the artefacts that these functions give
-"""
+"""The artefacts of token shift: one model's answers scored by two, and their statistics."""
 
 from __future__ import annotations
 

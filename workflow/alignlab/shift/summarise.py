@@ -1,13 +1,11 @@
-"""What the token_shift tables of an experiment say, pair by pair, with intervals over prompts.
-
-    snakemake --cores 2 results/demo/tables/shift_statistics.parquet
+"""The statistics of token shift: estimates of every pair and their differences, with intervals.
 
 Classes are those of Lin et al. (2023, arXiv 2312.01552, §2.1). What they leave open is here both
 ways: with and without the token that ends an answer, which is nearly always shifted; pooled over
 tokens, which long answers dominate, and as a mean over prompts.
 
 Two pairs that score the same answers are compared token by token: the base model with a URIAL
-prompt against the base model without says how much of the shift the in-context prompt removes; one
+prompt against the base model without shows how much of the shift the in-context prompt removes; one
 template for both models against each its own, how much of it is the prompt, not the tuning.
 """
 

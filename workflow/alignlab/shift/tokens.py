@@ -1,8 +1,9 @@
-"""The tokens of one pair of models: read, and by position, text, category and confidence.
+"""The tokens of one pair: which metrics they have, and means by position, text and category.
 
-Used by `alignlab.shift.summarise`. A mean at a position is over the answers still alive
-there, a mix that changes; the curves of `long` answers stay with one set of answers for as long as
-they go (Lin et al. 2023, §2.2 and figure 4).
+    python -m alignlab.shift.tokens     # prints the metrics
+
+A mean at a position is over the answers that are as long, a set that changes; the curves of `long`
+answers keep one set of answers (Lin et al. 2023, §2.2 and figure 4).
 """
 
 from __future__ import annotations

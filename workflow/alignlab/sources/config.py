@@ -1,7 +1,7 @@
 """Where models, prompts and answers come from: `source` of the catalog's entries.
 
-Keys in `config/README.md`; what brings each kind in is in `alignlab.sources`. A kind says itself
-what a digest covers of it, and where it lies.
+Keys in `config/README.md`. Each kind of source states what a digest covers of it, and where it
+lies; the other modules of `alignlab.sources` bring it in.
 """
 
 from __future__ import annotations

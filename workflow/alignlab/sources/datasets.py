@@ -1,6 +1,4 @@
-"""Turns a dataset of any shape into the prompts table.
-
-    snakemake --cores 2 --until fetch_prompts
+"""Turns a dataset of any shape into the prompts table, and puts goal-hijacking attacks into one.
 
 Nothing is dropped silently: a row that cannot be asked is an error that names it. Selections are
 the same on every machine; samples are drawn by `alignlab.core.stable_random`.

@@ -1,11 +1,9 @@
-"""One door to every kind of source: says where the files are, after fetching them if need be.
-
-    HF_TOKEN=... HF_HOME=/data/hf snakemake ...      # gated repositories; where the cache lies
+"""The files of every kind of source, fetched if need be and verified; and reading their records.
 
 Models come as a folder, datasets and published answers as one file. The hub's cache is used as it
-is: it resumes, it is shared with other tools, and a compute node without network
-(`HF_HUB_OFFLINE=1`) finds what a login node fetched. Models whose only weights are pickles are
-refused, wherever they come from.
+is (`HF_HOME` says where; gated repositories need `HF_TOKEN`): it resumes, other tools share it, and
+a compute node without network (`HF_HUB_OFFLINE=1`) finds what a login node fetched. Models whose
+only weights are pickles are refused, wherever they come from.
 """
 
 from __future__ import annotations

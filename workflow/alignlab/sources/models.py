@@ -1,9 +1,7 @@
-"""Materialises a catalog model as one verified folder of the store.
-
-    snakemake --cores 2 --until fetch_model          # or, in Python: fetch_model(job)
+"""Writes a model of the catalog as one verified folder of the store, from any format of weights.
 
 Language models become bf16 safetensors with config, generation config and tokenizer; embedding
-models keep their own precision. `alignlab.json` says what the folder was made from.
+models keep their own precision. `alignlab.json` records what the folder was made from.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Answers that somebody else generated, as a responses table for the prompts of an experiment.
-
-    snakemake --cores 2 --until fetch_published    # an experiment with `published` arms
+"""Answers, and judgements of them, that somebody else published, as tables of an experiment.
 
 just-eval and AlpacaEval both publish a list of records with `instruction` and `output`; answers
 are found by the text of the question, because their ids are not ours.

@@ -1,6 +1,4 @@
-"""What is brought in: models, prompts, answers and judgements that others published.
-
-    alignlab check demo                         # print the artefacts that these functions give
+"""The artefacts that are brought in: models, prompts, answers and judgements that others published.
 
 A digest covers what a source is, with contents in place of file names; where it lies is `place`.
 """

@@ -1,7 +1,5 @@
 """Bootstrap over prompts: BCa of means without a scale and of ratios, percentile of all else.
 
-    python -m pytest -n0 tests/statistics/test_bootstrap.py
-
 `intervals` has the others. Of medians, areas and curves over positions a resample is how often it
 draws each prompt, so one product with these counts gives the sums, or the histogram, of all.
 """

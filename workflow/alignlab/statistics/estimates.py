@@ -1,7 +1,4 @@
-"""Means over prompts and paired differences, cut from one array as every table of arms needs them.
-
-Used by `alignlab.reporting.arms.summarise`, `scenarios`, `breakdown` and `discrimination`.
-"""
+"""Means over prompts and paired differences, cut from one array, for every table of arms."""
 
 from __future__ import annotations
 

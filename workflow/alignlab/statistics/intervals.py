@@ -1,12 +1,10 @@
 """Intervals in closed form, over prompts: of means on a known scale, and of paired differences.
 
-    python benchmarks/interval_coverage.py       # how often each holds the truth
-
-Used by `alignlab.statistics.estimates`, `winrates` and `qualification`. Chosen by simulation: of 24
-prompts, BCa intervals of Likert means hold the truth 84-96% of the time and those of rates 90-98%,
-as few values near an end of the scale, or none, say little of the spread; Student's t is no better
-there. What is used here holds it 94-97%, and rates of 0.1 and 0.9, where no interval can do it
-between 91% and 97% of the time, 97%.
+Also the slices and rounding that all statistics share. Chosen by simulation
+(`benchmarks/interval_coverage.py`): with 24 prompts, BCa intervals of Likert means cover the truth
+84-96% of the time and those of rates 90-98%, as few values near an end of the scale, or none, say
+little of the spread; Student's t is no better there. What is used here covers it 94-97%, and for
+rates of 0.1 and 0.9, where no interval can be between 91% and 97%, 97%.
 """
 
 from __future__ import annotations

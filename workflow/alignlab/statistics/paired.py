@@ -1,8 +1,6 @@
-"""Paired tests of two arms on the same prompts, and how small a difference they can see.
+"""Paired tests of two arms on the same prompts, and the smallest difference they can detect.
 
-    python benchmarks/interval_coverage.py       # how often each rejects what is true
-
-Used by `alignlab.statistics.estimates` and `winrates`.
+`benchmarks/interval_coverage.py` measures how often each rejects what is true.
 """
 
 from __future__ import annotations

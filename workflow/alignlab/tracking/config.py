@@ -1,7 +1,4 @@
-"""Where an experiment's results are published: what `wandb` may say. Keys in `config/README.md`.
-
-snakemake --cores 1 --until publish_wandb
-"""
+"""Where an experiment's results are published: what `wandb` may say. Keys in `config/README.md`."""
 
 from __future__ import annotations
 

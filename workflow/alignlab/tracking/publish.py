@@ -1,10 +1,8 @@
-"""Publish an experiment's finished tables, figures and report to Weights & Biases.
+"""Publishes an experiment's finished tables, figures and report to Weights & Biases.
 
-    snakemake --cores 1 --until publish_wandb
-    wandb sync results/<experiment>/wandb/offline-run-*      # later, where there is a network
-
-Compute jobs never import wandb. One run per state of an experiment: its id is the report's digest,
-so publishing twice resumes the same run instead of adding one.
+Runs are offline by default; `wandb sync` sends them later. Compute jobs never import wandb. One run
+per state of an experiment: its id is the report's digest, so publishing twice resumes the same run
+instead of adding one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What is published of an experiment: its tables, its figures and the report.
-
-snakemake --cores 1 --until publish_wandb
-"""
+"""What is published of an experiment: its tables, its figures and the report."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Models that an experiment tunes itself: what `tuned` may say. Keys in `config/README.md`.
-
-snakemake --cores 2 --until tune_model
-"""
+"""Models that an experiment tunes itself: what `tuned` may say. Keys in `config/README.md`."""
 
 from __future__ import annotations
 

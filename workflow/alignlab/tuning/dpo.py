@@ -1,7 +1,5 @@
 """Direct preference optimisation (arXiv 2305.18290) on the preferences of a training set.
 
-    snakemake --cores 2 --until tune_model
-
 The reference is the frozen base: the same model with its adapter switched off.
 """
 

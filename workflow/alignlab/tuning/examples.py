@@ -1,15 +1,13 @@
-"""Rows of a training set → the token ids and labels a model is tuned on.
-
-    pytest tests/tuning/test_examples.py
+"""Checked rows of a training set as the token ids and labels that a model is tuned on.
 
 A prompt is rendered and encoded by the room that does it when the tuned model is asked, so both
 see the same ids. An answer has the ids that it has in the whole text. Only where its first token
-would merge with the end of the prompt is it tokenised alone, for a model that is asked has the
+would merge with the end of the prompt is it tokenised alone, since a model that is asked has the
 prompt's ids and goes on from there. The loss counts the pieces of the answer and the token that
 ends it; a token that is part marker, part piece counts, so the space between them does.
 
-What would ruin a tuning without a word is checked before the first step; a message names the model,
-and the row where there is one. `alignlab.learning.overlap` checks for prompts of an evaluation.
+What would silently ruin a tuning is checked before the first step; a message names the model, and
+the row where there is one. `alignlab.learning.overlap` checks for prompts of an evaluation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What every trainer shares: base model and update, order of rows, arguments, resumed run, table.
-
-    snakemake --cores 2 --until tune_model
+"""Tunes a model: the job, and what every trainer shares, from the base model to the saved adapter.
 
 A killed run goes on from its last checkpoint: rows come in an order that is fixed before the first
 step, and the checkpoint holds the state of the random numbers. LoRA (arXiv 2106.09685) comes

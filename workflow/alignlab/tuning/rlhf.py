@@ -1,6 +1,4 @@
-"""Learning from a reward model, which learnt from the preferences of a training set.
-
-    snakemake --cores 2 --until tune_model
+"""RLHF: a reward model learns from the preferences of a training set, a policy from the rewards.
 
 First the base model with a scalar head learns to rank answers (arXiv 2203.02155 §3.5); then the
 policy, which begins as the base model, answers the questions of the training set, and answers that

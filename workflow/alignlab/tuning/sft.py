@@ -1,6 +1,4 @@
-"""Supervised fine-tuning: the completions of a training set are learnt as they stand.
-
-    python benchmarks/tuning.py
+"""Supervised fine-tuning on the completions of a training set.
 
 TRL's trainer with a head for frozen weights. Of a small model with a large vocabulary the head is
 most of the work. Only labelled positions pass through it here, and torch computes their gradient

@@ -1,7 +1,4 @@
-"""Models that an experiment tunes itself: adapters of catalog models.
-
-alignlab check lfm-demo                     # print the artefacts that these functions give
-"""
+"""The artefacts of tuning: adapters of catalog models."""
 
 from __future__ import annotations
 

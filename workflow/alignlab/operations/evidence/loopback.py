@@ -1,9 +1,7 @@
 """An endpoint on this machine that answers the same request with the same words.
 
-    make stages                     # experiments of `config/evidence` ask it
-
-What it says is a function of what it is sent, so that old and new code get the same replies where
-they send the same.
+The experiments of `config/evidence` ask it. An answer is a function of the request, so old and new
+code get the same replies where they send the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The code as it was recorded and as it is, each in a folder of its own where it can run.
+"""Folders where the recorded and today's code run, and what experiments make in each.
 
-make stages                     # makes both, and removes them when it has compared
+`make stages` makes both folders, and removes them when it has compared.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""Brings `workflow/stages.lock` up to date by evidence: what old and new code make of one input.
-
-    make stages                     # alignlab stages
-    make lint                       # alignlab stages --check: says only whether it is behind
+"""Brings `workflow/stages.lock` up to date by evidence, for `make stages`: old code against new.
 
 The code as it was when the lock was last committed makes the tables of the evidence experiments.
 Then today's code makes each of them again, from parents that the old code made, so that a stage is
-never blamed for what another one changed. A unit whose tables all hold the same keeps its version;
-one that is behind another table goes up by one. A unit that moved and is behind no table that can
-be made here cannot be shown to be the same, and its line stays.
+never blamed for what another one changed. A unit whose tables are all equal keeps its version; one
+with a table that differs goes up by one. A changed unit none of whose tables can be made here
+cannot be shown to be the same, and its line stays.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Boards of arms by measures: the leaderboard, scenarios, judges, and means by group.
 
-    snakemake --cores 2 results/demo/report/index.html
-
 A comparison has a board of means, then one of differences from each arm that others are compared
-with. Intervals of a column share one scale, which holds zero where differences are shown.
+with. Intervals of a column share one scale, which includes zero where differences are shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """The report's figures: SVG with real text, the same bytes for the same tables.
 
-    snakemake --cores 2 results/demo/report/index.html     # writes figures/arms/*.svg
-
 Colours are Okabe and Ito's, which stay apart under colour blindness; text is a mid grey that reads
 on white and on black, because a transparent figure does not know its background.
 """

@@ -1,9 +1,7 @@
-"""Arms compared on measures: what leaderboard, scenarios and judges' tables have in common.
-
-    snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
+"""Arms compared on measures, for the leaderboard, scenarios and judges; the findings in words.
 
 A measure has every arm's mean, and differences by prompt from the arms that others are compared
-with. One rule says everywhere in the report what differs significantly: `significant`.
+with. The whole report has one rule for what differs significantly: `significant`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """The tables of arms: means with intervals, differences by prompt, groups of prompts, scenarios.
 
-    snakemake --cores 2 results/demo/tables/{statistics,comparisons,breakdown,scenarios}.parquet
-
 Groups are small and many, so they are for looking and not for testing; just-eval's tasks and topics
 (URIAL, arXiv 2312.01552 §4.1) are tags, and a prompt counts in the group of each of its tags.
 Scenarios have the form of the tables of Learning from Mistakes (arXiv 2310.10477 §4): methods by

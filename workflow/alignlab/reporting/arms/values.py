@@ -1,6 +1,6 @@
 """Loads metrics and judgements into one array, arms × metrics × prompts × turns; names its slices.
 
-Used by `alignlab.reporting.arms.summarise`, whose job is typed here.
+The job and spec of `alignlab.reporting.arms.summarise` are here.
 """
 
 from __future__ import annotations

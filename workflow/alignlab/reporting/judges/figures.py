@@ -1,6 +1,4 @@
-"""Radars of what judges rate: an axis an aspect, a polygon an arm, a band for its 95% interval.
-
-    snakemake --cores 2 results/demo/report/index.html     # writes figures/arms/judged-*.svg
+"""Radars of judged aspects: an axis an aspect, a polygon an arm, a band for its 95% interval.
 
 Arms differ in colour (Okabe and Ito's) and in marker. A judge that is not qualified is drawn in
 grey, and an aspect that it is not qualified for carries a question mark.

@@ -1,9 +1,7 @@
-"""What the page says of judging: scores, pairwise win rates, and how every judge was validated.
+"""The page's part on judging: scores, pairwise win rates, and how every judge was validated.
 
-    snakemake --cores 2 results/demo/report/index.html
-
-Of two answers a judge sees both orders. A win rate differs from a half under the leaderboard's
-rule (`measures.significant`).
+A judge sees two answers in both orders. Whether a win rate differs from a half is decided by the
+leaderboard's rule (`measures.significant`).
 """
 
 from __future__ import annotations

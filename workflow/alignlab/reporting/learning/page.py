@@ -1,7 +1,4 @@
-"""What the page says of Learning from Mistakes: scenarios, the study, training sets, training.
-
-snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
-"""
+"""The page's part on Learning from Mistakes: scenarios, the study, training sets, training."""
 
 from __future__ import annotations
 

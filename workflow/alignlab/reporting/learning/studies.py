@@ -1,7 +1,4 @@
-"""The study of discrimination against generation, as the page and the terminal show it.
-
-snakemake --cores 2 results/lfm-demo/report/index.html --config experiment=lfm-demo
-"""
+"""The study of discrimination against generation, as the page and the terminal show it."""
 
 from __future__ import annotations
 

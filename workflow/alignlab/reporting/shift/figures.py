@@ -1,7 +1,5 @@
 """The figures of token shift, arranged as those of Lin et al. (2023, arXiv 2312.01552, §2).
 
-    snakemake --cores 2 results/demo/report/shift.html     # writes results/demo/figures/shift/*.svg
-
 Token text comes from a model: it is drawn as text, never as mathematics, and what cannot be seen is
 spelled out.
 """

@@ -1,9 +1,7 @@
 """Builds the token-shift page: what the base model would have said at each of an answer's tokens.
 
-    snakemake --cores 2 results/demo/report/shift.html
-
-The page is small; the tokens lie in data files beside it and are loaded a few answers at a time.
-Model text is hostile input: it is placed with `textContent` only, isolated, controls spelled out.
+The page is small; the tokens are in data files beside it, loaded a few answers at a time. Model
+text is hostile input: it is placed with `textContent` only, isolated, controls spelled out.
 Shares are over tokens, pooled over prompts, with 95% bootstrap intervals over prompts.
 """
 

@@ -1,7 +1,5 @@
 """Data files of the token-shift page: scripts that hand it compact arrays when it asks for them.
 
-    python -m pytest tests/reporting/shift/test_payload.py
-
 A page opened from disk may load scripts but not fetch JSON, so a file reads `receive(name, JSON)`.
 The names are numbers of our own: `prompts-0`, and for each pair `0-answers` (one row an answer),
 `0-text-0` (what the search looks through) and `0-0`, `0-1`, … (tokens, a few answers a file).
