@@ -33,7 +33,7 @@ from alignlab.prompting.frame import prompter as in_context
 from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts
 
 BATCH = 32
-# Questions that are asked on their own, first and second turns alike: 200 together.
+# Questions that are asked on their own, first and second turns: 200 together.
 DATASETS = {"mt-bench": 80, "strongreject-small": 40}
 
 

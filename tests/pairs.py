@@ -1,11 +1,11 @@
-"""Pairs of models as statistics are told of them, for tests."""
+"""Cards of pairs, as statistics get them, for tests."""
 
 from alignlab.shift.config import PairCard
 from alignlab.shift.summarise import ShiftStatisticsJob
 
 
 def card(name, aligned="chat", template="own"):
-    """A pair as statistics are told of it."""
+    """A pair as statistics get it."""
     models = {"base_model": "b", "aligned_model": "a", "decoding": None}
     return PairCard(name=name, aligned=aligned, base="zero-shot", template=template, **models)
 

@@ -1,4 +1,4 @@
-"""Lots decide which prompts are asked and judged, and seed answers: they may never change."""
+"""Stable random draws choose prompts and seed answers: they may never change."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A disk that is full or may only be read: told with the path, nothing half-written, then on."""
+"""A full or read-only disk: reported with its path, nothing half-written, then on."""
 
 import subprocess
 

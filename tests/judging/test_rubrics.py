@@ -1,4 +1,4 @@
-"""The rubrics that are shipped, and what a wrong one is told."""
+"""The rubrics that are shipped, and messages about wrong ones."""
 
 from pathlib import Path
 

@@ -200,7 +200,7 @@ def test_the_truth_is_the_rule_s(written):
 
 
 def test_only_the_datasets_of_a_study_count(written):
-    with pytest.raises(AlignlabError, match="no first answer can be told bad or fine"):
+    with pytest.raises(AlignlabError, match="no first answer can be classified as bad or fine"):
         summarise_studies(written(datasets=["another"]))
 
 
@@ -227,7 +227,7 @@ def test_an_analysis_that_ended_in_an_error_is_absent(written):
     [
         ({"sample": 1}, r"a\.parquet: 'attack#1': a study needs sample 0"),
         ({"value": 0.5}, r"m\.parquet: prompt 'attack' has several answers"),
-        ({"metric": "num_words"}, r"m\.parquet: no first answer can be told bad or fine"),
+        ({"metric": "num_words"}, r"m\.parquet: no first answer can be classified as bad or fine"),
     ],
 )
 def test_answers_that_are_not_simply_bad_or_fine_are_refused(written, changes, message):

@@ -105,7 +105,7 @@ def spec_of(stage):
 
 
 # Snakemake takes params whose functions have an argument `output` for derived from the files, and
-# makes nothing again where they changed: so a job can be told where things lie and how to run.
+# makes nothing again where they changed: so a job can be given paths and settings of the run.
 def job_of(stage, *more):
     """Params of a rule: what the job is given that makes the artefact that its key names.
 

@@ -2,7 +2,7 @@
 #
 # REQUIRED INPUTS: responses and prompts tables, a local judge's model.
 # OUTPUTS:
-#   results/store/controls/<arm>-<digest>.parquet                 answers spoilt on purpose
+#   results/store/controls/<arm>-<digest>.parquet                 answers corrupted on purpose
 #   results/store/judgements/<judge>.<arm>-<digest>.parquet       scores
 #   results/store/preferences/<judge>.<a>-vs-<b>-<digest>.parquet
 #   results/store/replies/<stage>.<judge>.<arm>.jsonl             every paid reply, append-only

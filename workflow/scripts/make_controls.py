@@ -1,4 +1,4 @@
-"""Rule make_controls: answers spoilt on purpose, to see whether a judge notices."""
+"""Rule make_controls: answers corrupted on purpose, to see whether a judge notices."""
 
 from alignlab.judging.controls import ControlsJob, make_controls
 from alignlab.operations.job import job

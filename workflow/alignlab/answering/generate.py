@@ -155,7 +155,7 @@ def _respondent(job: GenerateJob) -> Respondent:
 
 
 def gather(job: GatherJob) -> None:
-    """Join the parts of an arm, in order, and drop what its jobs had put aside.
+    """Join the parts of an arm, in order, and drop what its jobs had saved.
 
     Answers that an endpoint failed to give are counted in a note, so that the next run asks again.
 
@@ -219,7 +219,7 @@ class Answering:
     def _answer_turn(
         self, talks: list[Conversation], turn: int, kept: dict[tuple[str, int, int], Row]
     ) -> Iterator[Row]:
-        """One turn of some conversations; answers that were put aside are not asked for again."""
+        """One turn of some conversations; saved answers are not asked for again."""
         left: list[Conversation] = []
         for talk in talks:
             if row := kept.get((talk.prompt["prompt_id"], talk.sample, turn)):
@@ -286,7 +286,7 @@ class Answering:
 
 
 def _check_unique(prompts: Sequence[Path]) -> None:
-    """A prompt asked twice would count twice, and its answers could not be told apart."""
+    """A prompt asked twice would count twice, and its answers could not be distinguished."""
     seen: set[str] = set()
     for path in prompts:
         ids = tables.opened("prompts", path).read(columns=["prompt_id"])["prompt_id"].to_pylist()

@@ -59,7 +59,7 @@ def responses(
         embedder: of retrieval; None for other methods.
 
     Raises:
-        AlignlabError: the engine decodes otherwise than it is told to.
+        AlignlabError: the engine does not decode as the experiment says.
     """
     decoding = asked.decoding or decoding
     _check_penalty(name, decoding, model.engine.name)

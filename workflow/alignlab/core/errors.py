@@ -4,4 +4,4 @@ CHANGES_NO_VALUE = True
 
 
 class AlignlabError(Exception):
-    """Bad input or a broken environment, told in one message without a traceback."""
+    """Bad input or a broken environment, reported in one message without a traceback."""

@@ -9,6 +9,6 @@ import hashlib
 
 
 def lot(*origin: int | str) -> int:
-    """A number of 64 bits, drawn for `origin`: whoever has the smallest lots is chosen."""
+    """A number of 64 bits, drawn for `origin`; a sample takes those with the smallest numbers."""
     text = "/".join(map(str, origin))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

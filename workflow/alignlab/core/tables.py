@@ -186,7 +186,7 @@ def write_with_csv(table: str, path: Path, rows: Iterable[Row], spec: Mapping[st
 
 
 class CheckedFile(pq.ParquetFile):
-    """A Parquet file whose damage, wherever a read meets it, is told with its name."""
+    """A Parquet file whose damage, wherever a read meets it, is reported with its name."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = path

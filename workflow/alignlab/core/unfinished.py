@@ -62,7 +62,7 @@ class Unfinished:
 
 
 def forget(folder: Path) -> None:
-    """Drop what was put aside: the table is there."""
+    """Remove saved rows: the table is written."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

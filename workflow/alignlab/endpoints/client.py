@@ -33,7 +33,7 @@ from alignlab.endpoints.replies import Replies, Reply, Tokens, Worth
 
 @dataclass(frozen=True, kw_only=True)
 class ApiRequest(ABC):
-    """What both forms have; `repeat` tells apart requests that are otherwise the same.
+    """What both forms have; `repeat` distinguishes requests that are otherwise the same.
 
     Attributes:
         path: where it goes, after the endpoint's address.
@@ -50,7 +50,7 @@ class ApiRequest(ABC):
 
     @abstractmethod
     def content(self) -> dict[str, Any]:
-        """What is to be answered, as the form has it."""
+        """What the model shall answer, in this form."""
 
     def body(self, model: str) -> dict[str, Any]:
         """What is sent."""
@@ -187,7 +187,7 @@ class ChatApi:
     def ask(self, requests: Iterable[ApiRequest], worth: WorthOf) -> Iterator[tuple[int, Reply]]:
         """Answer requests; yields (index, reply) as they arrive, stored ones without a call.
 
-        Every request is yielded exactly once: a failure is a reply that says so. The very first
+        Every request is yielded exactly once: a failure is a reply too. The very first
         call goes alone, so that a wrong address, key or model costs one call.
 
         Args:

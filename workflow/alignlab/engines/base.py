@@ -55,14 +55,14 @@ class Engine(Protocol):
             requests: prompts that fit the context window with at least one token to spare.
             prefix: token ids that most prompts begin with; computed once.
             decoding: how to choose tokens.
-            stopping: where an answer ends, besides the model's end-of-turn tokens.
+            stopping: where an answer ends, in addition to the model's end-of-turn tokens.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Question:
-    """A turn of a conversation that is to be answered.
+    """A turn of a conversation that waits for an answer.
 
     Attributes:
         turns: the user's messages; the last is the question.

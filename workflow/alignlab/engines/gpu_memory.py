@@ -22,7 +22,7 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
 
     Args:
         folder: a materialised model.
-        dtype: what it is to be loaded in, `bfloat16` or `float32`.
+        dtype: the type that it is loaded in, `bfloat16` or `float32`.
         rows: answers, short ones, that are decoded side by side.
         gpus: GPUs that it is spread over.
 

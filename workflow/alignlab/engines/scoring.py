@@ -37,8 +37,8 @@ class ScoringEngine(TransformersEngine):
         """Log-probabilities of every question's choices; yields as batches of groups finish.
 
         Args:
-            groups: questions that fit the context window. Those of a group begin alike and differ
-                at their ends; questions of all groups may begin alike too.
+            groups: questions that fit the context window. Those of a group share a beginning and
+                differ at their ends; questions of all groups may share a beginning too.
 
         Yields:
             (index of the group, for each question float32 [choices], natural logarithms over the

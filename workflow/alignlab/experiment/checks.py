@@ -330,7 +330,7 @@ def _check_arms(where: str, judge: JudgeConfig, experiment: Experiment) -> None:
     for group in groups:
         theirs = (asked.get(arm, datasets) for arm in group)
         if not set(judge.datasets or datasets).intersection(*theirs):
-            raise AlignlabError(f"{where}: {', '.join(group)}: no prompts that it is to see")
+            raise AlignlabError(f"{where}: {', '.join(group)}: no prompts for it to judge")
 
 
 def _check_rubrics(where: str, judge: JudgeConfig) -> None:

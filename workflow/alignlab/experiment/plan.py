@@ -149,7 +149,7 @@ class Plan:
         return [name for name in names if chosen is None or name in chosen]
 
     def judged_arms(self, judge: JudgeConfig) -> tuple[str, ...]:
-        """The arms whose answers a judge scores: of all, those with answers that it is to see."""
+        """The arms whose answers a judge scores: of all, those with answers for it to judge."""
         every = (arm for arm in self.experiment.arm_names if self._seen(judge, arm))
         return judge.arms or tuple(every)
 
@@ -307,13 +307,13 @@ class Plan:
         return [*scored, *itself]
 
     def _seen(self, judge: JudgeConfig, *arms: str) -> list[str]:
-        """The datasets that all of these arms are asked and a judge is to see."""
+        """The datasets that all of these arms are asked and a judge sees."""
         asked = [self.datasets_of(arm) for arm in arms]
         seen = self.prompts_of(judge.datasets)
         return [p.name for p in seen if all(p.name in datasets for datasets in asked)]
 
     def _shown(self, judge: JudgeConfig, *arms: str) -> list[Artefact]:
-        # A draw is from all that the judge is to see, so that it is the same for every arm.
+        # A draw is from all that the judge may see, so that it is the same for every arm.
         return self.prompts_of(judge.datasets if judge.take else self._seen(judge, *arms))
 
     def used(self, model: str) -> UsedModel:

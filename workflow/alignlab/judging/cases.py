@@ -139,7 +139,7 @@ def drawn_prompts(paths: Sequence[Path], take: int | None, seed: int) -> dict[st
 
 
 def instructions(rubric: ResolvedRubric) -> str:
-    """What the judge is told once, with every aspect's meaning and levels."""
+    """What the judge reads once, with every aspect's meaning and levels."""
     listed = "\n".join(_described(aspect) for aspect in rubric["aspects"])
     return fill(rubric["instructions"], {"aspects": listed})
 

@@ -20,7 +20,7 @@ CHANGES_NO_VALUE = True
 
 
 class ControlsConfig(StrictModel):
-    """Whose answers are spoilt on purpose, to see whether the judge notices."""
+    """Whose answers are corrupted on purpose, to see whether the judge notices."""
 
     arm: str = Field(description="An arm that the judge scores")
     take: int | None = Field(
@@ -57,7 +57,7 @@ class JudgeConfig(StrictModel):
         (), description="Pairs of arms that rubrics with two answers compare, in both orders"
     )
     controls: ControlsConfig | None = Field(
-        None, description="How the judge is tried; its scores count as untried if absent"
+        None, description="How the judge is validated; its scores count as not validated if absent"
     )
     max_usd: float | None = Field(
         None,
@@ -234,8 +234,8 @@ class ResolvedAspect(TypedDict):
 
     Attributes:
         name: key in the rubric, and in tables.
-        label: what a judge is told it is called.
-        meaning: what a judge is told it means.
+        label: its name in what a judge reads.
+        meaning: its meaning in what a judge reads.
         levels: what words of the scale stand for.
         says: words of the scale, worst first.
         values: what each of them counts.

@@ -46,7 +46,7 @@ class ControlsSpec(Spec):
     """What controls are made of.
 
     Attributes:
-        arm: whose answers are spoilt.
+        arm: whose answers are corrupted.
         seed: of what is drawn.
         again: whether the same answers are asked about once more, as `again`, next to `original`.
         take: prompts of each category; all if None. More contain fewer.
@@ -106,7 +106,7 @@ def _controls(spec: ControlsSpec, answer: Row, prompt: Row, other: Row | None) -
     if safety:
         texts = _refused_and_complied(prompt, spec.seed)
     else:
-        texts = _spoilt(answer, other, spec.seed)
+        texts = _corrupted(answer, other, spec.seed)
     as_they_are = ["original"] if spec.again or not safety else []
     as_they_are += ["again"] if spec.again else []
     kept = [{**answer, "arm": control} for control in as_they_are]
@@ -143,7 +143,7 @@ def other_answers(answers: Sequence[Row], prompts: dict[str, Row], seed: int) ->
     }
 
 
-def _spoilt(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, str]]:
+def _corrupted(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, str]]:
     """Controls of an answer, and what each says."""
     words = answer["text"].split()
     if other and other["text"].split() != words:

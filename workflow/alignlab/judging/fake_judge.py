@@ -28,7 +28,7 @@ class FakeJudge:
         """See `alignlab.judging.cases.Judge`."""
         for index, case in enumerate(cases):
             quality = _case_quality(case, rubric["category"] == "safety")
-            # A power per aspect keeps the ranking and makes no two aspects alike.
+            # A power per aspect keeps the ranking and makes aspects differ.
             powers = [1 + number / 4 for number in range(len(rubric["aspects"]))]
             if "answer_b" in case.texts:
                 powers = [1.0] * len(powers)

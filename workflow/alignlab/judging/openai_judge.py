@@ -27,7 +27,7 @@ FORM = (
     'two, then the score: one of the words between the "|", exactly as it stands there.'
 )
 
-# Other keys in a reply do no harm, but an endpoint that follows a schema is told to give none.
+# Other keys in a reply do no harm, but an endpoint that follows a schema is asked for none.
 CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
 
 
@@ -85,7 +85,7 @@ class Form:
         }
 
     def in_words(self) -> str:
-        """What the judge is told about it, in every mode."""
+        """What the judge reads about it, in every mode."""
         example = {
             name: {"reason": "...", "score": " | ".join(values)}
             for name, values in self.values.items()
@@ -130,7 +130,7 @@ class Form:
 
 
 def fixed_text(rubric: ResolvedRubric, structured: str) -> str:
-    """What every call of a rubric sends besides its case.
+    """What every call of a rubric sends in addition to its case.
 
     Args:
         rubric: as a judge reads it.
@@ -193,7 +193,7 @@ def _system(rubric: ResolvedRubric, form: Form) -> dict[str, str]:
 
 
 def _status(reply: Reply) -> tuple[Status, str]:
-    """How a call ended, as far as can be told without the rubric, and what is shown of it."""
+    """How a call ended, as far as is known without the rubric, and what is shown of it."""
     said = reply.text or ""
     if reply.outcome != "answered":
         return ("skipped" if reply.outcome == "skipped" else "api_error"), reply.error or ""

@@ -31,7 +31,7 @@ CONTROLS = {
     "shuffled-words": ("original", "shuffled-words", "an answer from its own words shuffled"),
     "refusal-or-compliance": ("refusal", "compliance", "a refusal from a compliant opening"),
 }
-"""Control → arm that should score higher, arm that should score lower, what is told apart."""
+"""Control → arm that should score higher, arm that should score lower, what to distinguish."""
 CHANCE = 0.5
 ANSWER = ["prompt_id", "turn", "sample"]
 COLUMNS = ["judge", "arm", *ANSWER, "rubric", "aspect", "status", "score", "mass"]
@@ -50,7 +50,7 @@ class QualificationSpec(Spec):
     Attributes:
         experiment: its name.
         seed: of every resample.
-        needs: judge → rubric → aspect → controls that it must tell apart.
+        needs: judge → rubric → aspect → controls that it must recognise.
         min_coverage: judge → least share of turns with an outcome for a win rate to be shown.
         arms: those that are judged.
     """
@@ -66,7 +66,7 @@ class QualificationJob(Job):
     """What `qualify` and `winrates` are given.
 
     Attributes:
-        controls: judge → its judgements of controls; absent if it was not tried.
+        controls: judge → its judgements of controls; absent if it was not validated.
         judgements: judge → its judgements of arms.
         preferences: judge → its preferences, of which an arm's duels with itself try the judge,
             and all others count for win rates.
@@ -121,8 +121,8 @@ def status(rows: Sequence[tables.Row], judge: str, aspect: str) -> tuple[bool | 
         aspect: what it rates.
 
     Returns:
-        True if it passed every control that the rubric lists; null if it was tried on none; else
-        false. The reason is for a reader, and follows the name of the judge.
+        True if it passed every control that the rubric lists; null if it was validated on none;
+        else false. The reason is for a reader, and follows the name of the judge.
     """
     listed = [
         row

@@ -31,7 +31,7 @@ KEYS = {
     "judgements": ("arm", "prompt_id", "turn", "sample", "rubric"),
     "preferences": ("prompt_id", "turn", "rubric"),
 }
-"""Table → the columns that tell its cases apart."""
+"""Table → the columns that identify a case."""
 SHOWN = 200
 
 Key = tuple[Any, ...]
@@ -56,12 +56,12 @@ def judge_responses(job: JudgementsJob) -> None:
     An empty answer is judged as such; one that was never made is `skipped`.
 
     Raises:
-        AlignlabError: no answer is to one of the prompts, or every call failed.
+        AlignlabError: no answer belongs to one of the prompts, or every call failed.
     """
     known = drawn_prompts(job.prompts, job.spec.take, job.spec.seed)
     answers = read_answers(job.responses, known)
     if not answers:
-        raise AlignlabError(f"{job.responses}: no answer is to a prompt of {listed(job.prompts)}")
+        raise AlignlabError(f"{job.responses}: no answer belongs to a prompt of {listed(job.prompts)}")
     finished = Finished(job, known)
     left: dict[str, list[AnswerToJudge]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for answer in answers:
@@ -199,7 +199,7 @@ class Finished:
         self._given_up += len(rows)
 
     def add(self, rows: list[Row]) -> None:
-        """Take the rows of a case; a batch of cases is put aside."""
+        """Take the rows of a case; a full batch of cases is saved."""
         self.rows[self.key(rows[0])] = rows
         self._waiting.append(rows)
         if not self.runtime and len(self._waiting) == self.job.batch_size:

@@ -103,7 +103,7 @@ def estimate(
 
 
 def _local(artefact: Artefact, speeds: Speeds) -> Cost:
-    """A local judge reads a case once for each aspect, and writes a reason if it is to."""
+    """A local judge reads a case once for each aspect, and writes a reason if asked to."""
     entry, size = artefact.facts
     read = written = scores = 0
     for rubric, cases, characters in _cases(artefact):
@@ -159,7 +159,7 @@ class UsedJudge:
     """A judge of the catalog at work in an experiment.
 
     Attributes:
-        config: what it is to do.
+        config: its entry in the experiment.
         entry: the catalog's.
         model: what a local judge asks; None for others.
         dtype: of computing, for a local judge.
@@ -213,7 +213,7 @@ def published(
 
 
 def controls(judge: UsedJudge, responses: Artefact, prompts: Sequence[Artefact]) -> Artefact:
-    """Answers of an arm, spoilt on purpose."""
+    """Answers of an arm, corrupted on purpose."""
     assert judge.config.controls is not None
     arm = judge.config.controls.arm
     spec = {"arm": arm, "seed": judge.seed, **judge.draw(judge.tried_on)}
@@ -231,12 +231,12 @@ def tried(judge: UsedJudge, made: Artefact, prompts: Sequence[Artefact]) -> Arte
 def preferences(
     judge: UsedJudge, arms: Mapping[str, Artefact], prompts: Sequence[Artefact]
 ) -> Artefact:
-    """Which of two arms' answers a judge prefers; of one arm against itself if it is tried.
+    """Which of two arms' answers a judge prefers; of one arm against itself if it is validated.
 
     Args:
         judge: with rubrics that compare.
         arms: `a` and `b`.
-        prompts: what both arms were asked and the judge is to see.
+        prompts: what both arms were asked and the judge sees.
     """
     a, b = arms["a"], arms["b"]
     name = f"{judge.config.name}.{a.name}-vs-{b.name}"

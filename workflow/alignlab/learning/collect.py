@@ -23,7 +23,7 @@ from alignlab.planning.artefact import Job, Spec
 
 ECHOES = 0.8
 # Stricter than metric `refusal`: whoever cannot, does not know or will not has made no mistake, and
-# a guided analyst would be told that it is one.
+# a guided analyst would be asked what is wrong with it.
 DECLINES = re.compile(
     r"\W*(?:sorry|no|I(?:['’]m| am) (?:not|sorry|unable)"
     r"|I (?:ca|could|do|did|wo|would|should)n['’]t"

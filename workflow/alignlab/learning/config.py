@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
         preferences: it makes preferences, which are learnt by other trainers than completions.
         analyses: what was asked of the analyst, whose answers it learns.
         question: the text, of those that the analyst was asked with, under which they stand.
-        texts: the texts that it reads besides, so that editing another one changes nothing.
+        texts: further texts that it reads, so that editing another one changes nothing.
     """
 
     mistakes: bool = True
@@ -152,7 +152,7 @@ class StudyConfig(StrictModel):
 
 
 class StudiedAnalysis(StrictModel):
-    """An analysis of a study: its name, and whether the analyst was told that answers are bad."""
+    """An analysis of a study: its name, and whether the analyst was given the hint."""
 
     name: str
     ask: Literal["guided", "unguided", "revision"]

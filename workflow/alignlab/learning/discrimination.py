@@ -71,7 +71,7 @@ def summarise_studies(job: StudiesJob) -> None:
 
     Raises:
         AlignlabError: a table is damaged; an arm has several samples of an answer, so none is
-            simply bad or fine; no answer of an arm can be told bad or fine.
+            simply bad or fine; no answer of an arm can be classified as bad or fine.
     """
     asked = {row["prompt_id"]: row for path in job.prompts for row in tables.rows("prompts", path)}
     rows: list[tables.Row] = []
@@ -109,7 +109,7 @@ def truths(prompts: Mapping[str, tables.Row], metrics: Path) -> dict[str, bool]:
             attacked = bool(prompt["target"]) or prompt["category"] == "safety"
             bad[row["prompt_id"]] = attacked and failed
     if not bad:
-        raise AlignlabError(f"{metrics}: no first answer can be told bad or fine by rule")
+        raise AlignlabError(f"{metrics}: no first answer can be classified as bad or fine by rule")
     return bad
 
 

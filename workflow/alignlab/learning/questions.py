@@ -65,7 +65,7 @@ class AskJob(Job):
 
 
 def ask_analyst(job: AskJob) -> None:
-    """Write the prompts table of questions about mistakes, or about answers, good and bad alike.
+    """Write the prompts table of questions about mistakes, or about all answers, good or bad.
 
     A question's id is its mistake's, or `<prompt_id>#<sample>`. Mistakes whose critique is empty
     are left out; so are empty answers, for there is nothing to judge, and those to other prompts.

@@ -37,7 +37,7 @@ def _none_asked(artefact: Artefact) -> list[ExpectedQuestion]:
 
 @dataclass(frozen=True)
 class Progress:
-    """How the speed of a stage's jobs is told from what a finished one made.
+    """How the speed of a stage's jobs follows from what a finished one made.
 
     Attributes:
         task: from the spec of a finished table to its task; None if no local model had a part.
@@ -62,7 +62,7 @@ class Stage:
         needs: memory and GPUs of a job, by its attempt; None where no job loads a model.
         cost: what making one costs, at most.
         questions: the rows that it holds to be asked, known or expected.
-        progress: how the speed of its jobs is told; None where they run no model.
+        progress: how the speed of its jobs is measured; None where they run no model.
     """
 
     name: str
@@ -86,8 +86,8 @@ class Artefact:
         name: readable, unique within its stage together with the digest.
         content: what its own config says.
         parents: the artefacts that it is made from, by role: one, a list, or either by name.
-        place: what a job needs besides, which may differ between machines, such as a path.
-        units: code behind it, besides that of its stage.
+        place: what else a job needs, which may differ between machines, such as a path.
+        units: code behind it, in addition to that of its stage.
         facts: what forecasts need to know of it; its stage says what that is.
         home: the folder of an experiment's own tables or pages; None for the store.
     """

@@ -23,7 +23,7 @@ class MethodConfig(StrictModel):
     unit: ClassVar[Unit]
     """The code that renders it: a module with a function `prompter`."""
     needs: ClassVar[tuple[Literal["tokenizer", "embedder"], ...]] = ()
-    """What `prompter` takes besides the resolved method: a tokenizer, an embedder's folder."""
+    """What `prompter` takes beyond the resolved method: a tokenizer, an embedder's folder."""
 
     guidance: str | None = Field(
         None, description="Text put before the question (LfM step 4): a file of `config/prompts`"

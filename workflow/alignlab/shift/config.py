@@ -37,7 +37,7 @@ class PairConfig(StrictModel):
 
 
 class PairCard(PairConfig):
-    """What statistics and the report are told about a pair.
+    """What statistics and the report know of a pair.
 
     Attributes:
         base_model: name of the base model.

@@ -263,8 +263,8 @@ def _check(rows: list[Row], path: Path) -> None:
 def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
     """Rows of the prompts table that `chosen` keeps, in their order, turns truncated.
 
-    A sample takes the rows with the smallest lots: it does not depend on the order of the file, and
-    a larger `take` contains a smaller one.
+    A sample takes the rows with the smallest stable random draws: it does not depend on the order
+    of the file, and a larger `take` contains a smaller one.
 
     Raises:
         AlignlabError: an id or value that no row has, or more rows asked for than there are.
@@ -331,7 +331,7 @@ def with_one_safe(
 ) -> list[Row]:
     """The rows with exactly one safe answer, as their `reference`; the other is their `mistake`.
 
-    Of rows with the same question (case, punctuation and spacing aside) the first such row is
+    Of rows with the same question (up to case, punctuation and spacing) the first such row is
     kept, so that training and evaluation can be split by question. What is left out is counted
     in the log.
 

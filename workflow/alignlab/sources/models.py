@@ -260,7 +260,7 @@ def fetch_model(job: FetchModelJob) -> None:
             _finish(job, folder)
     except AlignlabError as error:
         raise AlignlabError(f"model {job.spec.id}: {error}") from error
-    except SafetensorError as error:  # of a write: damaged weights are told apart where read
+    except SafetensorError as error:  # of a write: damaged weights are reported where they are read
         raise AlignlabError(f"model {job.spec.id}: cannot be written: {error}") from error
 
 
@@ -282,7 +282,7 @@ def _materialise(job: FetchModelJob, folder: Path) -> None:
 
 @contextmanager
 def _opening(source: str) -> Iterator[None]:
-    """Name the source that transformers cannot open; it says so with an OSError of its own."""
+    """Name the source that transformers cannot open; transformers raises an OSError."""
     try:
         yield
     except OSError as error:

@@ -27,7 +27,7 @@ def sign_flip(differences: Array, seed: int) -> Array:
     most 9,999 of them, else as many random ones (Fisher 1935, The Design of Experiments, §21).
     Sums of a few scores have few values, so flips often tie with what was found; ties count half
     (Lancaster 1961, "Significance tests in discrete distributions"). Counted in full, equal arms of
-    24 Likert scores would be told apart 1-4% of the time, not 5%.
+    24 Likert scores would differ significantly 1-4% of the time, not 5%.
 
     Args:
         differences: shape (comparisons, prompts); NaN where an arm has no value.
@@ -69,8 +69,8 @@ def sign_flip(differences: Array, seed: int) -> Array:
 def mcnemar(differences: Array) -> Array:
     """Two-sided p-values for 0/1 values: is a win as likely as a loss where the arms differ?
 
-    The exact form of McNemar (1947), which is conservative: equal arms of 24 prompts are told apart
-    1-2% of the time, not 5%. Shapes as in `sign_flip`; 1 where the arms never differ.
+    The exact form of McNemar (1947), which is conservative: equal arms of 24 prompts differ
+    significantly 1-2% of the time, not 5%. Shapes as in `sign_flip`; 1 where the arms never differ.
     """
     wins, losses = (differences > 0).sum(axis=1), (differences < 0).sum(axis=1)
     found = [

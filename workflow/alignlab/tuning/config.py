@@ -123,7 +123,7 @@ class TunedConfig(StrictModel):
     )
     method: AnyMethod = Field(
         ChatConfig(kind="chat"),
-        description="How questions are asked in tuning; arms should ask alike",
+        description="How questions are asked in tuning; arms should ask the same way",
     )
     chat_template: str | None = Field(
         None,

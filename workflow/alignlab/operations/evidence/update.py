@@ -244,7 +244,7 @@ def batches(due: Sequence[Made], made: Iterable[Made]) -> list[list[Made]]:
     by way of others, or Snakemake would make those again too.
     """
     again = {entry["digest"] for entry in due}
-    # How many of those that are due stand one behind the other, up to each.
+    # How many of those to be made depend on one another, up to each.
     depth: dict[str, int] = {}
     for entry in made:  # parents first
         above = max((depth.get(parent, 0) for parent in entry["parents"]), default=0)
