@@ -162,7 +162,7 @@ def test_a_prompt_that_does_not_fit_is_counted_and_kept_as_an_error(run, caplog)
 
 def test_no_prompt_of_an_arm_fits(run, joined, tmp_path):
     run([prompt(0, "word " * 400), prompt(1, "word " * 400)])
-    with pytest.raises(AlignlabError, match=r"tiny answered not one of 2 questions; .* window"):
+    with pytest.raises(AlignlabError, match=r"tiny answered none of 2 questions; .* window"):
         joined(tmp_path / "out.parquet")
     assert not (tmp_path / "joined.parquet").exists()
 

@@ -155,7 +155,7 @@ def test_an_arm_without_any_answer_is_no_table_and_due_again(run, tmp_path):
     note, output = tmp_path / "note.json", tmp_path / "gpt.parquet"
     with serving(lambda word: fails(500, **QUICK)) as server:
         run(server.url, [["a"], ["b"]])
-    with pytest.raises(AlignlabError, match=r"gpt answered not one of 2 questions; .*call failed"):
+    with pytest.raises(AlignlabError, match=r"gpt answered none of 2 questions; .*call failed"):
         gather(GatherJob(**run.given, parts=[run.part], output=output))
     assert not output.exists()
     assert replies.due(note, None) == 2

@@ -73,7 +73,7 @@ def plan(tmp_path):
         ({"max_usd": 1}, r"judges\.0\.max_usd: fake has no `price`"),
         ({"max_usd": 0}, r"judges\.0\.max_usd"),
         ({"datasets": []}, r"judges\.0\.datasets"),
-        ({"datasets": ["smoke-forbidden"]}, r"judges\.0: a, b: no prompts that it is to see"),
+        ({"datasets": ["smoke-forbidden"]}, r"judges\.0: a, b: no prompts for it to judge"),
         ({"arms": ["a", "a"]}, r"judges\.0\.arms is named a"),
         ({"duels": [["a", "b"], ["b", "a"]]}, r"judges\.0\.duels is named a and b"),
     ],

@@ -191,7 +191,7 @@ def test_answers_to_other_prompts_are_left_out(run):
 
 def test_no_answer_is_to_a_prompt(run, tmp_path):
     _, responses = regular()
-    with pytest.raises(AlignlabError, match=r"responses\.parquet: no answer is to a prompt of .*"):
+    with pytest.raises(AlignlabError, match=r"responses\.parquet: no answer has a prompt of .*"):
         run([prompt("other/0", "Why?")], responses)
     assert not (tmp_path / "out.parquet").exists()
 

@@ -177,7 +177,7 @@ def gather(job: GatherJob) -> None:
         if total and failed.total() == total:
             ((why, _),) = failed.most_common(1)
             raise AlignlabError(
-                f"arm {job.spec.arm}: {job.spec.model} answered not one of {total} questions; most "
+                f"arm {job.spec.arm}: {job.spec.model} answered none of {total} questions; most "
                 f"often: {ADVICE.get(why, why)}"
             )
     forget(job.aside)

@@ -90,7 +90,7 @@ def make_controls(job: ControlsJob) -> None:
         if row["prompt_id"] in known and row["turn"] == row["sample"] == 0 and row["text"]:
             groups[known[row["prompt_id"]]["category"]].append(row)
     if not groups:
-        raise AlignlabError(f"{job.responses}: arm {spec.arm} has no answer to try a judge on")
+        raise AlignlabError(f"{job.responses}: arm {spec.arm} has no answer to validate a judge on")
     rows: list[Row] = []
     for answers in groups.values():
         others = other_answers(answers, known, spec.seed)

@@ -61,7 +61,7 @@ def judge_responses(job: JudgementsJob) -> None:
     known = drawn_prompts(job.prompts, job.spec.take, job.spec.seed)
     answers = read_answers(job.responses, known)
     if not answers:
-        raise AlignlabError(f"{job.responses}: no answer belongs to a prompt of {listed(job.prompts)}")
+        raise AlignlabError(f"{job.responses}: no answer has a prompt of {listed(job.prompts)}")
     finished = Finished(job, known)
     left: dict[str, list[AnswerToJudge]] = {rubric["name"]: [] for rubric in job.spec.rubrics}
     for answer in answers:
