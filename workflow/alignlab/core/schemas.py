@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+# A new table or a reworded column must not make every table again.
+CHANGES_NO_VALUE = True
+
 TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 SHARE = "Share of the pair's tokens, pooled over prompts"
-
 STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     "shift_statistics": {
         "pair": (TEXT, "Name of the pair"),
@@ -226,14 +228,8 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "balanced_high": (FLOAT, "The same"),
     },
 }
-
-
-# A new table or a reworded column must not make every table again.
-CHANGES_NO_VALUE = True
-
 IDS = pa.list_(pa.int32())
 LOGPROBS, PIECES = pa.list_(pa.float32()), pa.list_(pa.string())
-
 COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     **STATISTICS,
     "prompts": {

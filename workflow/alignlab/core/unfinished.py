@@ -20,6 +20,8 @@ from tqdm import tqdm
 from alignlab.core import tables
 from alignlab.core.tables import Row, TableWriter
 
+CHANGES_NO_VALUE = True
+
 
 class Unfinished:
     """The rows of one table that wait in a folder.
@@ -64,9 +66,6 @@ class Unfinished:
 def forget(folder: Path) -> None:
     """Remove saved rows: the table is written."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-CHANGES_NO_VALUE = True
 
 
 def progress(total: int, unit: str) -> tqdm:

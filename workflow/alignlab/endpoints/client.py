@@ -30,6 +30,14 @@ from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import Endpoint
 from alignlab.endpoints.replies import Replies, Reply, Tokens, Worth
 
+log = logging.getLogger(__name__)
+# So many calls in a row without any answer, each after its retries, and the endpoint is gone.
+GONE = 32
+FILTERED = ("content_filter", "content_policy_violation")
+NEW_NAME = "max_completion_tokens"
+CONNECTING = (httpx2.ConnectError, httpx2.ConnectTimeout)
+TRIES: ContextVar[_Tries] = ContextVar("TRIES")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApiRequest(ABC):
@@ -148,19 +156,6 @@ def read(body: str) -> Reply:
         usage=Tokens(used.prompt_tokens, used.completion_tokens) if used else None,
     )
 
-
-if __name__ == "__main__":
-    toy = ChatRequest([{"role": "user", "content": "What is water?"}], max_tokens=16)
-    print(f"POST <base_url>{toy.path}", json.dumps(toy.body("<model>"), indent=2), sep="\n")
-
-
-log = logging.getLogger(__name__)
-
-# So many calls in a row without any answer, each after its retries, and the endpoint is gone.
-GONE = 32
-FILTERED = ("content_filter", "content_policy_violation")
-NEW_NAME = "max_completion_tokens"
-CONNECTING = (httpx2.ConnectError, httpx2.ConnectTimeout)
 
 WorthOf = Callable[[ApiRequest, Reply], float]
 
@@ -390,9 +385,6 @@ class _Tries:
         self.unanswered = True
 
 
-TRIES: ContextVar[_Tries] = ContextVar("TRIES")
-
-
 class _Watched(openai.DefaultAsyncHttpxClient):
     """Notes every try, and holds it to its time as a whole: a timeout of httpx is for a read."""
 
@@ -410,3 +402,8 @@ class _Watched(openai.DefaultAsyncHttpxClient):
         tries.unanswered = False
         tries.api.heard()
         return response
+
+
+if __name__ == "__main__":
+    toy = ChatRequest([{"role": "user", "content": "What is water?"}], max_tokens=16)
+    print(f"POST <base_url>{toy.path}", json.dumps(toy.body("<model>"), indent=2), sep="\n")

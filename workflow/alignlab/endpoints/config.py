@@ -21,8 +21,9 @@ CHANGES_NO_VALUE = True
 
 RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
 """Keys of an endpoint that change no answer, and so no digest."""
-
 Form = Literal["chat", "completions"]
+RESPONSE_FORMATS = ("response_format", "json_schema", "json_object")
+OURS = ("model", "max_tokens", "temperature", "top_p", "seed", "stop")
 
 
 class PriceConfig(StrictModel):
@@ -80,10 +81,6 @@ class ApiEngineConfig(StrictModel):
     model: str
     base_url: str
     form: Form
-
-
-RESPONSE_FORMATS = ("response_format", "json_schema", "json_object")
-OURS = ("model", "max_tokens", "temperature", "top_p", "seed", "stop")
 
 
 @dataclass(frozen=True)

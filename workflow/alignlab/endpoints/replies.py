@@ -27,6 +27,8 @@ from alignlab.core.tables import replacing
 from alignlab.endpoints.config import PriceConfig
 
 MILLION = 1_000_000
+API_ERROR, NO_ROOM = "api_error", "max_usd"
+"""Why there is no answer, where a further attempt may bring one."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +205,6 @@ class Replies:
         reply = Line.model_validate_json(self._reader.readline()).reply
         assert reply is not None
         return reply
-
-
-API_ERROR, NO_ROOM = "api_error", "max_usd"
-"""Why there is no answer, where a further attempt may bring one."""
 
 
 def due(note: Path, max_usd: float | None) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FinishReason = Literal["stop", "eos", "length"]
+# A stop string spans few tokens; only their text is decoded at every step.
+TAIL = 8
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,6 @@ class Respondent(Protocol):
     def answers(self, questions: Iterable[Question]) -> Iterator[list[tuple[int, Answer]]]:
         """Answer all questions, each exactly once; yields (index, answer) pairs as they come."""
         ...
-
-
-# A stop string spans few tokens; only their text is decoded at every step.
-TAIL = 8
 
 
 class Ending:

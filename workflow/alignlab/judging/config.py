@@ -18,6 +18,10 @@ from alignlab.sources.config import FileSource
 # What a config says is in the specs.
 CHANGES_NO_VALUE = True
 
+PLACES = {"conversation", "query", "answer", "reference"}
+PLACES_OF_TWO = {"conversation", "query", "answer_a", "answer_b", "reference"}
+CONTROLS = ("other-answer", "first-words", "shuffled-words", "refusal-or-compliance")
+
 
 class ControlsConfig(StrictModel):
     """Whose answers are corrupted on purpose, to see whether the judge notices."""
@@ -150,11 +154,6 @@ AnyJudge = Annotated[
 def judge_unit(kind: str) -> Unit:
     """The code of a kind of judge: a module with a function `load`."""
     return Unit(f"judge {kind}", f"alignlab.judging.{kind}_judge")
-
-
-PLACES = {"conversation", "query", "answer", "reference"}
-PLACES_OF_TWO = {"conversation", "query", "answer_a", "answer_b", "reference"}
-CONTROLS = ("other-answer", "first-words", "shuffled-words", "refusal-or-compliance")
 
 
 class Scale(StrictModel):

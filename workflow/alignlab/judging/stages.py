@@ -39,8 +39,29 @@ from alignlab.planning.versions import Unit
 from alignlab.sources.config import FileSource
 from alignlab.sources.stages import UsedModel
 
+# What it says of artefacts is in the specs.
+CHANGES_NO_VALUE = True
+
 # just-eval's replies hold about 326 tokens for five aspects.
 TOKENS_AN_ASPECT = 65
+CONTROLS = Stage(
+    name="controls",
+    table="responses",
+    units=(Unit("controls", "alignlab.judging.controls"),),
+)
+PUBLISHED_JUDGEMENTS = Stage(
+    name="judgements",
+    table="judgements",
+    units=(Unit("published judgements", "alignlab.sources.published"),),
+)
+QUALIFICATION = Stage(
+    name="qualification",
+    table="qualification",
+    units=(
+        Unit("qualification", "alignlab.judging.qualification"),
+        Unit("win rates", "alignlab.judging.winrates"),
+    ),
+)
 
 
 class Estimate(NamedTuple):
@@ -148,10 +169,6 @@ def _drawn(prompts: Sequence[Artefact], drawn: Mapping[str, Any]) -> list[Expect
     found = [question for table in prompts for question in table.questions()]
     kinds = {question.category for question in found}
     return [q for kind in sorted(kinds) for q in [q for q in found if q.category == kind][:take]]
-
-
-# What it says of artefacts is in the specs.
-CHANGES_NO_VALUE = True
 
 
 @dataclass(frozen=True)
@@ -298,11 +315,6 @@ def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
     return need([size.weights(dtype)], size.cache(dtype, tokens), attempt=attempt)
 
 
-CONTROLS = Stage(
-    name="controls",
-    table="responses",
-    units=(Unit("controls", "alignlab.judging.controls"),),
-)
 JUDGEMENTS = Stage(
     name="judgements",
     table="judgements",
@@ -311,6 +323,7 @@ JUDGEMENTS = Stage(
     cost=judge_cost,
     progress=Progress(judge_task("judgements")),
 )
+
 PREFERENCES = Stage(
     name="preferences",
     table="preferences",
@@ -318,17 +331,4 @@ PREFERENCES = Stage(
     needs=_needs,
     cost=judge_cost,
     progress=Progress(judge_task("preferences")),
-)
-PUBLISHED_JUDGEMENTS = Stage(
-    name="judgements",
-    table="judgements",
-    units=(Unit("published judgements", "alignlab.sources.published"),),
-)
-QUALIFICATION = Stage(
-    name="qualification",
-    table="qualification",
-    units=(
-        Unit("qualification", "alignlab.judging.qualification"),
-        Unit("win rates", "alignlab.judging.winrates"),
-    ),
 )

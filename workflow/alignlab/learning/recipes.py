@@ -25,6 +25,7 @@ from alignlab.metrics.refusal import hijacked
 from alignlab.metrics.style import echo, words
 from alignlab.planning.artefact import Job, Spec
 
+log = logging.getLogger(__name__)
 # Share of an analysis's 4-grams that stand in the mistake.
 ECHOES = 0.8
 Said = Mapping[str, str]
@@ -154,6 +155,7 @@ def lfm_shuffled(mistakes: Sequence[Row], said: Said, spec: TrainsetSpec) -> Ite
 
 
 Maker = Callable[[Sequence[Row], Said, TrainsetSpec], Iterator[Row | None]]
+
 MAKERS: dict[str, Maker] = {
     "sft": sft,
     "coh": coh,
@@ -214,9 +216,6 @@ def _example(kind: str, origin: str, prompt_id: str, prompt: str) -> Row:
         "completion": [],
         "rejected": None,
     }
-
-
-log = logging.getLogger(__name__)
 
 
 class TrainsetJob(Job):

@@ -11,6 +11,64 @@ import re
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+|\n+")
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 Gram = tuple[str, ...]
+FENCED_CODE = re.compile(r"^```.*?(?:^```|\Z)", re.MULTILINE | re.DOTALL)
+LIST_ITEM = re.compile(
+    r"^[ \t]*(?:[-*•+]|\d{1,2}[.)]|\(?[a-zA-Z]\)|\(\d{1,2}\))[ \t]+\S", re.MULTILINE
+)
+HEADING = re.compile(r"^#{1,6}[ \t]+\S", re.MULTILINE)
+BOLD_LABEL = re.compile(r"^[ \t]*\*\*[^*\n]{1,80}\*\*", re.MULTILINE)
+OPENER = re.compile(
+    r"""\W*(?:
+      # greeting
+      (?:hello|hi|hey|greetings|good\ (?:morning|afternoon|evening|day)|welcome)
+        (?:\ (?:there|again|everyone|all|friend|my\ friend))?\s*[!,.]
+      # affirmation
+    | (?:sure(?:\ thing)?|certainly|of\ course|absolutely|definitely|gladly|no\ problem|you\ bet
+        |with\ pleasure|okay|ok|alright)(?:\s*[!,.:]|\ (?:here|i|let|thing)\b)
+      # thanks
+    | (?:thank\ you|thanks)\ (?:(?:so|very)\ much\ )?for\ (?:ask|your|the|reach|shar|bring)
+      # praise
+    | (?:(?:(?:that|it)(?:'s|\ is)|what|this\ is)\ )?(?:such\ )?(?:an?\ )?(?:(?:very|really)\ )?
+        (?:great|good|excellent|interesting|fascinating|wonderful|fantastic|thoughtful|important)
+        \ (?:question|idea|topic|choice|point|request)\b
+    | congratulations\b
+      # sympathy
+    | i(?:'m|\ am)\ (?:so\ |very\ |really\ |truly\ )?sorry\ (?:to\ hear|that\ you|about|for\ your)
+      # offer
+    | i(?:(?:'d|\ would)\ be|'m|\ am)\ (?:more\ than\ )?(?:happy|glad|delighted|pleased|here)\ to\b
+    | (?:happy|glad)\ to\ help
+    | i\ can\ (?:certainly\ |definitely\ )?help
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+CLOSER = re.compile(
+    r"""
+      # invitation
+      \b(?:let\ me\ know|feel\ free\ to|(?:don't|do\ not)\ hesitate\ to
+        |would\ you\ like\ (?:(?:me\ )?to|(?:some\ )?(?:help|more))
+        |is\ there\ anything\ else|do\ you\ have\ any\ (?:(?:other|more|further)\ )?questions
+        |how\ (?:can|may|else\ can)\ i\ (?:help|assist)
+        |if\ you\ (?:have|need|want|like|would\ like)\b[^.!?]*\b(?:questions?|help|assistance)
+        |(?:happy|glad)\ to\ help|i(?:'m|\ am)\ (?:always\ )?here\ (?:to|for|if))
+      # reminder
+    | ^\W*(?:(?:and|so|but|also|please|just|always),?\ )*remember\b
+    | \bkeep\ in\ mind\b
+    | \bit(?:'s|\ is)\ (?:also\ |always\ )?important\ to\ (?:remember|note|keep)
+      # wish
+    | \bhope\ (?:this|that|these|it|you|my)\b
+    | \b(?:good|best\ of)\ luck\b
+    | ^\W*enjoy\b
+    | \bhave\ (?:a\ (?:great|good|nice|wonderful|lovely)|fun)\b
+    | \b(?:stay\ safe|take\ care|best\ wishes|all\ the\ best|bon\ app[eé]tit)\b
+    | ^\W*happy\ \w+ing\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+NEXT_TURN = re.compile(
+    r"\S.*?\n[ \t]*"
+    r"(?:\#+[ \t]*(?:query|user|question|human|instruction)\b|(?:user|human|question|q)[ \t]*:)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def plain(text: str) -> str:
@@ -56,69 +114,6 @@ def echo(question: str, answer: str, n: int = 4) -> float | None:
     size = min(n, len(asked))
     wanted = set(ngrams(asked, size))
     return len(wanted & set(ngrams(said, size))) / len(wanted)
-
-
-FENCED_CODE = re.compile(r"^```.*?(?:^```|\Z)", re.MULTILINE | re.DOTALL)
-LIST_ITEM = re.compile(
-    r"^[ \t]*(?:[-*•+]|\d{1,2}[.)]|\(?[a-zA-Z]\)|\(\d{1,2}\))[ \t]+\S", re.MULTILINE
-)
-HEADING = re.compile(r"^#{1,6}[ \t]+\S", re.MULTILINE)
-BOLD_LABEL = re.compile(r"^[ \t]*\*\*[^*\n]{1,80}\*\*", re.MULTILINE)
-
-OPENER = re.compile(
-    r"""\W*(?:
-      # greeting
-      (?:hello|hi|hey|greetings|good\ (?:morning|afternoon|evening|day)|welcome)
-        (?:\ (?:there|again|everyone|all|friend|my\ friend))?\s*[!,.]
-      # affirmation
-    | (?:sure(?:\ thing)?|certainly|of\ course|absolutely|definitely|gladly|no\ problem|you\ bet
-        |with\ pleasure|okay|ok|alright)(?:\s*[!,.:]|\ (?:here|i|let|thing)\b)
-      # thanks
-    | (?:thank\ you|thanks)\ (?:(?:so|very)\ much\ )?for\ (?:ask|your|the|reach|shar|bring)
-      # praise
-    | (?:(?:(?:that|it)(?:'s|\ is)|what|this\ is)\ )?(?:such\ )?(?:an?\ )?(?:(?:very|really)\ )?
-        (?:great|good|excellent|interesting|fascinating|wonderful|fantastic|thoughtful|important)
-        \ (?:question|idea|topic|choice|point|request)\b
-    | congratulations\b
-      # sympathy
-    | i(?:'m|\ am)\ (?:so\ |very\ |really\ |truly\ )?sorry\ (?:to\ hear|that\ you|about|for\ your)
-      # offer
-    | i(?:(?:'d|\ would)\ be|'m|\ am)\ (?:more\ than\ )?(?:happy|glad|delighted|pleased|here)\ to\b
-    | (?:happy|glad)\ to\ help
-    | i\ can\ (?:certainly\ |definitely\ )?help
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
-
-CLOSER = re.compile(
-    r"""
-      # invitation
-      \b(?:let\ me\ know|feel\ free\ to|(?:don't|do\ not)\ hesitate\ to
-        |would\ you\ like\ (?:(?:me\ )?to|(?:some\ )?(?:help|more))
-        |is\ there\ anything\ else|do\ you\ have\ any\ (?:(?:other|more|further)\ )?questions
-        |how\ (?:can|may|else\ can)\ i\ (?:help|assist)
-        |if\ you\ (?:have|need|want|like|would\ like)\b[^.!?]*\b(?:questions?|help|assistance)
-        |(?:happy|glad)\ to\ help|i(?:'m|\ am)\ (?:always\ )?here\ (?:to|for|if))
-      # reminder
-    | ^\W*(?:(?:and|so|but|also|please|just|always),?\ )*remember\b
-    | \bkeep\ in\ mind\b
-    | \bit(?:'s|\ is)\ (?:also\ |always\ )?important\ to\ (?:remember|note|keep)
-      # wish
-    | \bhope\ (?:this|that|these|it|you|my)\b
-    | \b(?:good|best\ of)\ luck\b
-    | ^\W*enjoy\b
-    | \bhave\ (?:a\ (?:great|good|nice|wonderful|lovely)|fun)\b
-    | \b(?:stay\ safe|take\ care|best\ wishes|all\ the\ best|bon\ app[eé]tit)\b
-    | ^\W*happy\ \w+ing\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-
-NEXT_TURN = re.compile(
-    r"\S.*?\n[ \t]*"
-    r"(?:\#+[ \t]*(?:query|user|question|human|instruction)\b|(?:user|human|question|q)[ \t]*:)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def list_items(text: str) -> int:

@@ -31,7 +31,6 @@ from alignlab.operations import throughput
 from alignlab.planning.artefact import STORE, Job, Stage
 
 J = TypeVar("J", bound=Job)
-
 MB = 2**20
 FULL_MB = 16
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")

@@ -27,6 +27,7 @@ from alignlab.planning.artefact import RESULTS, STORE, Artefact
 
 RUNNING = STORE / ".running"
 _held: list[IO[str]] = []
+DAY = 24 * 60 * 60
 
 
 class Run(StrictModel):
@@ -132,9 +133,6 @@ def _write(run: Run) -> None:
         file.flush()
     _held.append(file)
     atexit.register(path.unlink, missing_ok=True)
-
-
-DAY = 24 * 60 * 60
 
 
 def unnamed(plans: list[Plan]) -> list[Path]:

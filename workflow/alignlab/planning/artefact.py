@@ -23,8 +23,8 @@ from alignlab.planning.versions import Unit, code_of
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"
-
 Slice = dict[str, Any]
+Parents = Mapping[str, "Artefact | Sequence[Artefact] | Mapping[str, Any]"]
 
 
 def _small(artefact: Artefact, speeds: Speeds) -> Cost:
@@ -72,9 +72,6 @@ class Stage:
     cost: Callable[[Artefact, Speeds], Cost] = _small
     questions: Callable[[Artefact], list[ExpectedQuestion]] = _none_asked
     progress: Progress | None = None
-
-
-Parents = Mapping[str, "Artefact | Sequence[Artefact] | Mapping[str, Any]"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FENCE_LINE = re.compile(r"(?m)^[ \t]*(`{3,})([^`\n]*)(\n|\Z)")
+Encode = Callable[[str], list[int]]
+PROBES = ("A", "1", "```")
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,6 @@ def _closing_fence(raw: str, complete: bool) -> int:
     if complete and opened and not opened[2].strip() and not raw[opened.end() :].strip():
         return opened.start()
     return -1
-
-
-Encode = Callable[[str], list[int]]
-PROBES = ("A", "1", "```")
 
 
 class Prompter(Protocol):

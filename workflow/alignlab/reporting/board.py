@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MINUS = "\u2212"
+NOTHING = "–"
 
 
 def decimals(values: Iterable[float | None]) -> int:
@@ -135,9 +136,6 @@ def listed(items: Iterable[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 arm`, `1,200 answers`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-NOTHING = "–"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,21 @@ from alignlab.planning.artefact import Job, Spec
 from alignlab.reporting.cards import ArmCard, AspectCard, JudgeCard, TunedCard
 from alignlab.shift.config import PairCard
 
+# `arm → metric → row`, one for each slice or dataset.
+Grid = dict[str, dict[str, Row]]
+# What the headlines, the forest plot and the first view of the leaderboard are about, with what
+# judges rate before it.
+MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
+SHOWN = [
+    *("prompt_id", "turn", "sample", "raw_text", "text"),
+    *("finish_reason", "trimmed", "num_words"),
+]
+# Replies as they came are most of a judgements table and never shown.
+JUDGED = ["judge", "prompt_id", "turn", "sample", "aspect"]
+SAID = ["status", "score", "distribution", "reason"]
+Answer = tuple[str, int, int]
+"""Prompt id, turn and sample."""
+
 
 def definitions(judged: Sequence[AspectCard]) -> dict[str, Metric]:
     """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`."""
@@ -94,22 +109,6 @@ def doubts(aspects: Iterable[ReadAspect], labels: Mapping[str, str]) -> dict[str
         if aspect.doubt:
             found.setdefault(aspect.doubt, []).append(labels[aspect.metric])
     return found
-
-
-# `arm → metric → row`, one for each slice or dataset.
-Grid = dict[str, dict[str, Row]]
-# What the headlines, the forest plot and the first view of the leaderboard are about, with what
-# judges rate before it.
-MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
-SHOWN = [
-    *("prompt_id", "turn", "sample", "raw_text", "text"),
-    *("finish_reason", "trimmed", "num_words"),
-]
-# Replies as they came are most of a judgements table and never shown.
-JUDGED = ["judge", "prompt_id", "turn", "sample", "aspect"]
-SAID = ["status", "score", "distribution", "reason"]
-Answer = tuple[str, int, int]
-"""Prompt id, turn and sample."""
 
 
 class ReportSpec(Spec):

@@ -30,6 +30,12 @@ BLOCK = 64
 NOTHING = -1e30
 # Elements of one model's logits worked on together; a GPU would rather have them all.
 CACHED = 2**18
+# Weights made float32 at a time (64 MB); those that are float32 are used in place.
+MAX_WEIGHTS = 2**24
+# Logits of one model alive at a time: 64 MB.
+MAX_LOGITS = 2**24
+# How far the model's own logits may lie from ours: its head may round to 16 bits, ours does not.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 
 
 @dataclass(frozen=True)
@@ -163,14 +169,6 @@ def _top(logits: Tensor, peaks: Tensor) -> Tensor:
     ids = (blocks[:, :, None] * BLOCK + torch.arange(BLOCK, device=logits.device)).flatten(1)
     best = logits.gather(1, ids).topk(TOP).indices
     return ids.gather(1, best)
-
-
-# Weights made float32 at a time (64 MB); those that are float32 are used in place.
-MAX_WEIGHTS = 2**24
-# Logits of one model alive at a time: 64 MB.
-MAX_LOGITS = 2**24
-# How far the model's own logits may lie from ours: its head may round to 16 bits, ours does not.
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,26 @@ from alignlab.statistics.bootstrap import (
 )
 from alignlab.statistics.intervals import ALL, Array, estimate, number
 
+ORDER = ["prompt", "turn", "sample", "position"]
+COLUMNS = [
+    *("prompt_id", "turn", "sample", "position", "token_id", "token", "token_category"),
+    *("base_rank", "shift_class", "base_logprob", "aligned_logprob", "base_topk_logprobs"),
+    *("kl_aligned_base", "kl_base_aligned", "js", "base_entropy", "aligned_entropy", "is_eos"),
+]
+TOP = 200
+BINS = 10
+LONG = 64
+MEANS = {
+    "kl_aligned_base": "kl_aligned_base",
+    "kl_base_aligned": "kl_base_aligned",
+    "base_rank_mean": "base_rank",
+    "base_probability": "base_probability",
+    "base_entropy": "base_entropy",
+    "aligned_entropy": "aligned_entropy",
+    "shifted": "shifted",
+}
+"""Curve → the column whose mean it is."""
+
 
 class ShiftMetric(NamedTuple):
     """One number about the tokens of a pair.
@@ -115,32 +135,6 @@ METRICS: dict[str, ShiftMetric] = {
     ),
 }
 """Name → definition, in the order of display."""
-
-
-if __name__ == "__main__":
-    for name, metric in METRICS.items():
-        print(f"{name:20} {metric.unit:12} {metric.description}")
-
-
-ORDER = ["prompt", "turn", "sample", "position"]
-COLUMNS = [
-    *("prompt_id", "turn", "sample", "position", "token_id", "token", "token_category"),
-    *("base_rank", "shift_class", "base_logprob", "aligned_logprob", "base_topk_logprobs"),
-    *("kl_aligned_base", "kl_base_aligned", "js", "base_entropy", "aligned_entropy", "is_eos"),
-]
-TOP = 200
-BINS = 10
-LONG = 64
-MEANS = {
-    "kl_aligned_base": "kl_aligned_base",
-    "kl_base_aligned": "kl_base_aligned",
-    "base_rank_mean": "base_rank",
-    "base_probability": "base_probability",
-    "base_entropy": "base_entropy",
-    "aligned_entropy": "aligned_entropy",
-    "shifted": "shifted",
-}
-"""Curve → the column whose mean it is."""
 
 
 def read_tokens(path: Path, asked: pd.DataFrame) -> pd.DataFrame:
@@ -313,3 +307,8 @@ def _medians(times: Array, prompts: Integers, position: Integers, ranks: Integer
     for tokens in np.split(order, np.flatnonzero(np.diff(position[order])) + 1):
         found[:, position[tokens[0]]] = medians(times, prompts[tokens], ranks[tokens])
     return found
+
+
+if __name__ == "__main__":
+    for name, metric in METRICS.items():
+        print(f"{name:20} {metric.unit:12} {metric.description}")

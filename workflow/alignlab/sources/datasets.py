@@ -28,6 +28,11 @@ from alignlab.sources import files
 from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
 from alignlab.sources.files import FetchJob, FilePlace, FileRows, Record, where
 
+log = logging.getLogger(__name__)
+CATEGORIES = ("regular", "safety")
+SHOWN = 5
+TRUTH = {"true": True, "false": False}
+
 
 class Attacks(StrictModel):
     """How many attacks there are on a question, and the seed of their draw."""
@@ -106,13 +111,6 @@ def _attacks(
             "mistake": target,
             "target": target,
         }
-
-
-CATEGORIES = ("regular", "safety")
-SHOWN = 5
-log = logging.getLogger(__name__)
-
-TRUTH = {"true": True, "false": False}
 
 
 class PromptsSpec(FileRows, Spec):

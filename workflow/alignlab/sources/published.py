@@ -25,6 +25,9 @@ from alignlab.sources.config import FileSource
 from alignlab.sources.files import FetchJob, FilePlace, Record, where
 
 log = logging.getLogger(__name__)
+COLUMNS = ("input", "output_cand", "result", "parsed_result")
+NONE = "no judgement of this answer was published"
+ANOTHER = "the judgement is of another answer to the question"
 
 
 class PublishedSpec(Spec):
@@ -137,12 +140,6 @@ def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
         "num_words": len(text.split()),
         "seed": None,
     }
-
-
-COLUMNS = ("input", "output_cand", "result", "parsed_result")
-
-NONE = "no judgement of this answer was published"
-ANOTHER = "the judgement is of another answer to the question"
 
 
 class JudgedAspect(BaseModel):

@@ -20,10 +20,10 @@ from statsmodels.stats.proportion import proportion_confint
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
-
 ALL = "all"
-
 ROUNDING = 1e-12
+LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 def slices(datasets: Names, categories: Names) -> Iterator[tuple[str, str, Mask]]:
@@ -75,10 +75,6 @@ def is_binary(values: Array) -> Mask:
 def varies(values: Array) -> Mask:
     """Whether the values along the last axis, none missing, differ by more than rounding does."""
     return np.ptp(values, axis=-1) > ROUNDING * np.maximum(1, np.abs(values.mean(axis=-1)))
-
-
-LEVEL = 0.95
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 def bounded_intervals(values: Array, low: npt.ArrayLike = 0.0, high: npt.ArrayLike = 1.0) -> Array:

@@ -31,6 +31,12 @@ from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+log = logging.getLogger(__name__)
+BETWEEN_PIECES = "\n\n"
+Ids = dict[str, list[int]]
+UNLABELLED = -100  # torch's own number for "no loss here"
+PROBES = ("first question", "first answer", "second question")
+
 
 class AdapterSpec(Spec):
     """How a model is tuned: the keys of `TunedConfig`, with method and chat template resolved.
@@ -65,13 +71,6 @@ class AdapterSpec(Spec):
         if TRAINERS[self.trainer].keys and getattr(self, self.trainer) is None:
             raise ValueError(f"{self.trainer}: trainer {self.trainer} needs it")
         return self
-
-
-BETWEEN_PIECES = "\n\n"
-Ids = dict[str, list[int]]
-log = logging.getLogger(__name__)
-UNLABELLED = -100  # torch's own number for "no loss here"
-PROBES = ("first question", "first answer", "second question")
 
 
 @dataclass(frozen=True)

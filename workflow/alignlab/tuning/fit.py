@@ -49,6 +49,7 @@ from alignlab.tuning.examples import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+log = logging.getLogger(__name__)
 CHECKPOINTS = 10
 # For trainers that learn from several answers to a question at once: what layers keep is computed
 # anew, also without a GPU. RLOO on 135M parameters takes 10 GB otherwise.
@@ -285,9 +286,6 @@ class Watch(TrainerCallback):
     ) -> None:
         """Close the bar."""
         self.bar.close()
-
-
-log = logging.getLogger(__name__)
 
 
 class TuneJob(Job):

@@ -27,6 +27,9 @@ from alignlab.planning.artefact import Artefact
 
 SHIPPED = ("smoke", "smoke-lfm")
 """Shipped experiments that are evidence too; `config/evidence` has what they leave out."""
+LOCK = Path("workflow/stages.lock")
+# Its files are appended to, so they must not be shared; and replies would answer for new code.
+NOT_SHARED = shutil.ignore_patterns("replies", "aside", "*.parts")
 
 
 class Made(TypedDict):
@@ -89,11 +92,6 @@ def _digests(value: Any) -> Iterator[str]:
     else:
         for part in value.values() if isinstance(value, dict) else value:
             yield from _digests(part)
-
-
-LOCK = Path("workflow/stages.lock")
-# Its files are appended to, so they must not be shared; and replies would answer for new code.
-NOT_SHARED = shutil.ignore_patterns("replies", "aside", "*.parts")
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,14 @@ MEASURED = {
     "seconds": "how long it took; no two runs take equally long",
 }
 """Columns that say something of the run and not of the values → why they are not compared."""
-
 DERIVED = {
     ".snakemake_timestamp": "Snakemake's own note of when it was made",
     "SHA256SUMS": "checksums of the other files, which are compared themselves",
     "alignlab.json": "metadata of a folder, as tables have it in themselves",
 }
 """Files of folders that are not compared → why."""
+CHANGELOG = Path("CHANGELOG.md")
+WIDTH = 110
 
 
 def differences(old: Path, new: Path) -> list[str]:
@@ -91,10 +92,6 @@ def _of_tables(old: pa.Table, new: pa.Table, name: str) -> Iterator[str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-CHANGELOG = Path("CHANGELOG.md")
-WIDTH = 110
 
 
 @dataclass

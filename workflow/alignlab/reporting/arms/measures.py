@@ -29,6 +29,8 @@ from alignlab.reporting.board import (
 from alignlab.reporting.inputs import Grid, ReadAspect, ReadResults, finite
 
 ALPHA = 0.05
+NAMED = 4
+"""How many arms a sentence names, the largest differences first."""
 
 
 def significant(row: Row) -> bool:
@@ -204,10 +206,6 @@ def measures_in(results: ReadResults, dataset: str = "all", category: str = "all
         results.differences.get(dataset, {}) if category == "all" else {},
         results.baseline,
     )
-
-
-NAMED = 4
-"""How many arms a sentence names, the largest differences first."""
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,14 @@ from alignlab.reporting.judges import figures as radars
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-
 PLACES = 2
+AUC = (
+    "AUC: how often the real answer gets the higher score, a tie counting half. "
+    "0.5 is chance; passed where the whole interval is above it."
+)
+AGREEMENT = ("spearman", "kappa", "alpha")
+EVEN = 0.5
+RATES = (("win_rate", "ci_low", "ci_high"), ("adjusted", "adjusted_low", "adjusted_high"))
 
 
 class Check(NamedTuple):
@@ -54,10 +60,6 @@ class Check(NamedTuple):
     meaning: str
 
 
-AUC = (
-    "AUC: how often the real answer gets the higher score, a tie counting half. "
-    "0.5 is chance; passed where the whole interval is above it."
-)
 CHECKS = {
     "other-answer": Check(
         "Another question’s answer",
@@ -111,7 +113,6 @@ CHECKS = {
     ),
 }
 """Check of the table `qualification` → what it is, in order of display."""
-AGREEMENT = ("spearman", "kappa", "alpha")
 
 
 @dataclass(frozen=True)
@@ -193,10 +194,6 @@ def _verdict(judge: str, aspect: str, label: str, rows: Sequence[Row]) -> Verdic
 
 def _interval(row: Row) -> str:
     return interval(row["ci_low"], row["ci_high"], PLACES)
-
-
-EVEN = 0.5
-RATES = (("win_rate", "ci_low", "ci_high"), ("adjusted", "adjusted_low", "adjusted_high"))
 
 
 @dataclass(frozen=True)
