@@ -41,4 +41,4 @@ def preference(name, outcome, words=(50, 50), turn=0, **more):
 def qualification_spec(**more):
     """Of the tables `qualification` and `winrates`."""
     empty = {"experiment": "e", "seed": 0, "needs": {}, "min_coverage": {}, "arms": []}
-    return {**empty, "digest": "d", **more}
+    return {**empty, "judges": list(more.get("needs", {})), "digest": "d", **more}

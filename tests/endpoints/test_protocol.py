@@ -5,8 +5,7 @@ import pytest
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.client import ChatRequest, read
-from alignlab.endpoints.config import Endpoint
-from alignlab.endpoints.replies import Tokens
+from alignlab.endpoints.replies import Endpoint, Tokens
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)
 REQUEST = ChatRequest([{"role": "user", "content": "Grüße"}], max_tokens=7)

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.config import RUNTIME, check_keys
+from alignlab.endpoints.config import RUNTIME
+from alignlab.endpoints.replies import check_keys
 from alignlab.experiment import cards
 from alignlab.experiment.checks import check_references
 from alignlab.experiment.config import Catalog

@@ -77,3 +77,10 @@ def test_a_manifest_says_first_what_the_report_is_made_of(made):
     job = ManifestJob.model_validate_json(made.report.job(experiment=str(made.plan.path)))
     assert job.spec.signed == json.loads(json.dumps(made.report.signed_spec))
     assert job.manifest == made.plan.folder / "manifest.json"
+
+
+def test_a_page_checks_every_table_that_its_tables_were_made_with(made):
+    job = ReportJob.model_validate_json(made.report.job())
+    checked = {path for path, _, _ in job.made_of}
+    shown = {job.statistics, job.comparisons, job.breakdown, job.scenarios, job.winrates}
+    assert shown - {None} <= checked

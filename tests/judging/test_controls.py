@@ -171,5 +171,7 @@ def test_two_questions_with_one_answer_have_no_other_answer(run):
 
 def test_an_arm_without_an_answer_cannot_try_a_judge(run):
     prompts, _ = regular()
-    with pytest.raises(AlignlabError, match=r"responses\.parquet: arm mine has no answer to try"):
+    with pytest.raises(
+        AlignlabError, match=r"responses\.parquet: arm mine has no answer to validate"
+    ):
         run(prompts, [not_asked("d/0"), response("d/1", "")])

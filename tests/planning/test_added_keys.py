@@ -1,6 +1,6 @@
 from pydantic import Field
 
-from alignlab.core.config import StrictModel, added, dump
+from alignlab.core.config import SLICE, StrictModel, added, dump
 
 
 class Inner(StrictModel):
@@ -44,6 +44,13 @@ def test_an_added_key_is_left_out_while_it_has_its_first_default_at_any_depth():
     }
 
 
-def test_a_default_that_changed_is_dump():
+def test_a_default_that_changed_is_written_out():
     assert dump(Outer(name="a"))["top_k"] == 50
     assert dump(Outer(name="a"), {"name", "top_k"}) == {"name": "a", "top_k": 50}
+
+
+def test_a_slice_is_read_back_as_it_was_dumped():
+    model = Outer(name="a", top_k=0, inner=Inner(depth=1), every=(Inner(),), part=None)
+    read = Outer.model_validate(dump(model), context={SLICE: True})
+    assert (read, read.top_k) == (model, 0)
+    assert Outer.model_validate(dump(model)).top_k == 50, "a user who says nothing has the new one"

@@ -29,8 +29,8 @@ def planned(experiments):
 
 def as_recorded(code):
     """Versions of a package whose code is all recorded, as version 1."""
-    found = {name: Recorded(1, code.fingerprint(unit.module)) for name, unit in units().items()}
-    return Versions(found, code)
+    found = {name: code.fingerprint(unit.module, unit.entry) for name, unit in units().items()}
+    return Versions({name: Recorded(1, now, now) for name, now in found.items()}, code)
 
 
 @pytest.fixture

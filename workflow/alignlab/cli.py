@@ -17,12 +17,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alignlab.core.errors import AlignlabError
-
-if TYPE_CHECKING:
-    from alignlab.planning.artefact import Artefact
 
 # Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
 
@@ -133,8 +129,9 @@ def _summary(options: argparse.Namespace) -> int:
 
     plan = Plan(load_experiment(options.experiment))
     made = Results(plan)
-    for table in made.made():
-        _check_todays(table)
+    for artefact in made.made():
+        for path in artefact.tables.values():
+            _check_todays(path, artefact.digest)
     folder, judged = made.tables, cards.judged(plan)
     tried = folder / "qualification.parquet" if made.qualification else None
     means, against = folder / "statistics.parquet", folder / "comparisons.parquet"
@@ -177,12 +174,12 @@ def _stages(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_todays(table: Artefact) -> None:
+def _check_todays(table: Path, digest: str) -> None:
     """Refuse a table that was not made from the experiment as it is now."""
     from alignlab.core import tables
 
-    if tables.spec_of(table.path)["digest"] != table.digest:
-        raise AlignlabError(f"{table.path}: made before the experiment's last change; run it again")
+    if tables.spec_of(table)["digest"] != digest:
+        raise AlignlabError(f"{table}: made before the experiment's last change; run it again")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints import replies
-from alignlab.endpoints.config import check_keys
+from alignlab.endpoints.replies import check_keys
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
@@ -16,6 +16,7 @@ from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
 from alignlab.operations import environments, store_locks
 from alignlab.operations.environments import check_cluster, check_sizes
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
+from alignlab.shift.stages import TABLES_BESIDE
 
 try:
     PLAN = Plan(load_experiment(config["experiment"]))
@@ -27,14 +28,7 @@ except AlignlabError as error:
 RUNTIME = PLAN.experiment.runtime
 TABLES = PLAN.folder / "tables"
 REPORT = PLAN.folder / "report"
-SHIFT_TABLES = [
-    "shift_statistics",
-    "shift_curves",
-    "shifted_tokens",
-    "shift_categories",
-    "shift_confidence",
-    "shift_comparisons",
-]
+SHIFT_TABLES = ["shift_statistics", *TABLES_BESIDE]
 
 
 def if_any(entries, path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import to_jsonable_python
 
 from alignlab.core.errors import AlignlabError
@@ -17,6 +17,8 @@ CHANGES_NO_VALUE = True
 
 CONFIG = Path("config")
 INTRODUCED = "introduced_as"
+SLICE = "slice"
+"""Key of the validation context of what `dump` has written."""
 _SAME = object()
 
 # Names become file names and Snakemake wildcards.
@@ -27,6 +29,20 @@ class StrictModel(BaseModel):
     """Unknown keys are refused and instances are frozen: a typo never becomes a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_values(cls, given: Any, info: ValidationInfo) -> Any:
+        """In a slice, an `added` key that is not there has the value that it came with."""
+        if not (isinstance(given, dict) and (info.context or {}).get(SLICE)):
+            return given
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        first = {
+            name: extra[INTRODUCED]
+            for name, extra in extras.items()
+            if isinstance(extra, dict) and INTRODUCED in extra
+        }
+        return {**first, **given}
 
 
 def read_yaml(path: Path) -> Any:

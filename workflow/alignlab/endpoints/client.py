@@ -27,8 +27,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel, Field, ValidationError
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.config import Endpoint
-from alignlab.endpoints.replies import Replies, Reply, Tokens, Worth
+from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth
 
 log = logging.getLogger(__name__)
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.

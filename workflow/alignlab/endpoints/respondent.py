@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.endpoints.client import FILTERED, ApiRequest, ChatApi, ChatRequest, CompletionsRequest
-from alignlab.endpoints.config import ApiEngineConfig, Endpoint, EndpointRuntime, Form
-from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Replies, Reply
+from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
+from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Endpoint, Replies, Reply
 from alignlab.engines.base import Answer, Question
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.build import build_prompter

@@ -59,6 +59,8 @@ class Computing(StrictModel):
 def engine_unit(name: str) -> Unit:
     """The code of an engine: a module with a function `load`, or the client of an endpoint."""
     if name == "openai":
-        return Unit("engine openai", "alignlab.endpoints.respondent")
+        return Unit("engine openai", "alignlab.endpoints.respondent", "respondent")
     environment = ".venv-vllm" if name == "vllm" else ""
-    return Unit(f"engine {name}", f"alignlab.engines.{name}_engine", environment=environment)
+    return Unit(
+        f"engine {name}", f"alignlab.engines.{name}_engine", "load", environment=environment
+    )

@@ -108,6 +108,7 @@ class Results:
         arms = [arm for arm in experiment.arm_names if plan.judgements[arm]]
         spec = {
             "seed": experiment.seed,
+            "judges": [judge.name for judge in experiment.judges],
             "needs": {judge.name: cards.needs(judge) for judge in experiment.judges},
             "min_coverage": {judge.name: judge.min_coverage for judge in experiment.judges},
             "arms": arms,

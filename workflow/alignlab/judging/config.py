@@ -153,7 +153,7 @@ AnyJudge = Annotated[
 
 def judge_unit(kind: str) -> Unit:
     """The code of a kind of judge: a module with a function `load`."""
-    return Unit(f"judge {kind}", f"alignlab.judging.{kind}_judge")
+    return Unit(f"judge {kind}", f"alignlab.judging.{kind}_judge", "load")
 
 
 class Scale(StrictModel):

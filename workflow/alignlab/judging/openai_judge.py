@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest
-from alignlab.endpoints.config import RUNTIME, Endpoint
-from alignlab.endpoints.replies import Budget, Replies, Reply
+from alignlab.endpoints.config import RUNTIME
+from alignlab.endpoints.replies import Budget, Endpoint, Replies, Reply
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, Status, case_text, instructions
 from alignlab.judging.config import ApiJudgeConfig, ResolvedRubric
 

@@ -50,6 +50,7 @@ class QualificationSpec(Spec):
     Attributes:
         experiment: its name.
         seed: of every resample.
+        judges: those of the experiment, in its order.
         needs: judge → rubric → aspect → controls that it must recognise.
         min_coverage: judge → least share of turns with an outcome for a win rate to be shown.
         arms: those that are judged.
@@ -57,6 +58,7 @@ class QualificationSpec(Spec):
 
     experiment: str
     seed: int
+    judges: tuple[str, ...]
     needs: dict[str, dict[str, dict[str, tuple[str, ...]]]]
     min_coverage: dict[str, float]
     arms: tuple[str, ...]
@@ -94,11 +96,11 @@ def qualify(job: QualificationJob) -> None:
         AlignlabError: a table is damaged.
     """
     seed, words = job.spec.seed, _words(job.responses)
-    judged = {judge: _scored(job.judgements.get(judge, ())) for judge in job.spec.needs}
+    judged = {judge: _scored(job.judgements.get(judge, ())) for judge in job.spec.judges}
     rows: list[tables.Row] = []
-    for judge, rubrics in job.spec.needs.items():
+    for judge in job.spec.judges:
         tried = _scored(job.controls[judge]) if judge in job.controls else None
-        for rubric, aspect, needed in _aspects(rubrics):
+        for rubric, aspect, needed in _aspects(job.spec.needs[judge]):
             label = {"judge": judge, "rubric": rubric, "aspect": aspect}
             own = _of(judged[judge], rubric, aspect)
             found = [*_information(own, words, seed)]
@@ -106,7 +108,7 @@ def qualify(job: QualificationJob) -> None:
                 found = [*_tried(_of(tried, rubric, aspect), needed, seed), *found]
             rows += [label | row for row in found]
         rows += _positions(judge, job.preferences.get(judge, ()))
-    for one, other in combinations(job.spec.needs, 2):
+    for one, other in combinations(job.spec.judges, 2):
         rows += _agreement(one, other, judged, seed)
     output = job.output / "qualification.parquet"
     tables.write_with_csv("qualification", output, rows, job.spec.signed)

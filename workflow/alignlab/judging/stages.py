@@ -57,6 +57,7 @@ PUBLISHED_JUDGEMENTS = Stage(
 QUALIFICATION = Stage(
     name="qualification",
     table="qualification",
+    beside=lambda artefact: ("winrates",),
     units=(
         Unit("qualification", "alignlab.judging.qualification"),
         Unit("win rates", "alignlab.judging.winrates"),

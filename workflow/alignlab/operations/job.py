@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import psutil
 
 from alignlab.core import checksums, tables
+from alignlab.core.config import SLICE
 from alignlab.core.errors import AlignlabError
 from alignlab.operations import throughput
 from alignlab.planning.artefact import STORE, Job, Stage
@@ -59,11 +60,11 @@ def job(
     Thread(target=_watch, args=(_snakemakes(), megabytes), daemon=True).start()
     start = time.monotonic()
     try:
-        given = kind.model_validate_json(snakemake.params["job"])
+        given = kind.model_validate_json(snakemake.params["job"], context={SLICE: True})
         if verified:
             _check_inputs(map(Path, snakemake.input))
-            for path, table, digest in given.made_of:
-                tables.check(path, table, digest)
+        for path, table, digest in given.made_of:
+            tables.check(path, table, digest)
         yield given
         if timed:
             throughput.note(timed, Path(snakemake.output[0]), time.monotonic() - start)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,11 +15,14 @@ from tokenizers import Tokenizer
 
 from alignlab.answering.engine_statistics import engine_row
 from alignlab.core import tables
+from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.respondent import Wording
 from alignlab.engines.base import Question
 from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
+from alignlab.experiment.results import Results
+from alignlab.operations.throughput import processor
 from alignlab.planning.artefact import RESULTS, Artefact
 from alignlab.reporting.inputs import ReportJob
 
@@ -37,8 +38,14 @@ class ManifestJob(ReportJob):
 
 
 def write_manifest(job: ManifestJob) -> None:
-    """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers."""
+    """Write `manifest.json`: everything a reader needs to trust, or redo, the numbers.
+
+    Raises:
+        AlignlabError: the experiment was edited while the run was on its way.
+    """
     plan = Plan(load_experiment(job.experiment))
+    if Results(plan).report.digest != job.spec.digest:
+        raise AlignlabError(f"{job.experiment}: changed since the run began; start it again")
     manifest = {
         **job.spec.signed,
         "artefacts": [_described(artefact) for artefact in plan],
@@ -141,11 +148,3 @@ def _timings(keys: set[str]) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def processor() -> str:
-    """The processor's name; `platform` knows only its architecture on Linux."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

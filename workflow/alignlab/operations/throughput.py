@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -15,7 +16,6 @@ from statistics import median
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from alignlab.operations.manifest import processor
 from alignlab.planning.artefact import RESULTS, Stage
 from alignlab.planning.forecast import Rate, Task
 
@@ -72,3 +72,11 @@ def _device() -> str:
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{os.cpu_count()} cores of {processor()}"
+
+
+def processor() -> str:
+    """The processor's name; `platform` knows only its architecture on Linux."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

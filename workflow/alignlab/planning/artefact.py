@@ -27,6 +27,10 @@ Slice = dict[str, Any]
 Parents = Mapping[str, "Artefact | Sequence[Artefact] | Mapping[str, Any]"]
 
 
+def _alone(artefact: Artefact) -> tuple[str, ...]:
+    return ()
+
+
 def _small(artefact: Artefact, speeds: Speeds) -> Cost:
     return Cost(artefact.stage, disk=ROW)
 
@@ -59,6 +63,7 @@ class Stage:
         name: its folder in the store; two stages may fill one, in different ways.
         units: code that makes every artefact of it; an artefact may name more.
         table: the schema of its file (`alignlab.core.schemas`); None for a folder.
+        beside: tables that the same job writes into the same folder, with the same digest.
         needs: memory and GPUs of a job, by its attempt; None where no job loads a model.
         cost: what making one costs, at most.
         questions: the rows that it holds to be asked, known or expected.
@@ -68,6 +73,7 @@ class Stage:
     name: str
     units: tuple[Unit, ...]
     table: str | None
+    beside: Callable[[Artefact], tuple[str, ...]] = _alone
     needs: Callable[[Artefact, RuntimeConfig, int], Need] | None = None
     cost: Callable[[Artefact, Speeds], Cost] = _small
     questions: Callable[[Artefact], list[ExpectedQuestion]] = _none_asked
@@ -134,6 +140,14 @@ class Artefact:
         return STORE / self.stage / f"{self.key}{suffix}"
 
     @property
+    def tables(self) -> dict[str, Path]:
+        """Schema → file of every table that it is; none for a folder."""
+        if self.kind.table is None:
+            return {}
+        beside = {name: self.path.with_name(f"{name}.parquet") for name in self.kind.beside(self)}
+        return {self.kind.table: self.path, **beside}
+
+    @property
     def replies(self) -> Path:
         """See `replies_of`."""
         return replies_of(self.stage, self.name)
@@ -169,8 +183,8 @@ class Artefact:
     def _tables(self) -> Iterator[tuple[str, str, str]]:
         """Path, table and digest of every table that it is made from."""
         for parent in _each(self.parents):
-            if parent.kind.table:
-                yield str(parent.path), parent.kind.table, parent.digest
+            for table, path in parent.tables.items():
+                yield str(path), table, parent.digest
 
     def parent(self, role: str) -> list[Artefact]:
         """The parents with a role: none, one or several."""
@@ -253,7 +267,7 @@ def _digests(parents: Any) -> Any:
 class Spec(StrictModel):
     """The semantic slice of an artefact; a subclass names the keys of its stage."""
 
-    code: dict[str, int | str] = {}
+    code: dict[str, str] = {}
     parents: dict[str, Any] = {}
     digest: str = ""
     _given: dict[str, Any] = PrivateAttr()

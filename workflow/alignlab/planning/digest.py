@@ -46,11 +46,6 @@ def remembered(key: Any, compute: Callable[[], T]) -> T:
     return value
 
 
-def signed(spec: dict[str, Any]) -> dict[str, Any]:
-    """A slice with its digest, as table metadata and Snakemake's params get it."""
-    return {**spec, "digest": config_digest(spec)}
-
-
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files with their relative names, hidden ones left out.
 

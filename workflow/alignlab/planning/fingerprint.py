@@ -42,16 +42,25 @@ class Code:
         self._parsed: dict[str, Parsed | None] = {}
         self._digests: dict[str, str] = {}
 
-    def fingerprint(self, module: str) -> str:
+    def fingerprint(self, module: str, entry: str = "") -> str:
         """Twelve hex digits for a module and all that it imports from the package.
 
+        Args:
+            module: with its package.
+            entry: a function of it that is found by its name at run time, so that the name counts.
+
         Raises:
-            AlignlabError: there is no such module, it is no Python, or modules import each other
-                in a circle.
+            AlignlabError: there is no such module or function, it is no Python, or modules import
+                each other in a circle.
         """
-        if self._module(module) is None:
+        parsed = self._module(module)
+        if parsed is None:
             raise AlignlabError(f"{module}: no such module in {self.package}")
-        return self._digest(module, ())
+        if not entry:
+            return self._digest(module, ())
+        if entry not in parsed["names"]:
+            raise AlignlabError(f"{module}: no function {entry!r}, by which it is called")
+        return config_digest([self._digest(module, ()), parsed["names"][entry]])
 
     def modules(self, module: str) -> set[str]:
         """A module and all that it imports from the package, however indirectly."""
@@ -84,7 +93,7 @@ class Code:
     def _parse(self, path: Path) -> Parsed:
         source, package = path.read_text(encoding="utf-8"), self.package.name
         try:
-            return remembered([source, package, *OWN], lambda: shape.parse(source, package))
+            return remembered([source, package, OWN], lambda: shape.parse(source, package))
         except SyntaxError as error:
             raise AlignlabError(f"{path}: line {error.lineno}: {error.msg}") from error
 

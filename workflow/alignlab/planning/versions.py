@@ -18,11 +18,12 @@ from alignlab.core.errors import AlignlabError
 from alignlab.planning.fingerprint import PACKAGE, Code, code
 
 HEAD = """\
-# Unit of code, its version, and the fingerprint of the code that this version stands for.
+# Unit of code, its version, the fingerprint of the code that this version stands for today, and the
+# one that it came with.
 # Written by `make stages`, which compares what old and new code make; not meant to be edited.
 """
 LOCK = PACKAGE.parent / "stages.lock"
-LINE = re.compile(r"(?P<unit>\S+(?: \S+)*) +(?P<version>\S+) +(?P<fingerprint>\S+)")
+LINE = re.compile(r"(?P<unit>\S+(?: \S+)*) +(?P<version>\S+) +(?P<fingerprint>\S+) +(?P<since>\S+)")
 FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 
 
@@ -31,6 +32,8 @@ class Recorded(NamedTuple):
 
     version: int
     fingerprint: str
+    since: str
+    """The fingerprint with which this version came: two drafts of a version have two names."""
 
 
 def read_lock(path: Path) -> dict[str, Recorded]:
@@ -58,26 +61,29 @@ def parse_lock(text: str, path: str) -> dict[str, Recorded]:
         where = f"{path}: line {number}"
         parts = LINE.fullmatch(line.strip())
         if not parts:
-            raise AlignlabError(f"{where}: expected unit, version and fingerprint, not {line!r}")
-        unit, version, fingerprint = parts.group("unit", "version", "fingerprint")
+            raise AlignlabError(f"{where}: expected unit, version, 2 fingerprints, not {line!r}")
+        unit, version, *fingerprints = parts.group("unit", "version", "fingerprint", "since")
         if unit in found:
             raise AlignlabError(f"{where}: unit {unit!r} is there twice")
         if not re.fullmatch(r"[1-9][0-9]*", version):
             raise AlignlabError(
                 f"{where}: version of {unit!r}: expected a positive whole number, not {version!r}"
             )
-        if not FINGERPRINT.fullmatch(fingerprint):
-            raise AlignlabError(
-                f"{where}: fingerprint of {unit!r}: expected 12 hex digits, not {fingerprint!r}"
-            )
-        found[unit] = Recorded(int(version), fingerprint)
+        for fingerprint in fingerprints:
+            if not FINGERPRINT.fullmatch(fingerprint):
+                raise AlignlabError(
+                    f"{where}: fingerprint of {unit!r}: expected 12 hex digits, not {fingerprint!r}"
+                )
+        found[unit] = Recorded(int(version), *fingerprints)
     return found
 
 
 def lock_text(recorded: Mapping[str, Recorded]) -> str:
     """A lock as it is written: a line a unit, sorted."""
     width = max(map(len, recorded), default=0)
-    lines = [f"{u:<{width}}  {r.version:>3}  {r.fingerprint}\n" for u, r in recorded.items()]
+    lines = [
+        f"{u:<{width}}  {r.version:>3}  {r.fingerprint}  {r.since}\n" for u, r in recorded.items()
+    ]
     return HEAD + "".join(sorted(lines))
 
 
@@ -87,12 +93,14 @@ class Unit(NamedTuple):
     Attributes:
         name: what digests and the lock call it; it stays when the module moves.
         module: the entry module.
+        entry: a function of it that is found by its name at run time.
         versioned: else its fingerprint always counts: a page costs seconds to make again.
         environment: the folder of an environment of its own, which it needs to run.
     """
 
     name: str
     module: str
+    entry: str = ""
     versioned: bool = True
     environment: str = ""
 
@@ -122,8 +130,10 @@ class Versions:
     recorded: Mapping[str, Recorded]
     code: Code
 
-    def code_of(self, *units: Unit) -> dict[str, int | str]:
+    def code_of(self, *units: Unit) -> dict[str, str]:
         """Unit → its version where its code is as recorded, else its fingerprint.
+
+        A version is `<number>-<fingerprint>`, with the fingerprint that it came with.
 
         Raises:
             AlignlabError: the lock has no line for a unit.
@@ -133,16 +143,16 @@ class Versions:
     def behind(self, units: Iterable[Unit]) -> list[str]:
         """Of units with a version, those whose code is not as recorded, sorted."""
         kept = (unit for unit in units if unit.versioned)
-        return sorted(unit.name for unit in kept if isinstance(self._said(unit), str))
+        return sorted(unit.name for unit in kept if FINGERPRINT.fullmatch(self._said(unit)))
 
-    def _said(self, unit: Unit) -> int | str:
-        found = self.code.fingerprint(unit.module)
+    def _said(self, unit: Unit) -> str:
+        found = self.code.fingerprint(unit.module, unit.entry)
         if not unit.versioned:
             return found
         if unit.name not in self.recorded:
             raise AlignlabError(f"{LOCK}: no line for {unit.name}; run `make stages`")
         known = self.recorded[unit.name]
-        return known.version if found == known.fingerprint else found
+        return f"{known.version}-{known.since}" if found == known.fingerprint else found
 
 
 @cache
@@ -155,6 +165,6 @@ def versions() -> Versions:
     return Versions(read_lock(LOCK), code())
 
 
-def code_of(*units: Unit) -> dict[str, int | str]:
+def code_of(*units: Unit) -> dict[str, str]:
     """What an artefact's slice says of the code behind it; see `Versions.code_of`."""
     return versions().code_of(*units)

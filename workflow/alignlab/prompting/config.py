@@ -61,14 +61,14 @@ class MethodConfig(StrictModel):
 class ZeroShotConfig(MethodConfig):
     """The Query/Answer frame and nothing else (URIAL §4.1)."""
 
-    unit: ClassVar[Unit] = Unit("method zero-shot", "alignlab.prompting.frame")
+    unit: ClassVar[Unit] = Unit("method zero-shot", "alignlab.prompting.frame", "prompter")
     kind: Literal["zero-shot"] = Field(description="The method")
 
 
 class InContextConfig(MethodConfig):
     """A constant prompt: system text and examples (URIAL §3), or examples alone (vanilla ICL)."""
 
-    unit: ClassVar[Unit] = Unit("method in-context", "alignlab.prompting.frame")
+    unit: ClassVar[Unit] = Unit("method in-context", "alignlab.prompting.frame", "prompter")
     kind: Literal["urial", "icl"] = Field(description="Which name the report gives it")
     prompt: str = Field(description="A file of `config/prompts` (YAML or URIAL's own .txt)")
     k: int | None = Field(
@@ -85,7 +85,7 @@ class InContextConfig(MethodConfig):
 class RetrievalConfig(MethodConfig):
     """The k pool examples nearest to the question, the most similar one last (URIAL §4.1)."""
 
-    unit: ClassVar[Unit] = Unit("method retrieval", "alignlab.prompting.retrieval")
+    unit: ClassVar[Unit] = Unit("method retrieval", "alignlab.prompting.retrieval", "prompter")
     needs: ClassVar = ("embedder",)
     kind: Literal["retrieval"] = Field(description="The method")
     pool: str = Field(description="A file of `config/prompts` with examples")
@@ -104,7 +104,7 @@ class RetrievalConfig(MethodConfig):
 class ChatConfig(MethodConfig):
     """The model's own chat template."""
 
-    unit: ClassVar[Unit] = Unit("method chat", "alignlab.prompting.chat")
+    unit: ClassVar[Unit] = Unit("method chat", "alignlab.prompting.chat", "prompter")
     needs: ClassVar = ("tokenizer",)
     kind: Literal["chat"] = Field(description="The method")
     system: str | None = Field(None, description="System message; none if absent")

@@ -46,6 +46,11 @@ def shift_page(
     return Artefact(SHIFT_PAGE, experiment, content, parents, home=home)
 
 
+def _beside_statistics(artefact: Artefact) -> tuple[str, ...]:
+    scenarios = ("scenarios",) if artefact.content["scenarios"] else ()
+    return ("comparisons", "breakdown", *scenarios)
+
+
 def page_digests() -> list[str]:
     """Digests of the pages' own HTML, CSS and JavaScript."""
     return [file_digest(path) for path in sorted(ASSETS.rglob("*.*"))]
@@ -54,6 +59,7 @@ def page_digests() -> list[str]:
 STATISTICS = Stage(
     name="statistics",
     table="statistics",
+    beside=_beside_statistics,
     units=(Unit("statistics", "alignlab.reporting.arms.summarise"),),
 )
 REPORT = Stage(

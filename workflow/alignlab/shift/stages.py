@@ -32,6 +32,11 @@ from alignlab.sources.stages import UsedModel, answers_of
 CHANGES_NO_VALUE = True
 
 SIDES = ("base", "aligned")
+TABLES_BESIDE = (
+    *("shift_curves", "shifted_tokens", "shift_categories", "shift_confidence"),
+    "shift_comparisons",
+)
+"""Tables of statistics beside `shift_statistics`."""
 
 
 @dataclass(frozen=True)
@@ -161,5 +166,6 @@ SHIFT = Stage(
 SHIFT_STATISTICS = Stage(
     name="shift_statistics",
     table="shift_statistics",
+    beside=lambda artefact: TABLES_BESIDE,
     units=(Unit("shift statistics", "alignlab.shift.summarise"),),
 )

@@ -89,11 +89,13 @@ def _sampled(spec: Mapping[str, Any]) -> int:
 
 TRAINERS = {
     "sft": Trainer(
-        Unit("trainer sft", "alignlab.tuning.sft"), preferences=False, answers=lambda spec: 1
+        Unit("trainer sft", "alignlab.tuning.sft", "train"),
+        preferences=False,
+        answers=lambda spec: 1,
     ),
-    "dpo": Trainer(Unit("trainer dpo", "alignlab.tuning.dpo"), DpoConfig),
+    "dpo": Trainer(Unit("trainer dpo", "alignlab.tuning.dpo", "train"), DpoConfig),
     "rlhf": Trainer(
-        Unit("trainer rlhf", "alignlab.tuning.rlhf"),
+        Unit("trainer rlhf", "alignlab.tuning.rlhf", "train"),
         RlhfConfig,
         answers=lambda spec: spec["rlhf"]["generations"],
         rewards=True,

@@ -48,7 +48,7 @@ class Made(TypedDict):
     kind: str
     path: str
     digest: str
-    units: dict[str, int | str]
+    units: dict[str, str]
     parents: list[str]
 
 

@@ -25,7 +25,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.operations.evidence import loopback
 from alignlab.operations.evidence.trees import LOCK, Tree, git, recorded_tree, todays_tree
 from alignlab.planning.fingerprint import Code
-from alignlab.planning.versions import Recorded, Unit, lock_text, parse_lock
+from alignlab.planning.versions import FINGERPRINT, Recorded, Unit, lock_text, parse_lock
 
 if TYPE_CHECKING:
     from alignlab.operations.evidence.trees import Made
@@ -47,7 +47,8 @@ WIDTH = 110
 def differences(old: Path, new: Path) -> list[str]:
     """What differs between two artefacts, in words; nothing if they hold the same.
 
-    Metadata of tables (digests, versions of packages, the spec) is not compared.
+    Of the metadata of tables what their makers counted is compared, since later stages read it;
+    digests, versions of packages and the spec are not.
     """
     if old.is_dir() != new.is_dir() or not new.exists():
         return [f"{new.name}: a folder on one side only, or missing"]
@@ -74,6 +75,9 @@ def _of_files(old: Path, new: Path) -> Iterator[str]:
 
 
 def _of_tables(old: pa.Table, new: pa.Table, name: str) -> Iterator[str]:
+    counts = [(table.schema.metadata or {}).get(b"alignlab.counts") for table in (old, new)]
+    if counts[0] != counts[1]:
+        yield f"{name}: other counts in its metadata"
     if old.column_names != new.column_names:
         yield f"{name}: columns {', '.join(sorted({*old.column_names} ^ {*new.column_names}))}"
         return
@@ -138,21 +142,25 @@ def update(root: Path, units: Mapping[str, Unit]) -> None:
             cannot be shown to be the same, which leaves its line as it is.
     """
     code = Code(root / "workflow/alignlab")
-    found = {name: code.fingerprint(unit.module) for name, unit in units.items()}
+    found = {name: code.fingerprint(unit.module, unit.entry) for name, unit in units.items()}
     commit = _last_commit(root)
     known = parse_lock(git(root, "show", f"{commit}:{LOCK}"), str(LOCK)) if commit else {}
     moved = sorted(u for u in units if u in known and known[u].fingerprint != found[u])
-    lock = {u: known.get(u, Recorded(1, found[u])) for u in units}
+    lock = {u: known.get(u, Recorded(1, found[u], found[u])) for u in units}
     made: list[Made] = []
     evidence = Evidence()
     if moved:
         print(f"Code of {len(moved)} units moved since {commit[:9]}: {', '.join(moved)}")
-        as_recorded = lock_text({u: Recorded(lock[u].version, found[u]) for u in units})
+        as_recorded = lock_text({u: lock[u]._replace(fingerprint=found[u]) for u in units})
         made = _gather(evidence, root, commit, as_recorded, moved, units)
     raised = [unit for unit in moved if evidence.changed(unit)]
     for unit in moved:
         if evidence.settles(unit):
-            lock[unit] = Recorded(lock[unit].version + (unit in raised), found[unit])
+            lock[unit] = (
+                Recorded(lock[unit].version + 1, found[unit], found[unit])
+                if unit in raised
+                else lock[unit]._replace(fingerprint=found[unit])
+            )
     (root / LOCK).write_text(lock_text(lock), encoding="utf-8")
     _note(root / CHANGELOG, [_line(u, lock[u].version, made) for u in raised])
     _report(evidence, known, lock, moved, raised)
@@ -213,7 +221,7 @@ def _gather(
 
 def _check_recorded(made: Iterable[Made], commit: str) -> None:
     for entry in made:
-        if behind := [unit for unit, said in entry["units"].items() if isinstance(said, str)]:
+        if behind := [unit for unit, said in entry["units"].items() if FINGERPRINT.fullmatch(said)]:
             raise AlignlabError(
                 f"{commit[:9]} last changed {LOCK}, but its code of {', '.join(behind)} is another "
                 "than it records: code and lock must be committed together"
@@ -288,8 +296,9 @@ def _check_parents(old: Tree, new: Tree, batch: Sequence[Made]) -> None:
     store = old.folder / "results/store"
     for path in (p for stage in store.iterdir() for p in stage.iterdir() if p.suffix == ".parquet"):
         here = new.folder / path.relative_to(old.folder)
-        if str(path.relative_to(old.folder)) not in again and here.exists():
-            assert path.samefile(here), f"{path.name} was made again"
+        kept = str(path.relative_to(old.folder)) not in again and here.exists()
+        if kept and not path.samefile(here):
+            raise AlignlabError(f"{path.name} was made again, so nothing can be compared")
 
 
 def remade(unit: str, made: Sequence[Made]) -> list[str]:
