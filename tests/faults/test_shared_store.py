@@ -39,8 +39,8 @@ MEMORY = [
     "--set-resources",
     "generate_responses:mem_mb=30 * 700 ** (attempt - 1)",
 ]
-HELD = """with job(snakemake, timed=True):
-    import os, time
+BEGINS = "with job(snakemake, GenerateJob, timed=RESPONSES) as given:\n"
+HELD = f"""{BEGINS}    import os, time
     if snakemake.resources.mem_mb < 10_000:
         time.sleep(2)
         os.kill(os.getpid(), 9)
@@ -83,7 +83,9 @@ def checkouts(tmp_path_factory):
             (folder / "results/store").symlink_to(store)
             folders.append(folder)
         script = folders[0] / "workflow/scripts/generate_responses.py"
-        script.write_text(script.read_text().replace("with job(snakemake, timed=True):\n", HELD))
+        text = script.read_text()
+        assert BEGINS in text
+        script.write_text(text.replace(BEGINS, HELD))
         yield folders
 
 
