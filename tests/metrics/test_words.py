@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.metrics.style import distinct, echo, plain, repetition, sentences, words
+from alignlab.metrics.words import distinct, echo, plain, repetition, sentences, words
 
 TEXT = st.lists(st.sampled_from(["the", "cat", "sat", "on", "Mats"]), max_size=20).map(" ".join)
 

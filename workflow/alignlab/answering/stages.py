@@ -11,7 +11,6 @@ from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
 from alignlab.engines.config import DecodingConfig, engine_unit
 from alignlab.planning.artefact import Artefact, Progress, Stage
-from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     PROMPT_TOKENS,
@@ -20,6 +19,7 @@ from alignlab.planning.forecast import (
     Cost,
     ModelSize,
     Need,
+    RuntimeConfig,
     Speeds,
     Task,
     need,

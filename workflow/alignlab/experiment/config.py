@@ -15,7 +15,7 @@ from alignlab.learning.config import (
     StudyConfig,
     TrainSetConfig,
 )
-from alignlab.planning.config import RuntimeConfig
+from alignlab.planning.forecast import RuntimeConfig
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import (
     DatasetConfig,

@@ -21,7 +21,7 @@ from alignlab.experiment.config import Catalog
 from alignlab.judging import config
 from alignlab.judging import config as judging
 from alignlab.learning import config as learning
-from alignlab.planning import config as planning
+from alignlab.planning.forecast import RuntimeConfig
 from alignlab.prompting import config as prompting
 from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
 from alignlab.shift import config as shift
@@ -67,7 +67,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             shift.PairConfig,
             engines.DecodingConfig,
             engines.EngineConfig,
-            planning.RuntimeConfig,
+            RuntimeConfig,
             tracking.WandbConfig,
         ),
     ),

@@ -20,7 +20,6 @@ from alignlab.judging.config import (
     rubrics_of,
 )
 from alignlab.planning.artefact import Artefact, Progress, Stage
-from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     PROMPT_TOKENS,
@@ -30,6 +29,7 @@ from alignlab.planning.forecast import (
     Cost,
     ExpectedQuestion,
     Need,
+    RuntimeConfig,
     Speeds,
     Task,
     need,

@@ -18,7 +18,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.learning.questions import loops
 from alignlab.metrics.refusal import hijacked, is_refusal
-from alignlab.metrics.style import echo
+from alignlab.metrics.words import echo
 from alignlab.planning.artefact import Job, Spec
 
 ECHOES = 0.8

@@ -19,7 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
-from alignlab.metrics.style import repetition, sentences, words
+from alignlab.metrics.words import repetition, sentences, words
 from alignlab.planning.artefact import Job, Spec
 
 LOOPS = 0.5

@@ -22,7 +22,7 @@ from alignlab.core.templates import fill
 from alignlab.learning.config import RECIPES
 from alignlab.learning.questions import analyses_of
 from alignlab.metrics.refusal import hijacked
-from alignlab.metrics.style import echo, words
+from alignlab.metrics.words import echo, words
 from alignlab.planning.artefact import Job, Spec
 
 log = logging.getLogger(__name__)

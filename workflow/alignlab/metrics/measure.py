@@ -13,7 +13,7 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.metrics import style
+from alignlab.metrics import style, words
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.refusal import hijacked, is_refusal
 from alignlab.planning.artefact import Job, Spec
@@ -79,9 +79,9 @@ def answer_metrics(
         "empty": float(empty),
         "num_words": float(len(text.split())),
         "num_tokens": answer["num_tokens"],
-        "rep_4": style.repetition(text, 4),
-        "distinct_2": style.distinct(text, 2),
-        "echo": style.echo(question, text),
+        "rep_4": words.repetition(text, 4),
+        "distinct_2": words.distinct(text, 2),
+        "echo": words.echo(question, text),
         "list_items": float(style.list_items(text)),
         "structured": float(style.is_structured(text)),
         "refusal": float(is_refusal(text)),

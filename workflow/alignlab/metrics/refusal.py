@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 import sys
 
-from alignlab.metrics.style import plain, sentences
+from alignlab.metrics.words import plain, sentences
 
 OPENING = 3
 """How many sentences are read: later ones often warn, and a warning is no refusal."""

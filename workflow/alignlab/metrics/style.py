@@ -1,16 +1,15 @@
-"""The style of an answer: lists and headings, how it opens and closes, repetition, running on.
+"""The style of an answer: lists and headings, how it opens and closes, running on.
 
-Base and aligned models differ most in such tokens (Lin et al. 2023, arXiv 2312.01552, §2.2). Also
-splits texts into words and sentences, for all metrics. Rules are for English.
+Base and aligned models differ most in such tokens (Lin et al. 2023, arXiv 2312.01552, §2.2). Rules
+are for English.
 """
 
 from __future__ import annotations
 
 import re
 
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+|\n+")
-WORD = re.compile(r"\w+(?:['’]\w+)*")
-Gram = tuple[str, ...]
+from alignlab.metrics.words import plain, sentences
+
 FENCED_CODE = re.compile(r"^```.*?(?:^```|\Z)", re.MULTILINE | re.DOTALL)
 LIST_ITEM = re.compile(
     r"^[ \t]*(?:[-*•+]|\d{1,2}[.)]|\(?[a-zA-Z]\)|\(\d{1,2}\))[ \t]+\S", re.MULTILINE
@@ -69,51 +68,6 @@ NEXT_TURN = re.compile(
     r"(?:\#+[ \t]*(?:query|user|question|human|instruction)\b|(?:user|human|question|q)[ \t]*:)",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-def plain(text: str) -> str:
-    """The text with straight apostrophes, as the rules are written."""
-    return text.replace("’", "'")
-
-
-def sentences(text: str) -> list[str]:
-    """Split at line ends and after `.`, `!` or `?`: rough, but the same for every arm."""
-    return [part for part in SENTENCE_END.split(plain(text).strip()) if part]
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, in lower case, without punctuation."""
-    return WORD.findall(text.lower())
-
-
-def ngrams(tokens: list[str], n: int) -> list[Gram]:
-    """Every run of n tokens, in order; none in a shorter list."""
-    return list(zip(*(tokens[start:] for start in range(n)), strict=False))
-
-
-def distinct(text: str, n: int) -> float | None:
-    """Distinct n-grams over n-grams (distinct-n, Li et al. 2016, §4.2); null if there is none."""
-    grams = ngrams(words(text), n)
-    return len(set(grams)) / len(grams) if grams else None
-
-
-def repetition(text: str, n: int) -> float | None:
-    """1 − distinct-n: seq-rep-n of Welleck et al. 2020 (§6.1), over words instead of tokens."""
-    share = distinct(text, n)
-    return None if share is None else 1 - share
-
-
-def echo(question: str, answer: str, n: int = 4) -> float | None:
-    """Share of the question's distinct n-grams that come back in the answer.
-
-    A question under n words is one n-gram, all of it. Null where either text has no words.
-    """
-    asked, said = words(question), words(answer)
-    if not asked or not said:
-        return None
-    size = min(n, len(asked))
-    wanted = set(ngrams(asked, size))
-    return len(wanted & set(ngrams(said, size))) / len(wanted)
 
 
 def list_items(text: str) -> int:

@@ -16,9 +16,16 @@ from typing import Any, NamedTuple, Self
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from alignlab.core.config import StrictModel
-from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.digest import config_digest
-from alignlab.planning.forecast import ROW, Cost, ExpectedQuestion, Need, Speeds, Task
+from alignlab.planning.forecast import (
+    ROW,
+    Cost,
+    ExpectedQuestion,
+    Need,
+    RuntimeConfig,
+    Speeds,
+    Task,
+)
 from alignlab.planning.versions import Unit, code_of
 
 RESULTS = Path("results")

@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pydantic import Field
+
+from alignlab.core.config import StrictModel
+
 BYTES = {"bfloat16": 2, "float32": 4}
 # Python, its libraries, tables, and the cache of a small model that runs without a GPU, MB. Of the
 # demo's and lfm-demo's jobs the largest peaks 2.6 GB above two copies of its weights (max_rss of
@@ -35,6 +39,18 @@ UNKNOWN_ANSWER = 300
 """Tokens of an answer whose arm's limit is not known."""
 # Bytes in the store, compressed, as the finished demo has them (large stores pack tighter).
 RESPONSE_TOKEN, SHIFT_TOKEN, ROW = 10, 260, 1000
+
+
+class RuntimeConfig(StrictModel):
+    """How jobs are cut and sized; never part of a digest."""
+
+    batch_size: int = Field(
+        32, gt=0, description="Prompts per forward pass; in bfloat16 near-ties may fall otherwise"
+    )
+    models_together: bool = Field(
+        True, description="Hold both models of a pair in memory; else one after the other"
+    )
+    jobs_per_arm: int = Field(1, gt=0, le=1000, description="Batches of prompts, one job each")
 
 
 class ExpectedQuestion(NamedTuple):

@@ -9,7 +9,6 @@ from typing import Any
 
 from alignlab.core.config import dump
 from alignlab.planning.artefact import Artefact, Progress, Stage
-from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     QUESTION,
@@ -17,6 +16,7 @@ from alignlab.planning.forecast import (
     Cost,
     ModelSize,
     Need,
+    RuntimeConfig,
     Speeds,
     Task,
     need,

@@ -6,13 +6,13 @@ from typing import Any
 
 from alignlab.core.config import dump
 from alignlab.planning.artefact import Artefact, Progress, Stage
-from alignlab.planning.config import RuntimeConfig
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
     QUESTION,
     UNKNOWN_ANSWER,
     Cost,
     Need,
+    RuntimeConfig,
     Speeds,
     Task,
     need,
