@@ -49,7 +49,8 @@ def job(
     Args:
         snakemake: what Snakemake puts into a script.
         kind: what its `params.job` holds.
-        verified: check inputs; a job that hardly reads its models need not hash them.
+        verified: hash the inputs; a job that hardly reads its models need not. Tables are compared
+            with the plan in any case.
         timed: the stage of the first output, where the time is noted that a model took over it.
     """
     _log_to(snakemake.log[0])
