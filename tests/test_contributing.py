@@ -20,7 +20,7 @@ LIMITS = {
     "dataset source": 2,
     "trainer": 3,
     "recipe": 2,
-    "stage": 5,
+    "stage": 4,
 }
 """What is added → files of the package, its rules and scripts that it may take."""
 NUMBER = re.compile(r"\*\*(\d) files")

@@ -74,8 +74,16 @@ def test_a_job_ends_with_its_snakemake(started, tmp_path):
 def test_a_table_given_for_another_is_refused_by_what_it_says_of_itself(
     started, table, wanted, message
 ):
-    run = started("pass", made_of=[(str(table), *wanted)])
+    run = started("pass", table, made_of=[(str(table), *wanted)])
     printed = run.communicate(timeout=60)[1]
     assert run.returncode == bool(message)
     assert message in printed
     assert "Traceback" not in printed
+
+
+def test_a_rule_that_does_not_await_what_its_job_reads_is_an_error_of_ours(started, table):
+    run = started("pass", made_of=[(str(table), "metrics", "0123456789ab")])
+    printed = run.communicate(timeout=60)[1]
+    assert run.returncode == 1
+    assert f"does not await {table}" in printed
+    assert "please report it" in printed

@@ -28,7 +28,7 @@ except AlignlabError as error:
 RUNTIME = PLAN.experiment.runtime
 TABLES = PLAN.folder / "tables"
 REPORT = PLAN.folder / "report"
-SHIFT_TABLES = ["shift_statistics", *TABLES_BESIDE]
+SHIFT_TABLES = ["shift_statistics", *TABLES_BESIDE] if PLAN.experiment.pairs else []
 
 
 def if_any(entries, path):
@@ -41,7 +41,6 @@ STUDY_TABLE = if_any(PLAN.experiment.studies, TABLES / "discrimination.parquet")
 TRAINSET_TABLE = if_any(PLAN.trainsets, TABLES / "trainsets.parquet")
 QUALIFICATION_TABLE = if_any(PLAN.experiment.judges, TABLES / "qualification.parquet")
 WINRATES_TABLE = if_any(PLAN.experiment.judges, TABLES / "winrates.parquet")
-SHIFT_TABLE = if_any(PLAN.experiment.pairs, TABLES / "shift_statistics.parquet")
 SHIFT_PAGE = if_any(PLAN.experiment.pairs, REPORT / "shift.html")
 ARM_FIGURES = PLAN.folder / "figures" / "arms"
 SHIFT_FIGURES = if_any(PLAN.experiment.pairs, PLAN.folder / "figures" / "shift")

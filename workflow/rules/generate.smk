@@ -45,6 +45,7 @@ rule generate_responses:
 rule gather_responses:
     input:
         parts=parts_of_arm,
+        prompts=parent_of("responses", "prompts"),
     output:
         responses=STORE / "responses" / "{key}.parquet",
     log:

@@ -49,6 +49,7 @@ rule build_report:
         winrates=WINRATES_TABLE,
         breakdown=TABLES / "breakdown.parquet",
         adapters=[stored(adapter) for adapter in PLAN.adapters.values()],
+        shift=expand(TABLES / "{table}.parquet", table=SHIFT_TABLES),
         shift_figures=SHIFT_FIGURES,
     output:
         report=report(
@@ -83,7 +84,7 @@ rule publish_wandb:
         comparisons=TABLES / "comparisons.parquet",
         report=REPORT / "index.html",
         figures=[ARM_FIGURES, *SHIFT_FIGURES],
-        shift=SHIFT_TABLE,
+        shift=expand(TABLES / "{table}.parquet", table=SHIFT_TABLES),
         others=[
             *SCENARIO_TABLE,
             *STUDY_TABLE,

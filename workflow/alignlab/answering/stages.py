@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from alignlab.answering.config import AskedConfig
@@ -97,7 +97,7 @@ def _check_penalty(arm: str, decoding: DecodingConfig, engine: str) -> None:
         )
 
 
-def engine_checks(made: Iterable[Artefact]) -> list[Artefact]:
+def _engine_checks(made: Sequence[Artefact]) -> list[Artefact]:
     """Checks of vLLM against transformers: one a model that it runs, on the model's first arm.
 
     Models that are spread over several GPUs are left out: transformers would need one that holds
@@ -205,9 +205,11 @@ ENGINE_CHECKS = Stage(
     table="engine_checks",
     units=(Unit("engine check", "alignlab.answering.engine_check"), engine_unit("vllm")),
     needs=_needs_of_check,
+    added=_engine_checks,
 )
 METRICS = Stage(
     name="metrics",
     table="metrics",
     units=(Unit("metrics", "alignlab.metrics.measure"),),
 )
+STAGES = (RESPONSES, ENGINE_CHECKS, METRICS)

@@ -33,26 +33,12 @@ from alignlab.sources.stages import UsedModel
 from alignlab.tuning import stages as tuning
 from alignlab.tuning.config import TunedConfig
 
-STAGES: tuple[Stage, ...] = (
-    sources.MODELS,
-    sources.PROMPTS,
-    learning.MISTAKES,
-    learning.QUESTIONS_ASKED,
-    learning.TRAINSETS,
-    tuning.ADAPTERS,
-    sources.PUBLISHED_RESPONSES,
-    answering.RESPONSES,
-    answering.ENGINE_CHECKS,
-    answering.METRICS,
-    shift.SHIFT,
-    judging.CONTROLS,
-    judging.PUBLISHED_JUDGEMENTS,
-    judging.JUDGEMENTS,
-    judging.PREFERENCES,
-)
-"""Every stage of the store, in the order the data walks through them."""
-
-NAMES = tuple(dict.fromkeys(stage.name for stage in STAGES))
+ROOMS = (sources, learning, tuning, answering, shift, judging)
+STAGES: tuple[Stage, ...] = tuple(chain.from_iterable(room.STAGES for room in ROOMS))
+"""Every stage of the store."""
+# Of stages that fill one folder, the last one counts: answers are made after what is published.
+NAMES = tuple(dict.fromkeys(stage.name for stage in reversed(STAGES)))[::-1]
+"""Folders of the store, in the order the data walks through them."""
 
 
 class Jobs(NamedTuple):
@@ -360,7 +346,7 @@ class Plan:
         ends = (self.metrics, self.shifts, self.adapters, self.trainsets, self.analyses)
         judged = chain.from_iterable(self.judged.values())
         made = list(lineage(chain((a for end in ends for a in end.values()), judged)))
-        made += answering.engine_checks(made)
+        made += chain.from_iterable(stage.added(made) for stage in STAGES)
         return {(a.stage, a.key): a for a in sorted(made, key=lambda a: NAMES.index(a.stage))}
 
     def find(self, stage: str, key: str) -> Artefact:

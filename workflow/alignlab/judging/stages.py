@@ -333,3 +333,5 @@ PREFERENCES = Stage(
     cost=judge_cost,
     progress=Progress(judge_task("preferences")),
 )
+
+STAGES = (CONTROLS, PUBLISHED_JUDGEMENTS, JUDGEMENTS, PREFERENCES)

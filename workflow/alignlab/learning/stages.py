@@ -158,3 +158,4 @@ STUDIES = Stage(
     table="discrimination",
     units=(Unit("studies", "alignlab.learning.discrimination"),),
 )
+STAGES = (MISTAKES, QUESTIONS_ASKED, TRAINSETS)

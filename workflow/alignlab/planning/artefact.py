@@ -46,6 +46,10 @@ def _none_asked(artefact: Artefact) -> list[ExpectedQuestion]:
     return []
 
 
+def _none_added(made: Sequence[Artefact]) -> list[Artefact]:
+    return []
+
+
 @dataclass(frozen=True)
 class Progress:
     """How the speed of a stage's jobs follows from what a finished one made.
@@ -75,6 +79,8 @@ class Stage:
         cost: what making one costs, at most.
         questions: the rows that it holds to be asked, known or expected.
         progress: how the speed of its jobs is measured; None where they run no model.
+        added: artefacts of it that a plan gets for what it has: checks, counts, and whatever else
+            no entry of the experiment names.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Stage:
     cost: Callable[[Artefact, Speeds], Cost] = _small
     questions: Callable[[Artefact], list[ExpectedQuestion]] = _none_asked
     progress: Progress | None = None
+    added: Callable[[Sequence[Artefact]], list[Artefact]] = _none_added
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,3 +169,4 @@ SHIFT_STATISTICS = Stage(
     beside=lambda artefact: TABLES_BESIDE,
     units=(Unit("shift statistics", "alignlab.shift.summarise"),),
 )
+STAGES = (SHIFT,)

@@ -171,3 +171,4 @@ PUBLISHED_RESPONSES = Stage(
     units=(Unit("published responses", "alignlab.sources.published"),),
     cost=_cost_of_published,
 )
+STAGES = (MODELS, PROMPTS, PUBLISHED_RESPONSES)

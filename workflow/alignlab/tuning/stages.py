@@ -103,3 +103,4 @@ ADAPTERS = Stage(
     cost=_cost,
     progress=Progress(_task, table="training.parquet"),
 )
+STAGES = (ADAPTERS,)
