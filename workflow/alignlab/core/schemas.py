@@ -261,7 +261,10 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "finish_reason": (TEXT, "`stop`, `eos`, `length`, `error`; `unknown` if nobody says"),
         "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
         "num_tokens": (INT, "Generated tokens; null if not known, as of published ones"),
-        "num_words": (INT, "Whitespace-separated words of text"),
+        "num_words": (
+            INT,
+            "Words of text, at white space; each character of scripts without it",
+        ),
         "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
     },
     "engine_checks": {
@@ -388,8 +391,8 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "status": (TEXT, "As in `judgements`; of two, the one that is not `scored`"),
         "score_ab": (FLOAT, "1 for arm_a, 0 for arm_b, 0.5 for a tie; of a local judge expected"),
         "score_ba": (FLOAT, "The same in the other order; 1 still means arm_a"),
-        "words_a": (INT, "Words of arm_a's answer"),
-        "words_b": (INT, "Words of arm_b's answer"),
+        "words_a": (INT, "Words of arm_a's answer, as num_words"),
+        "words_b": (INT, "Words of arm_b's answer, as num_words"),
         "raw_ab": (TEXT, "As `raw` in `judgements`"),
         "raw_ba": (TEXT, "The same in the other order"),
         "cost_usd": (FLOAT, "Both calls; null if the price is unknown"),
