@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.metrics.words import distinct, echo, plain, repetition, sentences, words
+from alignlab.metrics.words import count_words, distinct, echo, plain, repetition, sentences, words
 
 TEXT = st.lists(st.sampled_from(["the", "cat", "sat", "on", "Mats"]), max_size=20).map(" ".join)
 
@@ -58,3 +58,42 @@ def test_no_sentence_is_empty_and_none_is_added(text):
     found = sentences(text)
     assert all(found)
     assert sum(map(len, found)) <= len(plain(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        (" \n", 0),
+        ("Don't panic - it's state-of-the-art.", 5),
+        ("naïve cafe\u0301 — x² ½ 😀", 6),
+        ("Добрый день", 2),
+        ("안녕하세요 세계", 2),
+        ("नमस्ते दुनिया", 2),
+        ("天空是蓝色的。", 6),
+        ("“天空”,是 蓝色的!", 6),
+        ("使用“Python”编程，共 24 行。", 8),
+        ("二〇二四年", 5),
+        ("2024年", 2),
+        ("コーヒーを飲む", 7),
+        ("ㄅㄆ", 2),
+        ("ท้องฟ้า", 5),
+        ("ສະບາຍດີ", 6),
+        ("ភាសា", 2),
+        ("မြန်မာ", 3),
+        ("བོད་སྐད།", 4),
+    ],
+)
+def test_words_are_counted_at_spaces_or_by_character(text, count):
+    assert count_words(text) == count
+
+
+@given(st.text(st.characters(max_codepoint=0x2E7F, exclude_categories=["Cs", "Lo", "Lm", "N"])))
+def test_words_of_a_script_with_spaces_are_those_between_them(text):
+    assert count_words(text) == len(text.split())
+
+
+def test_repetition_of_chinese_is_seen():
+    assert words("天空 blue。") == ["天", "空", "blue"]
+    assert repetition("天空是蓝色的天空是蓝色的", 4) == pytest.approx(3 / 9)
+    assert echo("天空是什么颜色", "天空是什么颜色？") == 1

@@ -51,19 +51,28 @@ def refused(tmp_path, **changes):
     return str(caught.value)
 
 
-def test_columns_are_mapped_and_text_is_stripped(tmp_path):
+def test_columns_are_mapped_and_only_indentation_is_kept(tmp_path):
     columns = {**COLUMNS, "tags": ["task", "topic"], "reference": "from"}
     assert fetch(tmp_path, columns=columns)[0] == {
         "prompt_id": "mine/7",
         "dataset": "mine",
         "category": "regular",
         "source": "a",
-        "turns": ["Why?"],
+        "turns": ["  Why?"],
         "tags": ["t", "x", "y"],
         "reference": "a",
         "mistake": None,
         "target": None,
+        "cluster": "d74641bfa608",
     }
+
+
+def test_rows_that_open_with_one_question_are_one_cluster(tmp_path):
+    asked = [["Why?", "And?"], ["why? "], ["Why\n?"], ["Why ?", "How?"], ["How?"]]
+    rows = [{"turns": turns} for turns in asked]
+    found = fetch(tmp_path, rows=rows, columns={"turns": "turns"}, category="regular")
+    one, same, spaced, again, other = (row["cluster"] for row in found)
+    assert one == same != spaced == again != other
 
 
 def test_absent_columns_have_a_meaning(tmp_path):
@@ -78,7 +87,7 @@ def test_a_list_of_turns(tmp_path):
     rows = [{"turns": [" a ", "b"], "reference": ["first", "second"]}]
     columns = {"turns": "turns", "reference": "reference"}
     (row,) = fetch(tmp_path, rows=rows, columns=columns, category="regular")
-    assert (row["turns"], row["reference"]) == (["a", "b"], "first\n\nsecond")
+    assert (row["turns"], row["reference"]) == ([" a", "b"], "first\n\nsecond")
 
 
 def test_a_file_of_failures_brings_its_mistakes(tmp_path):
@@ -99,9 +108,9 @@ def test_the_spec_is_in_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"q": " "}, "row 1 (mine/8): the question is empty or no text"),
-        ({"q": None}, "row 1 (mine/8): the question is empty or no text"),
-        ({"q": 5}, "row 1 (mine/8): the question is empty or no text"),
+        ({"q": " "}, "row 1: column 'q' is empty, expected text"),
+        ({"q": None}, "row 1: column 'q' is empty, expected text"),
+        ({"q": 5}, "row 1: column 'q': found 5, expected text"),
         ({"key": 7}, "row 1: the id mine/7 occurs twice"),
         ({"kind": "toxic"}, "row 1: category 'toxic' is not regular or safety"),
     ],
@@ -116,20 +125,30 @@ def test_an_unusable_row_is_named(tmp_path, changes, expected):
 def test_many_unusable_rows_are_counted_and_five_are_shown(tmp_path):
     message = refused(tmp_path, rows=[{**ROWS[0], "key": n, "q": ""} for n in range(9)])
     assert "9 problems" in message
-    assert message.count("the question is empty") == 5
+    assert message.count("column 'q' is empty") == 5
     assert message.endswith("and 4 more")
 
 
-@pytest.mark.parametrize("turns", [[], ["a", ""], "not a list", None])
-def test_turns_must_be_a_list_of_questions(tmp_path, turns):
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([], "found [], expected a list of questions, or of chat messages"),
+        (["a", ""], ", turn 2 is empty, expected text"),
+        (["a", 5], ", turn 2: found 5, expected text"),
+        ("not a list", "found 'not a list', expected a list"),
+        (None, "found None, expected a list"),
+    ],
+)
+def test_turns_must_be_a_list_of_questions(tmp_path, turns, expected):
     columns = {"turns": "turns"}
     message = refused(tmp_path, rows=[{"turns": turns}], columns=columns, category="regular")
-    assert "row 0 (mine/0): the question is empty" in message
+    assert "row 0: column 'turns'" in message
+    assert expected in message
 
 
 def test_a_missing_column_names_file_and_columns(tmp_path):
     message = refused(tmp_path, columns={**COLUMNS, "prompt": "question"})
-    assert "questions.json: no column 'question'; there are key, q, kind" in message
+    assert "questions.json: no column 'question'; there are 'key', 'q', 'kind'" in message
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -337,7 +356,7 @@ def test_no_row_with_one_safe_answer_is_an_error_with_the_counts(fetch_pairs):
 @pytest.mark.parametrize("label", [None, 1, "yes"])
 def test_a_label_that_is_no_truth_value_names_its_row(fetch_pairs, label):
     with pytest.raises(
-        AlignlabError, match=r"row 1, counted from 0: right_safe is .* true or fals"
+        AlignlabError, match=r"row 1, counted from 0: column 'right_safe': found .* true or fals"
     ):
         fetch_pairs(pair("a?", True, False), pair("b?", True, label))
 

@@ -120,6 +120,23 @@ def test_a_row_says_what_was_published(fetch):
     assert (other["aspect"], other["score"]) == ("clarity", 5.0)
 
 
+def test_a_judgement_of_no_answer_is_none_and_a_null_reply_is_no_score(fetch):
+    said = answers(("a", "x"), ("b", "y"), ("c", "z"))
+    judged = [
+        record("a", None, depth="1", clarity="1"),
+        record("b", "y") | {"result": None},
+        record("c", "z", depth="2", clarity="2"),
+    ]
+    judged[2]["parsed_result"]["depth"]["reason"] = float("nan")
+    rows = fetch([prompt(n, q) for n, q in enumerate("abc")], said, judged)
+    assert short(rows)[::2] == [
+        ("d/0", "depth", "skipped", None),
+        ("d/1", "depth", "unparseable", None),
+        ("d/2", "depth", "scored", 2.0),
+    ]
+    assert rows[4]["reason"] is None
+
+
 def test_aspects_come_from_several_files_by_the_category_of_the_prompt(fetch):
     prompts = [prompt(0, "a"), prompt(1, "b", "safety"), prompt(2, "c")]
     said = answers(("a", "x"), ("b", "y"), ("c", "z"))
@@ -212,8 +229,8 @@ def test_judgements_of_other_answers_are_refused_if_most_are(fetch, caplog):
     [
         ([record("z", "x", depth="1")], "no answer is among the 1 published judgements"),
         ([record("a", "x", wit="1")], "no answer is among the 1 published judgements"),
-        ([{"input": "a", "output": "x"}], "no column 'output_cand'; there are input, output"),
-        ([record("a", "x", depth="1"), record("a", None)], "row 1, counted from 0: `input`"),
+        ([{"input": "a", "output": "x"}], "no column 'output_cand'; there are 'input', 'output"),
+        ([record("a", "x", depth="1"), record("a", 5)], "row 1, counted from 0: `input`"),
         ([record("a", "x") | {"parsed_result": "5"}], "row 0, counted from 0: `input`"),
     ],
 )
@@ -236,7 +253,7 @@ def just_eval(fetch, shared, repository):
         outputs = folder / "outputs" / f"{model}.json.gz"
         prompts = [
             prompt(record["id"], record["instruction"], record["category"])
-            for record in read(outputs)
+            for record in read(outputs, ["id", "instruction", "category"])
         ]
         judged = sorted((folder / "judgements-main").glob(f"{model}.*"))
         judged.append(folder / "judgements-safety" / f"{model}.json.gz")
@@ -273,7 +290,8 @@ def test_just_eval_gives_the_published_means_of_gpt_3_5(just_eval):
 @pytest.mark.external
 def test_each_of_just_evals_repeated_questions_has_its_own_judgement(just_eval, shared):
     files = sorted((shared / "data" / "just-eval" / "judgements-main").iterdir())
-    published = {f"d/{record['id']}": record for path in files for record in read(path)}
+    found = [record for path in files for record in read(path, ["id", "input", "result"])]
+    published = {f"d/{record['id']}": record for record in found}
     questions = Counter(" ".join(record["input"].split()) for record in published.values())
     assert len(published) - len(questions) == 19  # the other three are safety questions
     rows = [row for row in just_eval("gpt-3.5-turbo-0301") if row["aspect"] == "depth"]

@@ -84,6 +84,28 @@ def test_prompts_without_an_answer_have_a_row_and_are_counted(tmp_path, caplog):
     assert "theirs: 1 of 3 prompts have no answer" in caplog.text
 
 
+def test_a_null_answer_is_a_missing_one_and_keeps_its_place(tmp_path):
+    """Of equal questions too: the second answer stays that to the second question."""
+    published = [answer("a", None), answer("a", "second"), answer("b", [None])]
+    published += [answer("c", float("nan")), answer("never asked", None), answer("d", "yes")]
+    prompts = prompts_table(tmp_path / "p.parquet", ["a", "a", "b", "c", "d"])
+    rows = fetch(tmp_path, published, prompts)
+    missing = ("error", "missing", "")
+    assert [(row["finish_reason"], row["trimmed"], row["text"]) for row in rows] == [
+        missing,
+        ("unknown", "", "second"),
+        missing,
+        missing,
+        ("unknown", "", "yes"),
+    ]
+
+
+def test_words_of_chinese_are_counted(tmp_path):
+    prompts = prompts_table(tmp_path / "p.parquet", ["a"])
+    (row,) = fetch(tmp_path, [answer("a", "天空是蓝色的。")], prompts)
+    assert row["num_words"] == 6
+
+
 def test_equal_questions_get_their_answers_in_order_in_every_table(tmp_path):
     published = [answer("a", "first"), answer("a", "second")]
     one = prompts_table(tmp_path / "one.parquet", ["a", "a", "a"], dataset="one")
@@ -95,10 +117,16 @@ def test_equal_questions_get_their_answers_in_order_in_every_table(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        ([answer("z", "other")], "none of the 1 prompts is among the 1 published questions"),
-        ([{"prompt": "a", "output": "b"}], "no column 'instruction'; there are prompt, output"),
-        ([answer("a", ["one", "two"])], "row 0, counted from 0: `instruction` and `output`"),
+        ([answer("z", "other")], "none of the 1 prompts has an answer among the 1 published"),
+        ([{"prompt": "a", "output": "b"}], "no column 'instruction'; there are 'prompt', 'output'"),
+        (
+            [answer("a", ["one", "two"])],
+            "row 0, counted from 0: `instruction` must be text, `output`",
+        ),
         ([answer("a", "ok"), answer(None, "b")], "row 1, counted from 0"),
+        ([answer("a", 5)], "row 0, counted from 0: `instruction` must be text, `output` text or"),
+        ([answer("a", "\ud83d")], "column 'output': '\\ud83d' (character 0) is half a surrogate"),
+        ([answer("a", None)], "none of the 1 prompts has an answer among the 1 published"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(tmp_path, answers, expected):
@@ -118,7 +146,9 @@ def test_just_eval_answers_have_their_published_length(tmp_path, shared, generat
     """Mean words of the 800 regular answers, as in table 1 of the URIAL paper."""
     outputs = shared / "data" / "just-eval" / "outputs" / f"{generator}.json.gz"
     questions = [
-        record["instruction"] for record in read(outputs) if record["category"] == "regular"
+        record["instruction"]
+        for record in read(outputs, ["instruction", "category"])
+        if record["category"] == "regular"
     ]
     rows = fetch(tmp_path, outputs, prompts_table(tmp_path / "p.parquet", questions))
     assert len(rows) == 800

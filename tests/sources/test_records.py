@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.files import read, require_columns
+from alignlab.sources.files import read
 
 RECORDS = [
     {"id": "1", "text": "two\nlines, “quoted”\u2028and more"},
@@ -50,13 +50,13 @@ def write(path, records=RECORDS):
     ["a.json", "a.jsonl", "a.csv", "a.yaml", "a.parquet", "a.json.gz", "a.jsonl.gz", "a.csv.gz"],
 )
 def test_every_format_gives_the_same_records(tmp_path, name):
-    assert read(write(tmp_path / name)) == RECORDS
+    assert read(write(tmp_path / name), ["id", "text"]) == RECORDS
 
 
 def test_a_yaml_file_may_be_the_list_itself(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("- {id: x, text: why}\n", encoding="utf-8")
-    assert read(path) == [{"id": "x", "text": "why"}]
+    assert read(path, ["text"]) == [{"text": "why"}]
 
 
 @given(
@@ -67,13 +67,13 @@ def test_a_yaml_file_may_be_the_list_itself(tmp_path):
 )
 def test_json_lines_return_any_text(tmp_path_factory, records):
     path = tmp_path_factory.mktemp("records") / "a.jsonl"
-    assert read(write(path, records)) == records
+    assert read(write(path, records), ["text"]) == records
 
 
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xef\xbb\xbfid,text\n1,one\n")
-    assert read(path) == [{"id": "1", "text": "one"}]
+    assert read(path, ["id"]) == [{"id": "1"}]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b'{"data": []}', "expected a JSON list of objects"),
         ("a.json", b"[]", "there are no records"),
-        ("a.csv", b"a,b\n1,2\n3\n", "row 1: expected 2 cells"),
-        ("a.csv", b"a,b\n1,2,3\n", "row 0: expected 2 cells"),
+        ("a.csv", b"a,b\n1,2\n3\n", "row 1, counted from 0: expected 2 cells, found 1"),
+        ("a.csv", b"a,b\n1,2,3\n", "row 0, counted from 0: expected 2 cells, found 3"),
         ("a.csv", b'a\n"x"y\n', "after line 1: not valid CSV"),
         ("a.json.gz", b"plain text", "damaged gzip"),
         ("a.parquet", b"PAR1", "damaged Parquet"),
@@ -94,19 +94,20 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
         ("a.yaml", b"- text\n", "expected a list of mappings, or one key"),
         ("a.yaml", b"- {a: 1, a: 2}\n", "key 'a' is given twice"),
         ("a.yaml", b"questions: []\n", "there are no records"),
-        ("a.xlsx", b"", "unknown format '.xlsx'"),
+        ("a.xlsx", b"", "unknown format; expected .json"),
     ],
 )
 def test_a_broken_file_is_named_with_the_place(tmp_path, name, content, expected):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(AlignlabError) as caught:
-        read(path)
+        read(path, ["a"])
     assert str(caught.value).startswith(f"{path}: ")
     assert expected in str(caught.value)
 
 
 def test_a_missing_column_names_those_there_are(tmp_path):
-    require_columns([{"a": 1}, {"b": 2}], ["a", "b"], tmp_path)
-    with pytest.raises(AlignlabError, match="no column 'c'; there are a, b"):
-        require_columns([{"a": 1}, {"b": 2}], ["c"], tmp_path)
+    path = write(tmp_path / "a.json", [{"a": 1}, {"b": 2, "": 0}])
+    assert read(path, ["a", "b"]) == [{"a": 1, "b": None}, {"a": None, "b": 2}]
+    with pytest.raises(AlignlabError, match=r"no column 'c'; there are 'a', 'b'$"):
+        read(path, ["c"])

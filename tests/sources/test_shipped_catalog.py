@@ -1,13 +1,14 @@
 """The catalog that ships: it validates, and its one hand-written template is the right one."""
 
+from pathlib import Path
+
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from alignlab.experiment.load import load_catalog
 from alignlab.metrics.refusal import is_refusal
 from alignlab.sources.config import RandomConfig
-from alignlab.sources.datasets import normalise
-from alignlab.sources.files import read
+from alignlab.sources.datasets import FileRows, normalise
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
@@ -50,8 +51,8 @@ def test_tiny_models_that_are_compared_differ_in_their_seed_only(catalog):
 
 def rows_of(catalog, name):
     entry = catalog.datasets[name]
-    path = entry.source.path
-    return normalise(read(path), name, entry.columns, entry.category, path)
+    given = FileRows(dataset=name, columns=entry.columns, category=entry.category)
+    return normalise(Path(entry.source.path), given)
 
 
 def test_good_answers_to_red_team_requests_refuse(catalog):

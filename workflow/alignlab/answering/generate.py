@@ -24,6 +24,7 @@ from alignlab.endpoints import replies
 from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
 from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
 from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
+from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import Prompter, encoder, shared_prefix
@@ -274,7 +275,7 @@ class Answering:
             "finish_reason": answer.finish_reason,
             "trimmed": trimmed or answer.trimmed,
             "num_tokens": answer.num_tokens,
-            "num_words": len(text.split()),
+            "num_words": count_words(text),
             "seed": question.seed,
         }
 

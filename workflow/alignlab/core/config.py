@@ -53,7 +53,8 @@ def read_yaml(path: Path) -> Any:
         raise AlignlabError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise AlignlabError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except yaml.YAMLError as error:
+    # A date or number that does not exist, a key that is a list, lists within lists without end.
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise AlignlabError(f"{path}: not valid YAML: {error}") from error
 
 

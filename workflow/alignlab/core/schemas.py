@@ -242,6 +242,11 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "reference": (TEXT, "Reference answer, or null"),
         "mistake": (TEXT, "An answer that is known to be bad, or null"),
         "target": (TEXT, "What an attack wants the answer to say; null where there is none"),
+        "cluster": (
+            TEXT,
+            "Equal for rows that open with one question, up to case and spacing, in any dataset, "
+            "and for attacks on it: no independent rows. Null: the row is its own cluster",
+        ),
     },
     "responses": {
         "arm": (TEXT, "Arm name"),
@@ -256,7 +261,10 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "finish_reason": (TEXT, "`stop`, `eos`, `length`, `error`; `unknown` if nobody says"),
         "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
         "num_tokens": (INT, "Generated tokens; null if not known, as of published ones"),
-        "num_words": (INT, "Whitespace-separated words of text"),
+        "num_words": (
+            INT,
+            "Words of text, at white space; each character of scripts without it",
+        ),
         "seed": (pa.int64(), "Seed of a sampled answer; null under greedy decoding"),
     },
     "engine_checks": {
@@ -383,11 +391,13 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "status": (TEXT, "As in `judgements`; of two, the one that is not `scored`"),
         "score_ab": (FLOAT, "1 for arm_a, 0 for arm_b, 0.5 for a tie; of a local judge expected"),
         "score_ba": (FLOAT, "The same in the other order; 1 still means arm_a"),
-        "words_a": (INT, "Words of arm_a's answer"),
-        "words_b": (INT, "Words of arm_b's answer"),
+        "words_a": (INT, "Words of arm_a's answer, as num_words"),
+        "words_b": (INT, "Words of arm_b's answer, as num_words"),
         "raw_ab": (TEXT, "As `raw` in `judgements`"),
         "raw_ba": (TEXT, "The same in the other order"),
         "cost_usd": (FLOAT, "Both calls; null if the price is unknown"),
         "seconds": (FLOAT, "Both calls"),
     },
 }
+# Columns that tables written before them lack, and writers may leave out: null there.
+ADDED: dict[str, frozenset[str]] = {"prompts": frozenset({"cluster"})}

@@ -27,6 +27,7 @@ from alignlab.judging.score_answers import (
     not_made,
     read_answers,
 )
+from alignlab.metrics.words import count_words
 
 
 class PreferencesJob(JudgeJob):
@@ -168,8 +169,8 @@ def _row(
         "status": ba.status if ab.status == "scored" else ab.status,
         "score_ab": ab.value,
         "score_ba": None if ba.value is None else 1 - ba.value,
-        "words_a": len(pair.a.row["text"].split()),
-        "words_b": len(pair.b.row["text"].split()),
+        "words_a": count_words(pair.a.row["text"]),
+        "words_b": count_words(pair.b.row["text"]),
         "raw_ab": ab.raw,
         "raw_ba": ba.raw,
         "cost_usd": (ab.cost_usd or 0) + (ba.cost_usd or 0) if known else None,

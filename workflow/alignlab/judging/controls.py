@@ -17,6 +17,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.judging.cases import drawn_prompts
+from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Job, Spec
 
 FIRST_WORDS = 10
@@ -175,7 +176,7 @@ def _row(answer: Row, control: str, text: str) -> Row:
         "finish_reason": "unknown",
         "trimmed": "",
         "num_tokens": None,
-        "num_words": len(text.split()),
+        "num_words": count_words(text),
         "seed": None,
     }
     return {**answer, **made_up}

@@ -32,7 +32,12 @@ METRICS: dict[str, Metric] = {
         "1 if the length limit ended the answer; null where a published answer does not say",
     ),
     "empty": Metric("Empty", "share", "lower", "1 if nothing is left of the answer but space"),
-    "num_words": Metric("Words", "words", "none", "Words between whitespace; 0 if empty"),
+    "num_words": Metric(
+        "Words",
+        "words",
+        "none",
+        "Words between whitespace; each character of scripts without it; 0 if empty",
+    ),
     "num_tokens": Metric(
         "Tokens", "tokens", "none", "Generated tokens; null where a published answer has none"
     ),

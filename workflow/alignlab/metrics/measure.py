@@ -77,7 +77,7 @@ def answer_metrics(
         "clean_stop": float(reason in ("stop", "eos") and not empty) if known else None,
         "truncated": float(reason == "length") if known else None,
         "empty": float(empty),
-        "num_words": float(len(text.split())),
+        "num_words": float(words.count_words(text)),
         "num_tokens": answer["num_tokens"],
         "rep_4": words.repetition(text, 4),
         "distinct_2": words.distinct(text, 2),

@@ -1,15 +1,22 @@
 """Words and sentences of a text, and how much of them repeats; training sets are filtered by them.
 
 Apart from `style`, so that a rule of style can change without any training set. Rules are for
-English.
+English; of scripts that put no space between words, each character is a word.
 """
 
 from __future__ import annotations
 
 import re
 
+import regex
+
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+|\n+")
 WORD = re.compile(r"\w+(?:['’]\w+)*")
+# A letter or digit of such a script.
+SPACELESS = regex.compile(
+    r"(?V1)[[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}"
+    r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]&&[\p{L}\p{N}]]"
+)
 Gram = tuple[str, ...]
 
 
@@ -23,9 +30,18 @@ def sentences(text: str) -> list[str]:
     return [part for part in SENTENCE_END.split(plain(text).strip()) if part]
 
 
+def count_words(text: str) -> int:
+    """How many words a text has: pieces between white space, as URIAL's table 1 counts them.
+
+    A piece with Chinese, Japanese, Thai, Lao, Khmer, Burmese or Tibetan counts for each letter or
+    digit of these scripts, and for each run of others.
+    """
+    return sum(len(words(piece)) if SPACELESS.search(piece) else 1 for piece in text.split())
+
+
 def words(text: str) -> list[str]:
     """The words of a text, in lower case, without punctuation."""
-    return WORD.findall(text.lower())
+    return WORD.findall(SPACELESS.sub(r" \g<0> ", text).lower())
 
 
 def ngrams(tokens: list[str], n: int) -> list[Gram]:

@@ -219,7 +219,8 @@ class ModelConfig(StrictModel):
         return self
 
 
-Two = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
+Column = Annotated[str, Field(min_length=1)]
+Two = Annotated[tuple[Column, ...], Field(min_length=2, max_length=2)]
 
 
 class PreferenceConfig(StrictModel):
@@ -232,17 +233,25 @@ class PreferenceConfig(StrictModel):
 class ColumnsConfig(StrictModel):
     """Which column of a dataset's file holds what."""
 
-    prompt: str | None = Field(None, description="Column with the one question")
-    context: str | None = Field(
+    prompt: Column | None = Field(None, description="Column with the one question")
+    context: Column | None = Field(
         None, description="Column with text that follows the question, as Alpaca's `input`"
     )
-    turns: str | None = Field(None, description="Column with the list of questions, one a turn")
-    id: str | None = Field(None, description="Column with a unique id; row number if absent")
-    category: str | None = Field(None, description="Column with `regular` or `safety`")
-    source: str | None = Field(None, description="Column with where the row came from")
-    tags: tuple[str, ...] = Field((), description="Columns (text or lists) that become tags")
-    reference: str | None = Field(None, description="Column with a reference answer, a good one")
-    mistake: str | None = Field(None, description="Column with an answer that is known to be bad")
+    turns: Column | None = Field(
+        None,
+        description="Column with the list of questions, one a turn; or of chat messages (`role`, "
+        "`content`): the user's are asked, the assistant's are the reference",
+    )
+    id: Column | None = Field(
+        None, description="Column with a unique id, text or a whole number; row number if absent"
+    )
+    category: Column | None = Field(None, description="Column with `regular` or `safety`")
+    source: Column | None = Field(None, description="Column with where the row came from")
+    tags: tuple[Column, ...] = Field((), description="Columns (text or lists) that become tags")
+    reference: Column | None = Field(None, description="Column with a reference answer, a good one")
+    mistake: Column | None = Field(
+        None, description="Column with an answer that is known to be bad"
+    )
     preference: PreferenceConfig | None = Field(
         None,
         description="Columns that give both; rows without exactly one safe answer are left out, "

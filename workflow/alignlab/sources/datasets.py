@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import reprlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.planning.artefact import Spec
+from alignlab.planning.digest import config_digest
 from alignlab.prompting.prompt_files import Hijacking
 from alignlab.sources import files
 from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
-from alignlab.sources.files import FetchJob, FilePlace, FileRows, Record, where
+from alignlab.sources.files import FetchJob, FilePlace, Record, where
 
 log = logging.getLogger(__name__)
 CATEGORIES = ("regular", "safety")
@@ -40,6 +42,24 @@ class Attacks(StrictModel):
     kind: Literal["hijacking"]
     attacks: int
     seed: int
+
+
+class FileRows(StrictModel):
+    """Rows of a file, as questions.
+
+    Attributes:
+        dataset: the name that their ids open with.
+        columns: which column holds what.
+        category: of every row, unless a column says it.
+        source: where the file comes from, if it is pinned; of a job's place, in any case.
+        content: digest of a local file.
+    """
+
+    dataset: str
+    columns: ColumnsConfig
+    category: Literal["regular", "safety"] | None = None
+    source: FileSource | None = None
+    content: str | None = None
 
 
 class AttacksSpec(Spec):
@@ -110,6 +130,7 @@ def _attacks(
             "reference": question["reference"] if len(turns) == 1 else None,
             "mistake": target,
             "target": target,
+            "cluster": _cluster(turns),
         }
 
 
@@ -172,27 +193,37 @@ def _read(rows: FileRows, source: FileSource) -> list[Row]:
     """Every row of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        return normalise(files.read(path), rows.dataset, rows.columns, rows.category, path)
+        return normalise(path, rows)
 
 
-def normalise(
-    found: list[Record], dataset: str, columns: ColumnsConfig, category: str | None, path: Path
-) -> list[Row]:
-    """Records as rows of the prompts table; ids are row numbers (from 0) without an id column.
+def normalise(path: Path, given: FileRows) -> list[Row]:
+    """Records of a file as rows of the prompts table; without an id column, ids count from 0.
 
     Raises:
-        AlignlabError: a column is missing; a question is empty, an id occurs twice, or a category
-            is unknown: the message counts such rows and shows the first five; no row has exactly
-            one safe answer.
+        AlignlabError: a column is missing; a question is empty, a cell is no text, an id occurs
+            twice, or a category is unknown: the message counts such rows and shows the first five;
+            no row has exactly one safe answer.
     """
-    files.require_columns(found, _named(columns), path)
-    rows = [_row(record, number, dataset, columns, category) for number, record in enumerate(found)]
-    _check(rows, path)
+    columns, found = given.columns, files.read(path, _named(given.columns))
+    rows, problems, seen = [], [], set()
+    for number, record in enumerate(found):
+        try:
+            row = _row(record, number, given)
+            if row["prompt_id"] in seen:
+                raise ValueError(f"the id {row['prompt_id']} occurs twice")
+            seen.add(row["prompt_id"])
+            rows.append(row)
+        except ValueError as error:
+            problems.append(f"row {number}: {error}")
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
+        raise AlignlabError(f"{path}: {len(problems)} problems, rows counted from 0:{shown}{more}")
     if columns.preference:
         return with_one_safe(rows, found, columns.preference, path)
     questions = Counter(tuple(row["turns"]) for row in rows)
     if repeats := len(rows) - len(questions):
-        log.warning("%s: %d rows repeat an earlier question; they are kept", dataset, repeats)
+        log.warning("%s: %d rows repeat an earlier question; they are kept", given.dataset, repeats)
     return rows
 
 
@@ -205,57 +236,116 @@ def _named(columns: ColumnsConfig) -> list[str]:
     return [name for name in (*single, columns.context, *answers, *columns.tags) if name]
 
 
-def _row(
-    record: Record, number: int, dataset: str, columns: ColumnsConfig, category: str | None
-) -> Row:
-    given = record.get(columns.turns) if columns.turns else [_question(record, columns)]
-    turns = given if isinstance(given, list) else [None]
+def _row(record: Record, number: int, given: FileRows) -> Row:
+    """A record as a row of the prompts table.
+
+    Raises:
+        ValueError: a cell is not what its column should hold.
+    """
+    columns = given.columns
+    turns, said = _conversation(record, columns)
+    if said and (columns.reference or columns.preference):
+        raise ValueError(
+            f"column {columns.turns!r}: what the assistant says is the reference; `columns` must "
+            "name no other one"
+        )
+    source: str = given.dataset
+    category: str | None = given.category
+    if columns.source:
+        source = _text(record[columns.source], f"column {columns.source!r}") or ""
+    if columns.category:
+        category = _text(record[columns.category], f"column {columns.category!r}")
+    if category not in CATEGORIES:
+        raise ValueError(f"category {category!r} is not regular or safety")
     return {
-        "prompt_id": f"{dataset}/{record.get(columns.id) if columns.id else number}",
-        "dataset": dataset,
-        "category": record.get(columns.category) if columns.category else category,
-        "source": str(record.get(columns.source) or "") if columns.source else dataset,
-        "turns": [turn.strip() if isinstance(turn, str) else "" for turn in turns],
-        "tags": [tag for name in columns.tags for tag in _texts(record.get(name))],
-        "reference": _answer(record, columns.reference),
-        "mistake": _answer(record, columns.mistake),
+        "prompt_id": f"{given.dataset}/{_id(record, columns.id) if columns.id else number}",
+        "dataset": given.dataset,
+        "category": category,
+        "source": source,
+        "turns": turns,
+        "tags": [tag for name in columns.tags for tag in _texts(record, name)],
+        "reference": "\n\n".join(said or _texts(record, columns.reference)) or None,
+        "mistake": "\n\n".join(_texts(record, columns.mistake)) or None,
         "target": None,
+        "cluster": _cluster(turns),
     }
 
 
-def _question(record: Record, columns: ColumnsConfig) -> Any:
-    """The one question of a row, with the text that it is about."""
-    asked = record.get(columns.prompt or "")
-    context = _texts(record.get(columns.context or ""))
-    return "\n\n".join([asked, *context]) if context and isinstance(asked, str) else asked
+def _cluster(turns: list[str]) -> str:
+    """Rows that open with one question: answers to it are the same, or nearly so."""
+    return config_digest(files.normalised("".join(turns[:1])).casefold())
 
 
-def _answer(record: Record, column: str | None) -> str | None:
-    """An answer; those to several turns are one text."""
-    return "\n\n".join(_texts(record.get(column or ""))) or None
+def _id(record: Record, column: str) -> str:
+    """A text or a whole number; any other number has several spellings."""
+    value, name = record[column], f"column {column!r}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _required(value, name, "text or a whole number")
 
 
-def _texts(value: Any) -> list[str]:
-    """A cell that holds a text, a list of texts, or nothing."""
+def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], list[str]]:
+    """What the user says, one text a turn, and what the assistant of chat messages says."""
+    if columns.prompt:
+        asked = _required(record[columns.prompt], f"column {columns.prompt!r}")
+        return [_question("\n\n".join([asked, *_texts(record, columns.context)]))], []
+    assert columns.turns
+    cell, name = record[columns.turns], f"column {columns.turns!r}"
+    if not isinstance(cell, list) or not cell:
+        raise ValueError(
+            f"{name}: found {reprlib.repr(cell)}, expected a list of questions, or of chat "
+            "messages with `role` and `content`"
+        )
+    if any(isinstance(item, dict) for item in cell):
+        return _messages(cell, name)
+    return [_question(_required(item, f"{name}, turn {n}")) for n, item in enumerate(cell, 1)], []
+
+
+def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str]]:
+    """Chat messages: those of the user alone, or in turn with those of the assistant."""
+    messages = [item if isinstance(item, dict) else {} for item in cell]
+    roles = [message.get("role") for message in messages]
+    if roles not in (["user"] * len(roles), (["user", "assistant"] * len(roles))[: len(roles)]):
+        raise ValueError(
+            f"{name}: the roles are {', '.join(map(reprlib.repr, roles))}; expected 'user' and "
+            "'assistant' in turn, or 'user' alone (a system message is `method.system` of an arm)"
+        )
+    said = [
+        _required(message.get("content"), f"{name}, `content` of message {number}")
+        for number, message in enumerate(messages, 1)
+    ]
+    step = 1 if "assistant" not in roles else 2
+    return [_question(text) for text in said[::step]], said[1::step] if step == 2 else []
+
+
+def _question(text: str) -> str:
+    """A question as it is asked: without blank lines before it and white space behind it."""
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", text).rstrip()
+
+
+def _text(value: Any, name: str, expected: str = "text") -> str | None:
+    """A value that should be text; None if it is absent, or white space alone.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value if value and value.strip() else None
+    raise ValueError(f"{name}: found {reprlib.repr(value)}, expected {expected}")
+
+
+def _required(value: Any, name: str, expected: str = "text") -> str:
+    if (found := _text(value, name, expected)) is None:
+        raise ValueError(f"{name} is empty, expected {expected}")
+    return found
+
+
+def _texts(record: Record, column: str | None) -> list[str]:
+    """The texts of a cell that holds one, a list of them, or nothing."""
+    value = record[column] if column else None
     values = value if isinstance(value, list) else [value]
-    return [str(item) for item in values if item not in (None, "")]
-
-
-def _check(rows: list[Row], path: Path) -> None:
-    seen: Counter[str] = Counter()
-    problems = []
-    for number, row in enumerate(rows):
-        seen[row["prompt_id"]] += 1
-        if not row["turns"] or not all(row["turns"]):
-            problems.append(f"row {number} ({row['prompt_id']}): the question is empty or no text")
-        if seen[row["prompt_id"]] > 1:
-            problems.append(f"row {number}: the id {row['prompt_id']} occurs twice")
-        if row["category"] not in CATEGORIES:
-            problems.append(f"row {number}: category {row['category']!r} is not regular or safety")
-    if problems:
-        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
-        raise AlignlabError(f"{path}: {len(problems)} problems, rows counted from 0:{shown}{more}")
+    found = (_text(item, f"column {column!r}") for item in values)
+    return [text for text in found if text is not None]
 
 
 def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
@@ -345,8 +435,12 @@ def with_one_safe(
     kept: dict[tuple[str, ...], Row] = {}
     dropped: Counter[str] = Counter()
     for number, (row, record) in enumerate(zip(rows, found, strict=True)):
-        labels = [_label(record, name, number, path) for name in columns.safe]
-        answers = [str(record.get(name) or "").strip() for name in columns.answers]
+        try:
+            labels = [_label(record[name], name) for name in columns.safe]
+            said = [_text(record[name], f"column {name!r}") for name in columns.answers]
+        except ValueError as error:
+            raise AlignlabError(f"{path}: row {number}, counted from 0: {error}") from None
+        answers = [(text or "").strip() for text in said]
         question = tuple(_normalised(turn) for turn in row["turns"])
         if labels[0] == labels[1]:
             dropped["both answers are safe" if labels[0] else "neither answer is safe"] += 1
@@ -365,14 +459,12 @@ def with_one_safe(
     return list(kept.values())
 
 
-def _label(record: Record, column: str, number: int, path: Path) -> bool:
-    value = record.get(column)
+def _label(value: Any, column: str) -> bool:
     try:
         return TRUTH[str(value).casefold()]  # a CSV file has texts
     except KeyError:
-        raise AlignlabError(
-            f"{path}: row {number}, counted from 0: {column} is {value!r}, expected true or false"
-        ) from None
+        found = reprlib.repr(value)
+        raise ValueError(f"column {column!r}: found {found}, expected true or false") from None
 
 
 def _normalised(text: str) -> str:

@@ -14,17 +14,20 @@ import hashlib
 import io
 import json
 import logging
+import math
 import re
+import reprlib
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections import defaultdict
+import zlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +45,6 @@ from alignlab.core.config import StrictModel, dump, read_yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.planning.artefact import Job
 from alignlab.sources.config import (
-    ColumnsConfig,
     FileSource,
     HubConfig,
     LocalConfig,
@@ -154,24 +156,6 @@ class ModelPlace(StrictModel):
     source: WeightsSource | None = None
 
 
-class FileRows(StrictModel):
-    """Rows of a file, as questions.
-
-    Attributes:
-        dataset: the name that their ids open with.
-        columns: which column holds what.
-        category: of every row, unless a column says it.
-        source: where the file comes from, if it is pinned; of a job's place, in any case.
-        content: digest of a local file.
-    """
-
-    dataset: str
-    columns: ColumnsConfig
-    category: Literal["regular", "safety"] | None = None
-    source: FileSource | None = None
-    content: str | None = None
-
-
 class FetchJob(Job):
     """A job that brings something in."""
 
@@ -271,10 +255,7 @@ def hub_folder(source: HubConfig) -> Path:
     """
     with _explained(source):
         found = snapshot_download(
-            source.repo,
-            revision=source.revision,
-            allow_patterns=WANTED,
-            ignore_patterns=UNWANTED,
+            source.repo, revision=source.revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
         )
         folder = Path(found)
         if not any(folder.glob("*.safetensors")):
@@ -327,39 +308,67 @@ def _explained(source: HubConfig) -> Iterator[None]:
         raise AlignlabError(f"{where}: the hub answered {error.response.status_code}") from error
 
 
-def read(path: str | Path) -> list[Record]:
-    """Every record of a file, in order; the file's suffix says its format.
+def read(path: Path, columns: Iterable[str]) -> list[Record]:
+    """Every record of a file, in order, with the named columns alone; its suffix says its format.
+
+    Null, NaN and what a record lacks are None, also within lists and objects.
 
     Raises:
-        AlignlabError: unknown suffix, damaged content, text that is not UTF-8, or no records.
+        AlignlabError: unknown suffix, damaged content, text that is not UTF-8, no records, a column
+            that none of them has, or a cell that holds half a surrogate pair.
     """
-    path = Path(path)
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix
-    if suffix == ".parquet":
-        records = _parquet(path)
-    elif suffix == ".yaml":
-        records = _yaml(path)
-    elif suffix in _PARSERS:
+    wanted = list(dict.fromkeys(columns))
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix in _PARSERS:
         records = _PARSERS[suffix](_text(path), path)
+    elif path.suffix == ".yaml":
+        records = _yaml(path)
+    elif path.suffix == ".parquet":
+        records = _parquet(path, wanted)
     else:
         raise AlignlabError(
-            f"{path}: unknown format {suffix!r}; expected .json, .jsonl, .csv, .yaml, .parquet"
+            f"{path}: unknown format; expected .json, .jsonl, .csv (or these .gz), .yaml, .parquet"
         )
     if not records:
         raise AlignlabError(f"{path}: there are no records in it")
-    return records
+    _require((key for record in records for key in record), wanted, path)
+    return [
+        _cells(record, wanted, f"{path}: row {n}, counted from 0")
+        for n, record in enumerate(records)
+    ]
 
 
-def require_columns(records: list[Record], names: Iterable[str], path: Path) -> None:
-    """Check that every named column occurs in some record.
+def _require(there: Iterable[Any], wanted: list[str], path: Path) -> None:
+    """Check that every wanted column is there."""
+    named = [name for name in dict.fromkeys(there) if name]
+    for name in wanted:
+        if name not in named:
+            listed = ", ".join(map(repr, named))
+            raise AlignlabError(f"{path}: no column {name!r}; there are {listed}")
 
-    Raises:
-        AlignlabError: one occurs in none; the message lists the columns that there are.
-    """
-    there = list(dict.fromkeys(key for record in records for key in record))
-    for name in names:
-        if name not in there:
-            raise AlignlabError(f"{path}: no column {name!r}; there are {', '.join(there)}")
+
+def _cells(record: Record, wanted: list[str], place: str) -> Record:
+    cells = {}
+    for name in wanted:
+        try:
+            cells[name] = _cell(record.get(name))
+        except UnicodeEncodeError as error:
+            half = f"{error.object[error.start]!r} (character {error.start}) is half a surrogate"
+            raise AlignlabError(f"{place}: column {name!r}: {half} pair; correct it") from None
+        except RecursionError:
+            raise AlignlabError(f"{place}: column {name!r} is nested too deeply") from None
+    return cells
+
+
+def _cell(value: Any) -> Any:
+    """The value with None for NaN, at any depth; no text may hold half a surrogate pair."""
+    if isinstance(value, list):
+        return [_cell(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _cell(item) for key, item in value.items()}
+    if isinstance(value, str):
+        value.encode()  # raises UnicodeEncodeError
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def normalised(text: str) -> str:
@@ -371,17 +380,41 @@ def _text(path: Path) -> str:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return raw.decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise AlignlabError(f"{path}: damaged gzip file: {error}") from error
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise AlignlabError(f"{path}: not UTF-8 at byte {error.start} (line {line})") from error
+        raise AlignlabError(
+            f"{path}: not UTF-8 at byte {error.start} (line {line}); save it as UTF-8"
+        ) from error
+
+
+def _loads(text: str) -> Any:
+    """JSON whose objects have each key once.
+
+    Raises:
+        ValueError: it is no such JSON; the message says why.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("lists or objects are nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Record:
+    found: Record = {}
+    for key, value in pairs:
+        if key in found:
+            first, second = reprlib.repr(found[key]), reprlib.repr(value)
+            raise ValueError(f"an object has the key {key!r} twice: {first} and {second}")
+        found[key] = value
+    return found
 
 
 def _json(text: str, path: Path) -> list[Record]:
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = _loads(text)
+    except ValueError as error:
         raise AlignlabError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise AlignlabError(f"{path}: expected a JSON list of objects")
@@ -395,9 +428,10 @@ def _jsonl(text: str, path: Path) -> list[Record]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise AlignlabError(f"{path}: line {number}: not valid JSON: {error.msg}") from error
+            record = _loads(line)
+        except ValueError as error:
+            why = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise AlignlabError(f"{path}: line {number}: not valid JSON: {why}") from error
         if not isinstance(record, dict):
             raise AlignlabError(f"{path}: line {number}: expected a JSON object")
         records.append(record)
@@ -405,18 +439,24 @@ def _jsonl(text: str, path: Path) -> list[Record]:
 
 
 def _csv(text: str, path: Path) -> list[Record]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    """Rows under a header; a blank line is no row."""
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines, read = [], 0
     try:
-        records = list(reader)
+        for line in reader:
+            lines.append(line)
+            read = reader.line_num
     except csv.Error as error:
-        raise AlignlabError(
-            f"{path}: after line {reader.line_num}: not valid CSV: {error}"
-        ) from error
-    for number, record in enumerate(records):
-        if None in record or None in record.values():
-            cells = len(reader.fieldnames or ())
-            raise AlignlabError(f"{path}: row {number}: expected {cells} cells")
-    return records
+        raise AlignlabError(f"{path}: after line {read}: not valid CSV: {error}") from error
+    header, *rows = [line for line in lines if line] or [[]]
+    if twice := [name for name, times in Counter(header).items() if name and times > 1]:
+        raise AlignlabError(f"{path}: the header has the column {twice[0]!r} twice")
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            cells = f"expected {len(header)} cells, found {len(row)}"
+            raise AlignlabError(f"{path}: row {number}, counted from 0: {cells}")
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def _yaml(path: Path) -> list[Record]:
@@ -429,11 +469,26 @@ def _yaml(path: Path) -> list[Record]:
     return content
 
 
-def _parquet(path: Path) -> list[Record]:
+def _parquet(path: Path, wanted: list[str]) -> list[Record]:
+    """Rows of the wanted columns; no other one is decoded."""
     try:
-        return pq.read_table(path).to_pylist()
-    except pa.ArrowInvalid as error:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _require(names, wanted, path)
+            table = file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
         raise AlignlabError(f"{path}: damaged Parquet file: {error}") from error
+    columns = []
+    for name in wanted:
+        if names.count(name) > 1:
+            raise AlignlabError(f"{path}: there are two columns {name!r}")
+        try:
+            columns.append(table.column(name).to_pylist())
+        # A time beyond Python's, an unknown time zone, text that is not UTF-8.
+        except (ValueError, OverflowError, LookupError) as error:
+            what = f"column {name!r} of type {table.column(name).type}"
+            raise AlignlabError(f"{path}: {what} cannot be read: {error}") from error
+    return [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 _PARSERS: dict[str, Callable[[str, Path], list[Record]]] = {

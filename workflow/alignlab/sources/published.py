@@ -21,6 +21,7 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Spec
 from alignlab.sources import files
 from alignlab.sources.config import FileSource
@@ -69,8 +70,9 @@ class FetchPublishedJob(FetchJob):
 def fetch_published(job: FetchPublishedJob) -> None:
     """Write the responses table of a published arm: one row per prompt, first turns only.
 
-    A prompt without a published answer gets a row with finish_reason `error` and trimmed `missing`,
-    and is counted in the log. How a published answer ended and how many tokens it had is unknown.
+    A prompt without a published answer, or with a null one, gets a row with finish_reason `error`
+    and trimmed `missing`, and is counted in the log. How a published answer ended and how many
+    tokens it had is unknown.
 
     Raises:
         AlignlabError: the source is out of reach or has other columns, or no answer fits.
@@ -85,7 +87,7 @@ def fetch_published(job: FetchPublishedJob) -> None:
     missing = sum(row["trimmed"] == "missing" for row in rows)
     if missing == len(rows):
         raise AlignlabError(
-            f"published {arm}: none of the {len(rows)} prompts is among the "
+            f"published {arm}: none of the {len(rows)} prompts has an answer among the "
             f"{len(answers)} published questions"
         )
     if missing:
@@ -93,24 +95,23 @@ def fetch_published(job: FetchPublishedJob) -> None:
     tables.write("responses", job.output, rows, job.metadata)
 
 
-def _answers(path: Path) -> dict[str, list[str]]:
-    """Published answers by normalised question, in the order of the file."""
-    found = files.read(path)
-    files.require_columns(found, ("instruction", "output"), path)
+def _answers(path: Path) -> dict[str, list[str | None]]:
+    """Published answers by normalised question, in the order of the file; null where one failed."""
     answers = defaultdict(list)
-    for number, record in enumerate(found):
-        output = record.get("output")
+    for number, record in enumerate(files.read(path, ("instruction", "output"))):
+        output, question = record["output"], record["instruction"]
         if isinstance(output, list) and len(output) == 1:
             output = output[0]
-        if not isinstance(output, str) or not isinstance(record.get("instruction"), str):
+        if not isinstance(output, str | None) or not isinstance(question, str):
             raise AlignlabError(
-                f"{path}: row {number}, counted from 0: `instruction` and `output` must be texts"
+                f"{path}: row {number}, counted from 0: `instruction` must be text, `output` text "
+                "or null"
             )
-        answers[files.normalised(record["instruction"])].append(output)
+        answers[files.normalised(question)].append(output)
     return dict(answers)
 
 
-def _responses(path: Path, answers: dict[str, list[str]], spec: PublishedSpec) -> list[Row]:
+def _responses(path: Path, answers: dict[str, list[str | None]], spec: PublishedSpec) -> list[Row]:
     """Rows for one prompts table. The nth of several equal questions gets the nth answer."""
     asked: Counter[str] = Counter()
     rows = []
@@ -139,7 +140,7 @@ def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
         "finish_reason": "error" if raw is None else "unknown",
         "trimmed": "" if text else ("missing" if raw is None else "empty"),
         "num_tokens": None,
-        "num_words": len(text.split()),
+        "num_words": count_words(text),
         "seed": None,
     }
 
@@ -266,20 +267,19 @@ class Judged:
 
 
 def _records(source: FileSource) -> list[Record]:
-    """The records of one file, with the columns that count."""
+    """The records of one file that are about an answer."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        found = files.read(path)
-    files.require_columns(found, COLUMNS, path)
-    kept = [{name: record.get(name) for name in COLUMNS} for record in found]
-    for number, record in enumerate(kept):
-        texts = all(isinstance(record[name], str) for name in ("input", "output_cand", "result"))
-        if not texts or not isinstance(record["parsed_result"], dict | None):
+        found = files.read(path, COLUMNS)
+    for number, record in enumerate(found):
+        texts = all(isinstance(record[name], str | None) for name in ("output_cand", "result"))
+        parsed = isinstance(record["parsed_result"], dict | None)
+        if not (texts and parsed and isinstance(record["input"], str)):
             raise AlignlabError(
-                f"{path}: row {number}, counted from 0: `input`, `output_cand` and `result` must "
-                "be texts, `parsed_result` an object or null"
+                f"{path}: row {number}, counted from 0: `input` must be text, `output_cand` and "
+                "`result` text or null, `parsed_result` an object or null"
             )
-    return kept
+    return [record for record in found if record["output_cand"] is not None]
 
 
 def _said(record: Record, aspect: str, values: Mapping[str, float]) -> Row:
@@ -291,7 +291,7 @@ def _said(record: Record, aspect: str, values: Mapping[str, float]) -> Row:
     return {
         "status": "unparseable" if score is None else "scored",
         "score": score,
-        "reason": None if reason is None else str(reason),
+        "reason": reason if isinstance(reason, str) else None,
         "raw": record["result"],
     }
 
