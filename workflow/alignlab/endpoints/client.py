@@ -14,6 +14,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,11 @@ from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth
 log = logging.getLogger(__name__)
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
 GONE = 32
-FILTERED = ("content_filter", "content_policy_violation")
+FILTERED = (
+    *("content_filter", "content_policy_violation", "data_inspection_failed"),
+    *("invalid_prompt", "ResponsibleAIPolicyViolation"),
+)
+PARTS = {"text": "text", "output_text": "text", "thinking": "thinking", "refusal": "refusal"}
 NEW_NAME = "max_completion_tokens"
 CONNECTING = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TRIES: ContextVar[_Tries] = ContextVar("TRIES")
@@ -111,49 +116,102 @@ class CompletionsRequest(ApiRequest):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _ChatChoice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _TextChoice(BaseModel):
-    text: str
-    finish_reason: str | None = None
-
-    @property
-    def message(self) -> _Message:
-        return _Message(content=self.text)
-
-
-class _Completion(BaseModel):
-    choices: list[_ChatChoice | _TextChoice] = Field(min_length=1)
-    usage: _Usage | None = None
+    prompt_tokens: int = Field(ge=0, lt=2**31)
+    completion_tokens: int = Field(ge=0, lt=2**31)
 
 
 def read(body: str) -> Reply:
-    """The reply in the body of an HTTP answer; one that is no completion has `failed`."""
+    """The reply in the body of an HTTP answer; one that is no completion has `failed`.
+
+    What says nothing of the answer is read as far as it goes: a usage that is none is unknown.
+    """
     try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError:
-        start = " ".join(body[:200].split())
-        return Reply(outcome="failed", error=f"the answer is no completion: {start!r}")
-    choice, used = completion.choices[0], completion.usage
-    return Reply(
+        whole = json.loads(body)
+        choice = whole["choices"][0]
+        if whole.get("error"):
+            raise TypeError("an error beside its choices")
+        text, thoughts, refusal = _message(choice)
+        told = choice.get("finish_reason")
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return Reply(outcome="failed", error=f"the answer is no completion: {words(body)}")
+    reply = Reply(
         outcome="answered",
-        text=choice.message.content,
-        refusal=choice.message.refusal,
-        finish_reason=choice.finish_reason,
-        usage=Tokens(used.prompt_tokens, used.completion_tokens) if used else None,
+        text=text,
+        thoughts=thoughts,
+        refusal=refusal,
+        finish_reason=_whole(told) if isinstance(told, str) else None,
+        usage=_usage(whole.get("usage")),
     )
+    if reply.ending != "failed":
+        return reply
+    why = f"finish_reason {reply.finish_reason}: {words(choice.get('error') or body)}"
+    return reply.model_copy(update={"outcome": "failed", "error": why})
+
+
+def words(said: Any) -> str:
+    """What an endpoint says of an error: its message if it has one, or all that it sent.
+
+    Args:
+        said: a body as text, or a part of one as JSON holds it.
+    """
+    if isinstance(said, str):
+        with suppress(ValueError, RecursionError):
+            said = json.loads(said)
+    inner = said[0] if isinstance(said, list) and said else said
+    if isinstance(inner, dict):
+        inner = inner.get("error") or inner
+    if isinstance(inner, dict) and isinstance(inner.get("message"), str) and inner["message"]:
+        meta = inner.get("metadata")
+        raw = meta.get("raw") if isinstance(meta, dict) else None
+        return f"{inner['message']} ({raw})" if raw else str(inner["message"])
+    return inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
+
+
+def _usage(told: Any) -> Tokens | None:
+    try:
+        used = _Usage.model_validate(told)
+    except ValidationError:
+        return None
+    return Tokens(used.prompt_tokens, used.completion_tokens)
+
+
+def _message(choice: Any) -> tuple[str | None, str | None, str | None]:
+    """Text, thoughts and refusal of a choice, in either form.
+
+    Raises:
+        TypeError: a part of it is of a kind that is not known.
+    """
+    message = choice.get("message") or {"content": choice.get("text")}
+    text, thoughts, refusal = _parts(message.get("content"))
+    details = message.get("reasoning_details")
+    spelled = [each for each in details or () if isinstance(each, dict)]
+    apart = [
+        message.get("reasoning_content"),
+        message.get("reasoning"),
+        "".join(str(each.get("text") or each.get("summary") or "") for each in spelled),
+    ]
+    thoughts = thoughts or next((t for t in apart if isinstance(t, str) and t), None)
+    told = message.get("refusal")
+    refusal = refusal or (told if isinstance(told, str) else None)
+    return _whole(text), _whole(thoughts), _whole(refusal)
+
+
+def _parts(content: Any) -> tuple[str | None, str | None, str | None]:
+    """Text, thoughts and refusal of a message's content, which may come in parts."""
+    if content is None or isinstance(content, str):
+        return content, None, None
+    found: dict[str, str | None] = dict.fromkeys(("text", "thinking", "refusal"))
+    for part in content if isinstance(content, list) else [content]:
+        kind = "text" if isinstance(part, str) else PARTS[part["type"]]
+        said = part if isinstance(part, str) else part[part["type"].removeprefix("output_")]
+        said = said if isinstance(said, str) else _parts(said)[0]
+        found[kind] = (found[kind] or "") + (said or "")
+    return found["text"], found["thinking"], found["refusal"]
+
+
+def _whole(text: str | None) -> str | None:
+    """JSON can spell half a letter, which no file can hold; U+FFFD stands for it, as elsewhere."""
+    return text and text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 WorthOf = Callable[[ApiRequest, Reply], float]

@@ -172,6 +172,29 @@ class Budget:
         return usd is None or self.max_usd is None or usd <= self.max_usd
 
 
+Ending = Literal["stop", "length", "content_filter", "tool_calls", "failed"]
+
+SAID: dict[Ending, str] = {
+    "stop": "stop end_turn eos eos_token stop_sequence stop_str complete completed",
+    "length": "length max_tokens max_output_tokens model_length model_context_window_exceeded",
+    "content_filter": (
+        "content_filter content_policy_violation content_filtered refusal safety image_safety "
+        "recitation blocklist prohibited_content spii sensitive guardrail_intervened error_toxic"
+    ),
+    "tool_calls": (
+        "tool_calls tool_call tool_use function_call function_call_filter "
+        "malformed_function_call unexpected_tool_call"
+    ),
+    "failed": (
+        "error abort aborted cancelled canceled user_cancel timeout network_error error_limit "
+        "insufficient_system_resource failed"
+    ),
+}
+"""How servers say that an answer ended: OpenAI, Azure, vLLM, SGLang, TGI, llama-server, Ollama,
+OpenRouter, DeepSeek, Mistral, Together, Anthropic, Bedrock, Cohere, Zhipu and Gemini."""
+ENDINGS = {word: ending for ending, words in SAID.items() for word in words.split()}
+
+
 class Reply(StrictModel):
     """What came of a request.
 
@@ -179,8 +202,9 @@ class Reply(StrictModel):
         outcome: `answered` by the model, if only with a refusal; `failed` after the last try;
             `skipped` because the budget had no room for it.
         text: the answer.
+        thoughts: what the model wrote before it, where the endpoint gives that apart.
         refusal: what the endpoint gave in its place.
-        finish_reason: as the endpoint said it: `stop`, `length`, `content_filter`, ...
+        finish_reason: as the endpoint said it: `stop`, `length`, `SAFETY`, ...; see `ending`.
         error: what went wrong, unless `answered`.
         usage: tokens to pay for; null if unknown.
         seconds: from the first try to the end of the last.
@@ -188,11 +212,20 @@ class Reply(StrictModel):
 
     outcome: Literal["answered", "failed", "skipped"]
     text: str | None = None
+    thoughts: str | None = None
     refusal: str | None = None
     finish_reason: str | None = None
     error: str | None = None
     usage: Tokens | None = None
     seconds: float = 0
+
+    @property
+    def ending(self) -> Ending | None:
+        """What `finish_reason` means, whoever said it; null if it is not known or not said.
+
+        Gemini adds to it, as in `content_filter: RECITATION`.
+        """
+        return ENDINGS.get((self.finish_reason or "").partition(":")[0].strip().casefold())
 
 
 Worth = Callable[[Reply], float]
