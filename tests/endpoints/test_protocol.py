@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.client import ChatRequest, read
-from alignlab.endpoints.replies import Endpoint, Tokens
+from alignlab.endpoints.client import ChatRequest
+from alignlab.endpoints.replies import Endpoint, Tokens, read
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)
 REQUEST = ChatRequest([{"role": "user", "content": "Grüße"}], max_tokens=7)
