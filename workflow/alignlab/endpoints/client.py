@@ -11,28 +11,35 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from queue import SimpleQueue
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, ClassVar
 
 import httpx2
 import openai
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import BaseModel, Field, ValidationError
+from openai._constants import MAX_RETRY_AFTER_DELAY
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth
+from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth, read, words
 
 log = logging.getLogger(__name__)
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
 GONE = 32
-FILTERED = ("content_filter", "content_policy_violation")
+# A key of so many letters is no word.
+LONG = 8
+FILTERED = (
+    *("content_filter", "content_policy_violation", "data_inspection_failed"),
+    *("invalid_prompt", "ResponsibleAIPolicyViolation"),
+)
 NEW_NAME = "max_completion_tokens"
 CONNECTING = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TRIES: ContextVar[_Tries] = ContextVar("TRIES")
@@ -110,52 +117,6 @@ class CompletionsRequest(ApiRequest):
         return {"prompt": self.prompt, "stop": list(self.stop) or None}
 
 
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _ChatChoice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _TextChoice(BaseModel):
-    text: str
-    finish_reason: str | None = None
-
-    @property
-    def message(self) -> _Message:
-        return _Message(content=self.text)
-
-
-class _Completion(BaseModel):
-    choices: list[_ChatChoice | _TextChoice] = Field(min_length=1)
-    usage: _Usage | None = None
-
-
-def read(body: str) -> Reply:
-    """The reply in the body of an HTTP answer; one that is no completion has `failed`."""
-    try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError:
-        start = " ".join(body[:200].split())
-        return Reply(outcome="failed", error=f"the answer is no completion: {start!r}")
-    choice, used = completion.choices[0], completion.usage
-    return Reply(
-        outcome="answered",
-        text=choice.message.content,
-        refusal=choice.message.refusal,
-        finish_reason=choice.finish_reason,
-        usage=Tokens(used.prompt_tokens, used.completion_tokens) if used else None,
-    )
-
-
 WorthOf = Callable[[ApiRequest, Reply], float]
 
 
@@ -177,6 +138,7 @@ class ChatApi:
         self._secret = endpoint.secret()
         self._heard = self._answered = self._renamed = self._heated = False
         self._silent = 0
+        self._quiet = 0.0
 
     def ask(self, requests: Iterable[ApiRequest], worth: WorthOf) -> Iterator[tuple[int, Reply]]:
         """Answer requests; yields (index, reply) as they arrive, stored ones without a call.
@@ -228,11 +190,14 @@ class ChatApi:
         fatal = None
         started = perf_counter()
         try:
+            self._check_quiet()
             reply = read(await self._post(client, request))
         except openai.OpenAIError as error:
+            self._note_quiet(client, error)
             reply = self._failed(error, tries)
             fatal = self._fatal(error, request)
-        reply = self._masked(reply).model_copy(update={"seconds": perf_counter() - started})
+        told = {"error": reply.error and self._masked(reply.error)}
+        reply = reply.model_copy(update={**told, "seconds": perf_counter() - started})
         self._answered |= reply.outcome == "answered"
         self.replies.add(key, most, reply)
         if fatal:
@@ -254,7 +219,7 @@ class ChatApi:
             # The library's own `create` would take a third of the time to check the body again.
             answer = await client.post(request.path, cast_to=httpx2.Response, body=body)
         except openai.BadRequestError as error:
-            if not self._renamed and NEW_NAME in str(error):
+            if not self._renamed and NEW_NAME in self._said(error):
                 self._renamed = True
             elif not self._heated and error.param == "temperature" and not request.temperature:
                 log.warning("%s takes no temperature: it answers at its own", self.endpoint.model)
@@ -262,7 +227,33 @@ class ChatApi:
             else:
                 raise
             return await self._post(client, request)
-        return answer.text
+        try:
+            # JSON is UTF-8, whatever the header says of it.
+            return answer.content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return answer.text
+
+    def _note_quiet(self, client: openai.AsyncOpenAI, error: openai.OpenAIError) -> None:
+        """Note for how long the endpoint wants no call, if that is longer than the library waits.
+
+        A shorter wait is kept by the library itself, which tries again after it.
+        """
+        if isinstance(error, openai.APIStatusError):
+            seconds = client._parse_retry_after_header(error.response.headers) or 0
+            if isfinite(seconds) and seconds > MAX_RETRY_AFTER_DELAY:
+                self._quiet = max(self._quiet, monotonic() + seconds)
+                log.warning("%s: %s", self.endpoint.model, self._wait())
+
+    def _check_quiet(self) -> None:
+        if monotonic() < self._quiet:
+            raise openai.OpenAIError(f"not asked: {self._wait()}")
+
+    def _wait(self) -> str:
+        left = self._quiet - monotonic()
+        return (
+            f"{self.endpoint.base_url} wants no call for {left:.0f} seconds (Retry-After); "
+            "run again after that"
+        )
 
     def heard(self) -> None:
         """Note that the endpoint answered, whatever it said."""
@@ -271,7 +262,7 @@ class ChatApi:
     def _failed(self, error: openai.OpenAIError, tries: _Tries) -> Reply:
         """The reply that stands for an error; a try without an answer may have been billed."""
         said, usage = self._said(error), None if tries.unanswered else Tokens()
-        if isinstance(error, openai.APIError) and error.code in FILTERED:
+        if _filtered(error):
             # What it says is the endpoint's and no text of the model.
             filtered = FILTERED[0]
             return Reply(outcome="answered", refusal=said, finish_reason=filtered, usage=usage)
@@ -280,7 +271,7 @@ class ChatApi:
     def _fatal(self, error: openai.OpenAIError, request: ApiRequest) -> str | None:
         """Why going on would be in vain, or null."""
         said = self._said(error)
-        if isinstance(error, openai.APIStatusError) and error.code not in FILTERED:
+        if isinstance(error, openai.APIStatusError) and not _filtered(error):
             form = (request.response_format or {}).get("type")
             # OpenAI says with the status for "too fast" that there is no money left.
             status = 402 if error.code == "insufficient_quota" else error.status_code
@@ -295,23 +286,35 @@ class ChatApi:
                 return f"{model}: base_url {base_url} cannot be reached: {said}"
         return None
 
-    def _masked(self, reply: Reply) -> Reply:
-        """Without the key, which an endpoint might repeat."""
-        if not self.endpoint.key:
-            return reply
-        said = {name: getattr(reply, name) for name in ("text", "refusal", "error")}
-        hidden = {name: text.replace(self._secret, "***") for name, text in said.items() if text}
-        return reply.model_copy(update=hidden)
+    def _masked(self, text: str) -> str:
+        """One line of an error, without the key, which an endpoint might repeat.
+
+        A short key (`EMPTY`, `ollama`) is one only where it stands alone, not within a word.
+        """
+        if self.endpoint.key:
+            key = re.escape(self._secret)
+            text = re.sub(key if len(self._secret) >= LONG else rf"(?<!\w){key}(?!\w)", "***", text)
+        # JSON can spell half a letter, which no file can hold.
+        return " ".join(text.split()).encode(errors="replace").decode()[:500]
 
     def _said(self, error: openai.OpenAIError) -> str:
-        """One line about an error, without the key, which an endpoint might repeat."""
-        text = " ".join(str(error).split())
+        """One line about an error: status, what the endpoint says, and how long we must wait."""
+        text = str(error)
+        if isinstance(error, openai.APIStatusError):
+            text = f"Error code: {error.status_code} - {words(error.body)}"
+            if monotonic() < self._quiet:
+                text = f"{self._wait()}: {text}"
         if cause := error.__cause__:
             text += f" ({type(cause).__name__}: {cause})"
-        if self.endpoint.key:
-            text = text.replace(self._secret, "***")
-        # JSON can spell half a letter, which no file can hold.
-        return text.encode(errors="replace").decode()[:500]
+        return self._masked(text)
+
+
+def _filtered(error: openai.OpenAIError) -> bool:
+    """Whether the endpoint held back this question; OpenRouter shows what it flagged of it."""
+    if not isinstance(error, openai.APIError):
+        return False
+    meta = error.body.get("metadata") if isinstance(error.body, dict) else None
+    return error.code in FILTERED or (isinstance(meta, dict) and "flagged_input" in meta)
 
 
 class _Calls:

@@ -5,9 +5,9 @@ Judges and models behind an API share these keys.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, HttpUrl, TypeAdapter, ValidationError
 
 from alignlab.core.config import StrictModel
 
@@ -17,6 +17,20 @@ CHANGES_NO_VALUE = True
 RUNTIME = {"price", "concurrency", "timeout", "retries", "key"}
 """Keys of an endpoint that change no answer, and so no digest."""
 Form = Literal["chat", "completions"]
+
+
+def _one_address(url: str) -> str:
+    """The same words for the same place, since replies are known by it: no "/" at the end.
+
+    What is no address stays; `Endpoint.secret` refuses it with the name of the model.
+    """
+    try:
+        return str(TypeAdapter(HttpUrl).validate_python(url.strip())).rstrip("/")
+    except ValidationError:
+        return url
+
+
+BaseUrl = Annotated[str, AfterValidator(_one_address)]
 
 
 class PriceConfig(StrictModel):
@@ -30,7 +44,7 @@ class EndpointConfig(StrictModel):
     """A model behind an address; what it is asked for is in its subclasses."""
 
     model: str = Field(description="The model's name there; a dated snapshot, so that it stays")
-    base_url: str = Field("https://api.openai.com/v1", description="Where it is")
+    base_url: BaseUrl = Field("https://api.openai.com/v1", description="Where it is")
     key: str | None = Field(
         "OPENAI_API_KEY", description="Environment variable with the key; null: none is needed"
     )
@@ -72,5 +86,5 @@ class ApiEngineConfig(StrictModel):
 
     name: Literal["openai"] = "openai"
     model: str
-    base_url: str
+    base_url: BaseUrl
     form: Form

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from alignlab.endpoints.client import FILTERED, ApiRequest, ChatApi, ChatRequest, CompletionsRequest
+from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest, CompletionsRequest
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
 from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Endpoint, Replies, Reply
 from alignlab.engines.base import Answer, Question
@@ -64,8 +64,9 @@ class OpenaiRespondent:
         if reply.outcome == "skipped":
             return Answer("", "error", NO_ROOM, reply.error or "")
         if _worth(reply) < 1:
-            return Answer("", "error", API_ERROR, reply.error or "the answer holds no text")
-        filtered = reply.finish_reason in FILTERED
+            ended = f"the answer holds no text (finish_reason {reply.finish_reason})"
+            return Answer("", "error", API_ERROR, reply.error or ended)
+        filtered = reply.ending == "content_filter"
         # Of a call that was filtered, what stands for a refusal is the endpoint's own words.
         raw = reply.text or (not filtered and reply.refusal) or ""
         trimmed = "content_filter" if filtered else ""
@@ -76,17 +77,23 @@ class OpenaiRespondent:
 
     def _ending(self, reply: Reply, raw: str) -> Any:
         """An answer that had ended before the endpoint cut it off ended well."""
-        stopped = self.wording.stop and reply.finish_reason == "stop"
+        stopped = self.wording.stop and reply.ending == "stop"
         if stopped or self.stopping.cut(raw)[1]:
             return "stop"
-        return ENDINGS.get(reply.finish_reason, "unknown")
+        return ENDINGS.get(reply.ending, "unknown")
 
 
 def _worth(reply: Reply) -> float:
-    """1 if there is nothing more to be had: a refusal is an answer, and no text at all is none."""
-    told = reply.text is not None or reply.refusal is not None
-    ended = reply.finish_reason in ("length", *FILTERED)
-    return float(reply.outcome == "answered" and (told or ended))
+    """1 if there is nothing more to be had: a refusal is an answer, and no text at all is none.
+
+    An empty text is one only where the endpoint says that the answer ended.
+    """
+    if reply.outcome != "answered" or reply.ending == "failed":
+        return 0
+    if reply.ending in ("length", "content_filter"):
+        return 1
+    texts = [text for text in (reply.text, reply.refusal) if text is not None]
+    return float(bool(texts) if reply.ending == "stop" else any(map(str.strip, texts)))
 
 
 def respondent(

@@ -195,11 +195,13 @@ def _system(rubric: ResolvedRubric, form: Form) -> dict[str, str]:
 def _status(reply: Reply) -> tuple[Status, str]:
     """How a call ended, as far as is known without the rubric, and what is shown of it."""
     said = reply.text or ""
-    if reply.outcome != "answered":
-        return ("skipped" if reply.outcome == "skipped" else "api_error"), reply.error or ""
-    if reply.refusal or reply.finish_reason == "content_filter":
+    if reply.outcome == "skipped":
+        return "skipped", reply.error or ""
+    if reply.outcome == "failed" or reply.ending == "failed":
+        return "api_error", reply.error or f"finish_reason {reply.finish_reason}: {said}"
+    if reply.refusal or reply.ending == "content_filter":
         return "refused", reply.refusal or said
-    return ("unparseable" if reply.finish_reason == "length" else "scored"), said
+    return ("unparseable" if reply.ending == "length" else "scored"), said
 
 
 def _shown(rubric: ResolvedRubric, case: Case) -> str:
