@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,37 @@ def test_file_digest_of_a_folder_covers_names_and_content(tmp_path):
     renamed = file_digest(tmp_path)
     (tmp_path / "b").write_text("2")
     assert len({before, renamed, file_digest(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".gitattributes",
+        ".git/objects/ab/cd",
+        ".cache/huggingface/download/model.safetensors.metadata",
+        "1_Pooling/.cache/config.json",
+        "README.md",
+        "LICENSE",
+        "license.txt",
+        "NOTICE",
+    ],
+)
+def test_what_a_download_leaves_beside_the_content_does_not_count(tmp_path, name):
+    (tmp_path / "license_plates.json").write_text("{}")
+    before = file_digest(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("1")
+    assert file_digest(tmp_path) == before
+    (tmp_path / "license_plates.json").unlink()
+    assert file_digest(tmp_path) != before
+
+
+def test_a_folder_inside_a_hidden_one_counts_all_the_same(tmp_path):
+    folder = tmp_path / ".cache" / "model"
+    folder.mkdir(parents=True)
+    empty = file_digest(folder)
+    (folder / "config.json").write_text("{}")
+    assert file_digest(folder) != empty
 
 
 def test_a_large_file_that_changes_has_another_digest(tmp_path, monkeypatch):

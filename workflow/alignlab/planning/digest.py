@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 REMEMBERED = Path(".snakemake") / "alignlab-digests"
 LARGE = 10_000_000
+HIDDEN = re.compile(r"\.|(README|LICEN[CS]E|NOTICE)([.-]|$)", re.IGNORECASE)
 
 
 def config_digest(value: Any) -> str:
@@ -46,14 +48,23 @@ def remembered(key: Any, compute: Callable[[], T]) -> T:
     return value
 
 
+def counted(folder: Path) -> list[Path]:
+    """Files below a folder, relative to it, sorted.
+
+    Not what is hidden, as the folders of git and of download tools are, and no README or licence:
+    they differ between two copies of one thing.
+    """
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [name for name in found if not any(map(HIDDEN.match, name.parts))]
+
+
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative names, hidden ones left out.
+    """SHA-256 of a file, or of a folder's files that count, with their relative names.
 
     That of a large file is remembered by its size and time.
     """
     if not path.is_file():
-        files = sorted(p for p in path.rglob("[!.]*") if p.is_file())
-        return config_digest({str(p.relative_to(path)): file_digest(p) for p in files})
+        return config_digest({str(name): file_digest(path / name) for name in counted(path)})
     state = path.stat()
     if state.st_size <= LARGE:
         return checksums.sha256(path)
