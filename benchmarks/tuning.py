@@ -101,8 +101,9 @@ def bare(spec: AdapterSpec, examples: list[dict], model: Path, folder: Path) -> 
     """What TRL's documentation suggests, with our settings and no more."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = spec.chat_template
-    choose_padding(tokenizer)
-    rows = labelled(open_examples(spec, examples, tokenizer))
+    opened = open_examples(spec, examples, tokenizer)
+    choose_padding(opened)
+    rows = labelled(opened)
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=SFTConfig(

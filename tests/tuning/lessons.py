@@ -64,11 +64,11 @@ def squeezed(text):
     return "".join(text.split())
 
 
-def check_masks(tokenizer, rows, given):
+def check_masks(tokenizer, rows, given, end):
     """The loss counts every piece of an answer and its end; never a prompt or a marker."""
     for row, source in zip(rows, given, strict=True):
         counted, free = (squeezed(tokenizer.decode(part(row))) for part in (learnt, loss_free))
-        assert counted == squeezed("".join(source["completion"])) + tokenizer.eos_token
+        assert counted == squeezed("".join(source["completion"])) + end
         for text in filter(None, [source["prompt"], *source["markers"]]):
             assert squeezed(text) in free
         if source["kind"] in ("analysis", "verdict"):

@@ -8,7 +8,6 @@ from alignlab.prompting.encode import encoder
 from alignlab.tuning.examples import (
     UNLABELLED,
     check_example,
-    check_turns,
     choose_padding,
     labelled,
     open_examples,
@@ -43,7 +42,7 @@ def test_the_loss_counts_the_answer_and_its_end_and_nothing_else(
 
 @pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
 def test_what_each_kind_learns(make_spec, tokenizer, method):
-    check_masks(tokenizer, rows_of(make_spec(method=method), KINDS, tokenizer), KINDS)
+    check_masks(tokenizer, rows_of(make_spec(method=method), KINDS, tokenizer), KINDS, "<eos>")
 
 
 def test_ids_are_those_of_the_whole_text(make_spec, tokenizer):
@@ -69,7 +68,7 @@ def test_hindsight_is_learnt_as_it_is_asked(make_spec, tokenizer):
 
 
 def test_an_answer_that_would_merge_with_the_prompt_is_tokenised_alone(make_spec, tokenizer):
-    tokenizer.chat_template = "{{ bos_token }}{{ messages[-1].content }}"
+    tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
     prompter = build_prompter(CHAT, tokenizer, None)
     encode = encoder(tokenizer, prompter)
     prompt, whole = encode("<bos>Tell me th"), encode("<bos>Tell me there is.")
@@ -106,7 +105,7 @@ def test_a_preference_between_equal_answers_is_named(make_spec, preferred, token
 
 
 def test_a_template_without_bos_is_refused(make_spec, answers, tokenizer):
-    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with pytest.raises(AlignlabError, match="exactly one '<bos>'"):
         rows_of(make_spec(), answers, tokenizer)
 
@@ -139,71 +138,48 @@ def test_gemma_turns(repository_root, tokenizer):
     assert encoder(tokenizer, prompter)(text).count(tokenizer.bos_token_id) == 1
 
 
-ASSISTANT_DROPPED = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
-LAST_TURN_ONLY = "{{ messages[-1].content }}"
-QUESTION_DROPPED = "{% for m in messages if m.role != 'user' %}{{ m.content }}{% endfor %}"
-REFUSING = "{{ raise_exception('one turn only') }}"
+def padded_with(make_spec, tokenizer, **changes):
+    choose_padding(open_examples(make_spec(**changes), [], tokenizer))
+    return tokenizer.pad_token
 
 
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        (ASSISTANT_DROPPED, "tuned: the chat template drops the assistant's turn"),
-        (LAST_TURN_ONLY, "tuned: the chat template drops the user's turn"),
-        (QUESTION_DROPPED, "tuned: the chat template drops the user's turn"),
-        (REFUSING, "tuned: the chat template refuses a conversation: one turn only"),
-    ],
-)
-def test_a_template_that_drops_a_turn_is_refused(tokenizer, template, message):
-    tokenizer.chat_template = template
-    with pytest.raises(AlignlabError, match=message):
-        check_turns(build_prompter(CHAT, tokenizer, None), "tuned")
-
-
-def test_good_templates_pass(tokenizer, repository_root):
-    check_turns(build_prompter(CHAT, tokenizer, None), "tuned")
-    tokenizer.chat_template = (repository_root / "config/prompts/chat/gemma.jinja").read_text()
-    check_turns(build_prompter(CHAT, tokenizer, None), "tuned")
-
-
-def test_padding_is_never_the_end_of_an_answer(tokenizer):
-    choose_padding(tokenizer)
-    assert tokenizer.pad_token == "<pad>"
+def test_padding_is_never_the_end_of_an_answer_where_there_is_another_token(make_spec, tokenizer):
+    assert padded_with(make_spec, tokenizer, method=FRAMED) == "<pad>"
     tokenizer.pad_token = tokenizer.eos_token
-    choose_padding(tokenizer)
-    assert tokenizer.pad_token == "<bos>"
+    assert padded_with(make_spec, tokenizer, method=FRAMED) == "<bos>"
     tokenizer.pad_token = tokenizer.bos_token = tokenizer.eos_token
-    with pytest.raises(AlignlabError, match="no special token but '<eos>'"):
-        choose_padding(tokenizer)
+    assert padded_with(make_spec, tokenizer, method=FRAMED) == "<eos>"
+    with pytest.raises(AlignlabError, match="no special token but '<eos>' to pad with"):
+        padded_with(make_spec, tokenizer, method=FRAMED, trainer="rlhf", rlhf={})
     tokenizer.eos_token = None
     with pytest.raises(AlignlabError, match="no token to end answers"):
-        choose_padding(tokenizer)
+        padded_with(make_spec, tokenizer, method=FRAMED)
 
 
-BOS, EOS = "bos", "eos"
+EOS = "eos"
 
 
 @pytest.mark.parametrize(
     ("ids", "first_labelled", "message"),
     [
-        ([BOS, 5, 6, EOS], 2, None),
-        ([BOS, 5, 6, 7], 2, "'<eos>' must stand once in the labels.* stands there 0 times"),
-        ([BOS, 5, EOS, 6, EOS], 2, "stands there 2 times"),
-        ([BOS, EOS, 5, EOS], 2, None),
-        ([BOS, 5, EOS, 6], 2, "must stand once in the labels, at the end"),
-        ([BOS, 5, 6, EOS], 3, "no token of the answer carries loss"),
-        ([5, 6, 7, EOS], 2, "exactly one '<bos>' is expected, not 0"),
-        ([BOS, 5, BOS, 6, EOS], 3, "exactly one '<bos>' is expected, not 2"),
-        ([BOS, 5, 6, 7, 8, 9, EOS], 2, "7 tokens are more than max_length, 6"),
+        ([1, 5, 6, EOS], 2, None),
+        ([1, 5, 6, 7], 2, "'<eos>' must stand once in the labels.* stands there 0 times"),
+        ([1, 5, EOS, 6, EOS], 2, "stands there 2 times"),
+        ([EOS, EOS, 5, EOS], 2, None),
+        ([1, 5, EOS, 6], 2, "must stand once in the labels, at the end"),
+        ([1, 5, 6, EOS], 3, "no token of the answer carries loss"),
+        ([1, 5, 6, 7, 8, 9, EOS], 2, "7 tokens are more than max_length, 6"),
     ],
 )
-def test_each_fault_of_an_example_is_named(tokenizer, ids, first_labelled, message):
-    special = {BOS: tokenizer.bos_token_id, EOS: tokenizer.eos_token_id}
-    ids = [special.get(token, token) for token in ids]
+def test_each_fault_of_an_example_is_named(
+    make_spec, answers, tokenizer, ids, first_labelled, message
+):
+    ids = [tokenizer.eos_token_id if token == EOS else token for token in ids]
     labels = [UNLABELLED] * first_labelled + ids[first_labelled:]
-    row = {"input_ids": ids, "labels": labels}
+    example = {"input_ids": ids, "labels": labels}
+    examples = open_examples(make_spec(max_length=6, method=FRAMED), answers, tokenizer)
     if message is None:
-        check_example("row", row, tokenizer, 6)
+        check_example(examples, answers[0], example)
     else:
-        with pytest.raises(AlignlabError, match=f"row: .*{message}"):
-            check_example("row", row, tokenizer, 6)
+        with pytest.raises(AlignlabError, match=f"answer/pool/0: .*{message}"):
+            check_example(examples, answers[0], example)

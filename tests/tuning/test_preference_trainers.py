@@ -137,10 +137,10 @@ def test_rewards_are_those_of_the_whole_answer_with_its_end(make_spec, model_fol
     asked = rlhf.questions(examples)
     end, other_end = tokenizer.eos_token_id, 9
     answers = [[20, 21, end], [22], [23, 24, 25, other_end]]
-    given = rlhf.rewards(judge, tokenizer, [end, other_end])(asked, answers)
+    given = rlhf.rewards(judge, examples, asked, {end, other_end})(list(asked), answers)
     for text, row, answer, reward in zip(asked, preferred, answers, given, strict=False):
         prompt = examples.encode(examples.render(row))
-        assert tokenizer(text).input_ids == prompt
+        assert asked[text] == prompt
         whole = [*prompt, *(token for token in answer if token not in (end, other_end)), end]
         with torch.inference_mode():
             assert reward == pytest.approx(judge(torch.tensor([whole])).logits.item(), abs=1e-5)
@@ -151,7 +151,7 @@ def test_questions_have_the_ids_of_our_prompts(make_spec, model_folder, preferre
     tokenizer = AutoTokenizer.from_pretrained(model_folder("llama"))
     rows = [*preferred[:3], {**preferred[1], "example_id": "again"}]
     examples = open_examples(make_spec("rlhf", method=method, rlhf=RLHF), rows, tokenizer)
-    ids = tokenizer(rlhf.questions(examples)).input_ids
+    ids = list(rlhf.questions(examples).values())
     assert ids == [examples.encode(examples.render(row)) for row in preferred[:3]]
     assert all(prompt.count(tokenizer.bos_token_id) == 1 for prompt in ids)
 

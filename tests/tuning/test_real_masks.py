@@ -6,13 +6,7 @@ from transformers import AutoTokenizer
 
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
-from alignlab.tuning.examples import (
-    UNLABELLED,
-    check_turns,
-    choose_padding,
-    labelled,
-    open_examples,
-)
+from alignlab.tuning.examples import UNLABELLED, labelled, open_examples
 
 pytestmark = pytest.mark.real
 
@@ -23,15 +17,13 @@ def tokenizer(request, repository_root, real_model):
     if not found.chat_template:
         path = repository_root / "config/prompts/chat/gemma.jinja"
         found.chat_template = path.read_text(encoding="utf-8")
-    choose_padding(found)
     return found
 
 
 @pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
 def test_masks(make_spec, tokenizer, method):
-    rows = labelled(open_examples(make_spec(method=method), KINDS, tokenizer))
-    check_masks(tokenizer, rows, KINDS)
-    check_turns(build_prompter(method, tokenizer, None), "real")
+    examples = open_examples(make_spec(method=method), KINDS, tokenizer)
+    check_masks(tokenizer, labelled(examples), KINDS, tokenizer.decode(examples.end))
 
 
 def test_prompts_are_those_of_generation(make_spec, tokenizer):
@@ -52,8 +44,9 @@ def test_prompts_are_those_of_generation(make_spec, tokenizer):
 
 def test_an_answer_that_begins_with_a_line_break_keeps_the_prompt(make_spec, tokenizer):
     row = {**KINDS[0], "completion": ["\n\nJupiter."]}
-    (ids,) = labelled(open_examples(make_spec(), [row], tokenizer))
+    examples = open_examples(make_spec(), [row], tokenizer)
+    (ids,) = labelled(examples)
     prompter = build_prompter(CHAT, tokenizer, None)
     asked = encoder(tokenizer, prompter)(prompter.render([row["prompt"]], []))
     assert ids["input_ids"][: len(asked)] == asked
-    assert tokenizer.decode(learnt(ids)) == "\n\nJupiter." + tokenizer.eos_token
+    assert tokenizer.decode(learnt(ids)) == "\n\nJupiter." + tokenizer.decode(examples.end)

@@ -137,7 +137,10 @@ class Ending:
         stopping: Stopping,
         budgets: list[int],
     ) -> None:
-        self.tokenizer, self.end_ids, self.stopping = tokenizer, end_ids, stopping
+        self.tokenizer, self.stopping = tokenizer, stopping
+        self.end_ids = end_ids.union(stopping.tokens)
+        # A stop string may be long in tokens: at worst, one a character.
+        self.tail = max(TAIL, *map(len, ("", *stopping.strings, *stopping.ends)))
         self.budgets = budgets
         self.tokens: list[list[int]] = [[] for _ in budgets]
         self.reasons: list[FinishReason | None] = [None] * len(budgets)
@@ -155,7 +158,9 @@ class Ending:
         """Append one token to every running row; returns positions (in the batch) that go on."""
         for row, token in zip(self.running, tokens, strict=True):
             self.tokens[row].append(token)
-        tails = self.tokenizer.batch_decode([self.tokens[row][-TAIL:] for row in self.running])
+        tails = self.tokenizer.batch_decode(
+            [self.tokens[row][-self.tail :] for row in self.running]
+        )
         for row, tail in zip(self.running, tails, strict=True):
             self.reasons[row] = self._reason(row, tail)
         staying = [at for at, row in enumerate(self.running) if self.reasons[row] is None]

@@ -83,7 +83,7 @@ class VllmEngine:
             AlignlabError: the decoding is one that vLLM does not have.
         """
         del prefix  # vLLM finds by itself what prompts begin with.
-        running = {self._add(r, decoding): (i, r) for i, r in enumerate(requests)}
+        running = {self._add(r, decoding, stopping): (i, r) for i, r in enumerate(requests)}
         endings = {
             name: Ending(self.tokenizer, self.end_ids, stopping, [self._budget(r, decoding)])
             for name, (_, r) in running.items()
@@ -136,7 +136,7 @@ class VllmEngine:
                     self.llm.llm_engine.abort_request([output.request_id])
         return ended
 
-    def _add(self, request: Request, decoding: DecodingConfig) -> str:
+    def _add(self, request: Request, decoding: DecodingConfig, stopping: Stopping) -> str:
         """Hand a request to vLLM, under a name that no other has."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -147,7 +147,7 @@ class VllmEngine:
             repetition_penalty=decoding.repetition_penalty,
             seed=request.seed,
             max_tokens=self._budget(request, decoding),
-            stop_token_ids=sorted(self.end_ids),
+            stop_token_ids=sorted(self.end_ids.union(stopping.tokens)),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from alignlab.core.config import StrictModel, dump
 from alignlab.planning.versions import Unit
@@ -15,6 +15,15 @@ from alignlab.prompting import prompt_files
 
 # What a config says is in the specs.
 CHANGES_NO_VALUE = True
+
+
+TAKEN = {
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
+    *("documents", "max_length", "messages", "padding", "return_assistant_tokens_mask"),
+    *("return_dict", "return_tensors", "sanitize_control_tokens", "strftime_now", "tokenize"),
+    *("tokenizer_kwargs", "tools", "truncation"),
+}
+"""Arguments of `apply_chat_template` that are no variables of a template, or are set by us."""
 
 
 class MethodConfig(StrictModel):
@@ -108,6 +117,18 @@ class ChatConfig(MethodConfig):
     needs: ClassVar = ("tokenizer",)
     kind: Literal["chat"] = Field(description="The method")
     system: str | None = Field(None, description="System message; none if absent")
+    chat_template_kwargs: dict[str, bool | int | float | str] | None = Field(
+        None,
+        description="Variables of the template, such as {enable_thinking: false}; it must know "
+        "them. A template that writes today's date writes 26 July 2024",
+    )
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _ours(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if taken := sorted(TAKEN.intersection(given or ())):
+            raise ValueError(f"{taken[0]} is no variable of a template that can be set here")
+        return given
 
 
 AnyMethod = Annotated[

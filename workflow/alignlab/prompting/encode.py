@@ -1,16 +1,21 @@
 """The interface of prompters; their text as exact token ids with one BOS; the shared prefix.
 
-Also where an answer ends (`Stopping`): at a stop string, or at the fence that closes it.
+What is said in a prompt is text: a control token is one only where the chat template writes it
+(`Prompt`, `Encoder`). Also where an answer ends (`Stopping`): at a token, a stop string, or at the
+fence that closes it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import takewhile
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tokenizers import AddedToken, Tokenizer
 
 from alignlab.core.errors import AlignlabError
 
@@ -20,14 +25,25 @@ if TYPE_CHECKING:
 FENCE_LINE = re.compile(r"(?m)^[ \t]*(`{3,})([^`\n]*)(\n|\Z)")
 Encode = Callable[[str], list[int]]
 PROBES = ("A", "1", "```")
+# Private-use characters, each of which stands for a control token of the template.
+STAND_INS = 0xF0000
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stop strings at the start of a line, and whether the prompt opened a fence to be closed."""
+    """Where an answer ends.
+
+    Attributes:
+        strings: end it where they begin a line.
+        fenced: the prompt opened a fence, which the answer closes.
+        ends: strings that end it wherever they stand.
+        tokens: ids that end it, beside those that the engine knows of.
+    """
 
     strings: tuple[str, ...] = ()
     fenced: bool = False
+    ends: tuple[str, ...] = ()
+    tokens: tuple[int, ...] = ()
 
     def cut(self, raw: str, complete: bool = True) -> tuple[str, str]:
         """Cut an answer where it ends.
@@ -49,11 +65,13 @@ class Stopping:
 
     def may_end(self, tail: str) -> bool:
         """Cheap test on the last few tokens' text: is a full `cut` worth the time?"""
-        return (self.fenced and "```" in tail) or any(stop in tail for stop in self.strings)
+        stops = (*self.strings, *self.ends)
+        return (self.fenced and "```" in tail) or any(stop in tail for stop in stops)
 
     def _stop_string(self, raw: str) -> int:
-        """Offset of the first line that begins with a stop string, or -1."""
+        """Offset of the first line that begins with a stop string, or of an end, or -1."""
         starts = [0 if raw.startswith(stop) else raw.find(f"\n{stop}") for stop in self.strings]
+        starts += map(raw.find, self.ends)
         return min((start for start in starts if start >= 0), default=-1)
 
 
@@ -98,30 +116,227 @@ class Prompter(Protocol):
         ...
 
 
+class Prompt(str):
+    """A rendered chat: where in it stands what was said, and not what the template wrote.
+
+    Attributes:
+        said: first and one-past-last character of each such part, in order. What is added to a
+            prompt is said too, such as the beginning of an answer.
+    """
+
+    said: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, text: str, said: Iterable[tuple[int, int]]) -> Prompt:
+        """A text and what is said in it."""
+        made = cls(text)
+        made.said = tuple(said)
+        return made
+
+    def __add__(self, other: str) -> Prompt:
+        whole = str.__add__(self, other)
+        return Prompt.of(whole, (*self.said, (len(self), len(whole))))
+
+
+class Tokens(NamedTuple):
+    """Token ids, and the characters of the text that each covers: first and one past last."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+def framing(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and after a text by itself.
+
+    Raises:
+        AlignlabError: it does something else to a text than that.
+    """
+    whole, bare = (tokenizer(PROBES[0], add_special_tokens=add).input_ids for add in (True, False))
+    for at in range(len(whole) - len(bare) + 1):
+        if whole[at : at + len(bare)] == bare:
+            return whole[:at], whole[at + len(bare) :]
+    raise AlignlabError(
+        f"{tokenizer.name_or_path}: the tokenizer does not put its special tokens around a text: "
+        f"{PROBES[0]!r} has ids {whole} with them and {bare} without; use another model"
+    )
+
+
 def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a plain text comes to begin with a BOS."""
     bos = tokenizer.bos_token_id
-    return bos is not None and tokenizer("").input_ids[:1] == [bos]
+    return bos is not None and framing(tokenizer)[0][:1] == [bos]
 
 
-def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encode:
-    """How this arm's texts become token ids.
+class Encoder:
+    """How an arm's texts become token ids.
 
-    A chat template writes its own special tokens, so the tokenizer adds none. Evaluations have lost
-    60 points to a missing or doubled BOS (lm-evaluation-harness #1465), so it is asserted.
+    A text that names no control token has the ids that the tokenizer gives it. Of another one,
+    what is said is split as text (`split_special_tokens`), and only what the template wrote is
+    control. A plain prompt gets what the tokenizer puts before a text, and never what it puts
+    after one: a prompt that ends with EOS asks for another document.
     """
-    bos, expected = tokenizer.bos_token_id, adds_bos(tokenizer)
 
-    def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer(text, add_special_tokens=not prompter.templated).input_ids
-        if expected and not (ids[:1] == [bos] and ids[1:2] != [bos]):
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, templated: bool, ends: Sequence[int] = ()
+    ) -> None:
+        """Make one.
+
+        Args:
+            tokenizer: a fast one.
+            templated: a chat template writes the special tokens.
+            ends: ids that end a turn, which are control even if the tokenizer calls them ordinary.
+
+        Raises:
+            AlignlabError: the tokenizer is slow, or alters texts that it frames.
+        """
+        self.tokenizer, self.templated, self.ends = tokenizer, templated, set(ends)
+        self.name = tokenizer.name_or_path
+        if not tokenizer.is_fast:
             raise AlignlabError(
-                f"{tokenizer.name_or_path}: a prompt must begin with exactly one "
-                f"{tokenizer.bos_token!r}, not {tokenizer.decode(ids[:3])!r}"
+                f"{self.name}: the tokenizer has no fast form (tokenizer.json), which tells text "
+                "from control tokens; use another model"
+            )
+        self.before = [] if templated else framing(tokenizer)[0]
+        self.bos = tokenizer.bos_token_id if adds_bos(tokenizer) else None
+        self._stand_ins: dict[str, str] = {}
+
+    def __call__(self, text: str) -> list[int]:
+        """Ids of a prompt.
+
+        Evaluations have lost 60 points to a missing or doubled BOS (lm-evaluation-harness #1465).
+
+        Raises:
+            AlignlabError: it does not begin with exactly one BOS, where the tokenizer adds one, or
+                says what this tokenizer can only read as a control token.
+        """
+        ids = self.tokens(text).ids
+        if self.bos is not None and not (ids[:1] == [self.bos] and ids[1:2] != [self.bos]):
+            raise AlignlabError(
+                f"{self.name}: a prompt must begin with exactly one "
+                f"{self.tokenizer.bos_token!r}, not {self.tokenizer.decode(ids[:3])!r}"
             )
         return ids
 
-    return encode
+    def tokens(self, text: str) -> Tokens:
+        """Ids of a prompt, or of a prompt and its answer, with their characters."""
+        said = text.said if isinstance(text, Prompt) else ()
+        found = self._tokens(text, said if self.templated else ((0, len(text)),))
+        return Tokens([*self.before, *found.ids], [(0, 0)] * len(self.before) + found.offsets)
+
+    def alone(self, text: str) -> Tokens:
+        """Ids of what is said, without what stands before it."""
+        return self._tokens(text, ((0, len(text)),))
+
+    def _tokens(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+        if any(self._control.search(text, *part) for part in said):
+            return self._split(text, said)
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return Tokens(found.input_ids, found.offset_mapping)
+
+    @cached_property
+    def _added(self) -> dict[str, tuple[int, AddedToken]]:
+        """Every control token: its id and how it is matched."""
+        return {
+            token.content: (id_, token)
+            for id_, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special or id_ in self.ends
+        }
+
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        longest_first = sorted(self._added, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+    @cached_property
+    def _splitting(self) -> Tokenizer:
+        """The tokenizer, to which control tokens are text; stand-ins are added as they come."""
+        state = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        for token in state["added_tokens"]:
+            token["special"] |= token["content"] in self._added
+        splitting = Tokenizer.from_str(json.dumps(state))
+        splitting.no_truncation()
+        splitting.no_padding()
+        splitting.encode_special_tokens = True
+        return splitting
+
+    def _stand_in(self, token: str) -> str:
+        """A character that `_splitting` matches as the tokenizer matches a control token."""
+        if token not in self._stand_ins:
+            self._stand_ins[token] = chr(STAND_INS + len(self._stand_ins))
+            flags = {
+                name: getattr(self._added[token][1], name)
+                for name in ("single_word", "lstrip", "rstrip", "normalized")
+            }
+            added = AddedToken(self._stand_ins[token], special=False, **flags)
+            self._splitting.add_tokens([added])
+        return self._stand_ins[token]
+
+    def _split(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+        """Tokens of a text that names control tokens.
+
+        The same template around harmless words must have the tokenizer's own ids in this way too,
+        so what the template wrote is read right.
+
+        Raises:
+            AlignlabError: the ids differ, or what is said still gives a control token.
+        """
+        found = self._without_control(text, said)
+        calm, places = _filled(text, said)
+        plain: list[int] = self.tokenizer(calm, add_special_tokens=False).input_ids
+        control = {id_ for id_, _ in self._added.values()} - {self.tokenizer.unk_token_id}
+        expected = sum(id_ in control for id_ in plain)
+        if (
+            self._without_control(calm, places).ids != plain
+            or sum(id_ in control for id_ in found.ids) != expected
+            or any(chr(STAND_INS) <= character < chr(0xFFFFE) for character in text)
+        ):
+            named = next(filter(None, (self._control.search(text, *part) for part in said)))
+            raise AlignlabError(
+                f"{self.name}: a text says {named[0]!r}, which this tokenizer can only read as a "
+                f"control token: {text[max(0, named.start() - 40) : named.end() + 40]!r}; leave "
+                "the text out, or use another model"
+            )
+        return found
+
+    def _without_control(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+        pieces, origin, at = [], [], 0
+        for match in self._control.finditer(text):
+            if any(start <= match.start() < stop for start, stop in said):
+                continue
+            pieces += [text[at : match.start()], self._stand_in(match[0])]
+            origin += [*range(at, match.start()), match.start()]
+            at = match.end()
+        origin += range(at, len(text) + 1)
+        found = self._splitting.encode("".join([*pieces, text[at:]]), add_special_tokens=False)
+        ids = {
+            self._splitting.token_to_id(mark): self._added[token][0]
+            for token, mark in self._stand_ins.items()
+        }
+        return Tokens(
+            [ids.get(id_, id_) for id_ in found.ids],
+            [(origin[start], origin[stop]) for start, stop in found.offsets],
+        )
+
+
+def _filled(
+    text: str, said: Sequence[tuple[int, int]], word: str = "x"
+) -> tuple[str, list[tuple[int, int]]]:
+    """A text with a harmless word for each thing said, and where these words stand."""
+    whole, places, at = "", [], 0
+    for start, stop in said:
+        whole += text[at:start]
+        places.append((len(whole), len(whole) + len(word)))
+        whole, at = whole + word, stop
+    return whole + text[at:], places
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase, prompter: Prompter) -> Encoder:
+    """How this arm's texts become token ids.
+
+    Raises:
+        AlignlabError: see `Encoder`.
+    """
+    return Encoder(tokenizer, prompter.templated, prompter.stopping.tokens)
 
 
 def shared_prefix(prompter: Prompter, encode: Encode) -> list[int]:

@@ -4,7 +4,8 @@ A prompt is rendered and encoded by the room that does it when the tuned model i
 see the same ids. An answer has the ids that it has in the whole text. Only where its first token
 would merge with the end of the prompt is it tokenised alone, since a model that is asked has the
 prompt's ids and goes on from there. The loss counts the pieces of the answer and the token that
-ends it; a token that is part marker, part piece counts, so the space between them does.
+ends it, which is the one that the chat template puts after an answer, or EOS where it puts none;
+a token that is part marker, part piece counts, so the space between them does.
 
 What would silently ruin a tuning is checked before the first step; a message names the model, and
 the row where there is one. `alignlab.learning.overlap` checks for prompts of an evaluation.
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2 import TemplateError
 from pydantic import model_validator
 
 from alignlab.core.errors import AlignlabError
@@ -25,7 +25,7 @@ from alignlab.core.tables import Row
 from alignlab.engines.config import Computing
 from alignlab.planning.artefact import Spec
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Encode, Prompter, adds_bos, encoder
+from alignlab.prompting.encode import Encoder, Prompter, Tokens, encoder
 from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 BETWEEN_PIECES = "\n\n"
 Ids = dict[str, list[int]]
 UNLABELLED = -100  # torch's own number for "no loss here"
-PROBES = ("first question", "first answer", "second question")
 
 
 class AdapterSpec(Spec):
@@ -81,7 +80,22 @@ class Examples:
     rows: list[Row]
     tokenizer: PreTrainedTokenizerBase
     prompter: Prompter
-    encode: Encode
+    encode: Encoder
+
+    @property
+    def end(self) -> int:
+        """The token that ends an answer.
+
+        Raises:
+            AlignlabError: there is none.
+        """
+        tokenizer, tokens = self.tokenizer, self.prompter.stopping.tokens
+        end: int | None = tokens[0] if tokens else tokenizer.eos_token_id
+        if end is None:
+            raise AlignlabError(
+                f"{tokenizer.name_or_path}: the tokenizer has no token to end answers"
+            )
+        return end
 
     def where(self, row: Row) -> str:
         """Names a row in a message."""
@@ -149,12 +163,11 @@ def _one(examples: Examples, row: Row, markers: Sequence[str], pieces: Sequence[
         UNLABELLED if any(begin <= start and end <= stop for begin, stop in between) else token
         for token, (start, end) in zip(answer, offsets, strict=True)
     ]
-    end = examples.tokenizer.eos_token_id
     example = {
-        "input_ids": [*prompt, *answer, end],
-        "labels": [*[UNLABELLED] * len(prompt), *labels, end],
+        "input_ids": [*prompt, *answer, examples.end],
+        "labels": [*[UNLABELLED] * len(prompt), *labels, examples.end],
     }
-    check_example(examples.where(row), example, examples.tokenizer, examples.spec.max_length)
+    check_example(examples, row, example)
     return example
 
 
@@ -169,89 +182,60 @@ def _joined(markers: Sequence[str], pieces: Sequence[str]) -> tuple[str, list[tu
     return text, between
 
 
-def _continued(
-    examples: Examples, asked: str, prompt: list[int], text: str
-) -> tuple[list[int], list[tuple[int, int]]]:
+def _continued(examples: Examples, asked: str, prompt: list[int], text: str) -> Tokens:
     """Ids of a text after a prompt, and the characters of the text that each covers."""
-    tokenizer, templated = examples.tokenizer, examples.prompter.templated
-    whole = tokenizer(asked + text, add_special_tokens=not templated, return_offsets_mapping=True)
-    if whole.input_ids[: len(prompt)] == prompt:
-        behind, shift = len(prompt), len(asked)
-    else:
-        whole = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        behind, shift = 0, 0
-    offsets = [(start - shift, end - shift) for start, end in whole.offset_mapping[behind:]]
-    return whole.input_ids[behind:], offsets
+    whole = examples.encode.tokens(asked + text)
+    if whole.ids[: len(prompt)] != prompt:
+        return examples.encode.alone(text)
+    behind, shift = len(prompt), len(asked)
+    offsets = [(start - shift, end - shift) for start, end in whole.offsets[behind:]]
+    return Tokens(whole.ids[behind:], offsets)
 
 
-def check_turns(prompter: Prompter, name: str) -> None:
-    """What was said so far must stand in the prompt: some chat templates drop a role.
+def choose_padding(examples: Examples) -> None:
+    """Pad with a token that is not the end of an answer, where there is one.
 
-    Raises:
-        AlignlabError: a message is missing, or the template refuses a conversation.
-    """
-    question, answer, follow_up = PROBES
-    try:
-        text = prompter.render([question, follow_up], [answer])
-    except TemplateError as error:
-        raise AlignlabError(f"{name}: the chat template refuses a conversation: {error}") from error
-    for role, said in (("user's", question), ("assistant's", answer), ("user's", follow_up)):
-        if said not in text:
-            raise AlignlabError(f"{name}: the chat template drops the {role} turn: {text!r}")
-
-
-def choose_padding(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Pad with a token that is not the end of an answer.
-
-    Code that masks padding by its id would mask the end too, and the model would never learn to
-    stop.
+    A reward model finds an answer's end by it. Others know what is padding by its place, so a
+    tokenizer with one special token for everything, such as GPT-2's, will do for them.
 
     Raises:
-        AlignlabError: no token ends an answer, or there is no other special token.
+        AlignlabError: no token ends an answer, or a reward model has no other token to pad with.
     """
-    end, where = tokenizer.eos_token, tokenizer.name_or_path
-    if end is None:
-        raise AlignlabError(f"{where}: the tokenizer has no token to end answers")
-    named = (tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token)
+    tokenizer = examples.tokenizer
+    end = tokenizer.convert_ids_to_tokens(examples.end)
+    named = (tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token, tokenizer.eos_token)
     other = next((token for token in named if token not in (None, end)), None)
-    if other is None:
-        raise AlignlabError(f"{where}: no special token but {end!r} to pad with")
-    tokenizer.pad_token = other
+    if other is None and examples.spec.rlhf:
+        raise AlignlabError(
+            f"{tokenizer.name_or_path}: no special token but {end!r} to pad with, and a reward "
+            "model would take padding for the end of an answer; use trainer sft or dpo"
+        )
+    tokenizer.pad_token = other or end
 
 
-def check_example(
-    where: str,
-    example: dict[str, list[int]],
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-) -> None:
-    """One BOS, one end of the answer, something to learn before it, and not too long.
+def check_example(examples: Examples, row: Row, example: Ids) -> None:
+    """One end of the answer, something to learn before it, and not too long.
 
     Args:
-        where: names the model and the row.
+        examples: whose spec and tokens count.
+        row: what the example is of.
         example: `input_ids` and `labels`, of equal length.
-        tokenizer: whose special tokens are looked for.
-        max_length: in tokens.
 
     Raises:
         AlignlabError: one of these does not hold.
     """
-    ids, end = example["input_ids"], tokenizer.eos_token_id
+    where, end = examples.where(row), examples.end
+    longest, length = examples.spec.max_length, len(example["input_ids"])
     learnt = [label for label in example["labels"] if label != UNLABELLED]
     if learnt.count(end) != 1 or learnt[-1] != end:
         raise AlignlabError(
-            f"{where}: {tokenizer.eos_token!r} must stand once in the labels, at the end of the "
-            f"answer; it stands there {learnt.count(end)} times"
+            f"{where}: {examples.tokenizer.convert_ids_to_tokens(end)!r} must stand once in the "
+            f"labels, at the end of the answer; it stands there {learnt.count(end)} times"
         )
     if len(learnt) == 1:
         raise AlignlabError(f"{where}: no token of the answer carries loss")
-    if adds_bos(tokenizer) and ids.count(tokenizer.bos_token_id) != 1:
-        raise AlignlabError(
-            f"{where}: exactly one {tokenizer.bos_token!r} is expected, not "
-            f"{ids.count(tokenizer.bos_token_id)}"
-        )
-    if len(ids) > max_length:
-        raise AlignlabError(f"{where}: {len(ids)} tokens are more than max_length, {max_length}")
+    if length > longest:
+        raise AlignlabError(f"{where}: {length} tokens are more than max_length, {longest}")
 
 
 def check_batch(spec: AdapterSpec, count: int, what: str) -> None:

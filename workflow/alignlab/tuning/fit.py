@@ -41,7 +41,6 @@ from alignlab.tuning.examples import (
     AdapterSpec,
     Examples,
     check_batch,
-    check_turns,
     choose_padding,
     open_examples,
 )
@@ -322,9 +321,8 @@ def finetune(job: TuneJob) -> None:
     tokenizer = AutoTokenizer.from_pretrained(job.model)
     if spec.chat_template is not None:
         tokenizer.chat_template = spec.chat_template
-    choose_padding(tokenizer)
     examples = open_examples(spec, rows, tokenizer)
-    check_turns(examples.prompter, spec.name)
+    choose_padding(examples)
     log.info("first prompt of %s:\n%s", spec.name, examples.render(rows[0]))
     module = import_module(TRAINERS[spec.trainer].unit.module)
     trained: Trained = module.train(examples, job.model, job.aside)

@@ -8,7 +8,7 @@ job keeps a finished reward model, and each of the two goes on from its last che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     set_seed,
 )
 from trl import RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
@@ -27,6 +26,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
+from alignlab.engines.base import end_ids
 from alignlab.tuning.config import RlhfConfig
 from alignlab.tuning.examples import AdapterSpec, Examples, check_batch, preferences
 from alignlab.tuning.fit import (
@@ -60,32 +60,36 @@ def train(examples: Examples, model: Path, aside: Path) -> Trained:
     )
 
 
-def questions(examples: Examples) -> list[str]:
-    """The distinct prompts of all rows, as texts that the tokenizer itself turns into our ids.
-
-    TRL encodes them once more; a tokenizer that adds a BOS must not find one in the text.
+def questions(examples: Examples) -> dict[str, list[int]]:
+    """The distinct prompts of all rows, as texts, with the ids that the tuned model is asked.
 
     Raises:
-        AlignlabError: one has other ids than when the tuned model is asked, or leaves no room for
-            an answer.
+        AlignlabError: one leaves no room for an answer.
     """
-    spec, tokenizer = examples.spec, examples.tokenizer
-    bos = tokenizer.bos_token or ""
+    spec = examples.spec
     longest = spec.max_length - _own(spec).max_new_tokens
-    texts: dict[str, None] = {}
+    asked: dict[str, list[int]] = {}
     for row in examples.rows:
-        asked = examples.render(row)
-        ids = examples.encode(asked)
-        text = asked if tokenizer(asked).input_ids == ids else asked.removeprefix(bos)
-        if tokenizer(text).input_ids != ids:
-            raise AlignlabError(f"{examples.where(row)}: TRL would encode its prompt otherwise")
+        text = examples.render(row)
+        ids = examples.encode(text)
         if len(ids) > longest:
             raise AlignlabError(
                 f"{examples.where(row)}: a prompt of {len(ids)} tokens and an answer of "
                 f"rlhf.max_new_tokens are more than max_length, {spec.max_length}"
             )
-        texts[text] = None
-    return list(texts)
+        asked[str(text)] = ids
+    return asked
+
+
+class TokenisedTrainer(RLOOTrainer):
+    """TRL's trainer for prompts whose token ids are known; its own would tokenise the texts."""
+
+    def __init__(self, *, asked: Mapping[str, list[int]], **own: Any) -> None:
+        self.asked = asked
+        super().__init__(**own)
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return [self.asked[text] for text in prompts], None, {}
 
 
 def _own(spec: AdapterSpec) -> RlhfConfig:
@@ -123,7 +127,11 @@ def _learn_reward(
 
 
 def _learn_policy(
-    examples: Examples, asked: list[str], model: Path, judge: PreTrainedModel, aside: Path
+    examples: Examples,
+    asked: dict[str, list[int]],
+    model: Path,
+    judge: PreTrainedModel,
+    aside: Path,
 ) -> Trained:
     spec, own = examples.spec, _own(examples.spec)
     needed = own.steps * spec.batch_size
@@ -144,15 +152,18 @@ def _learn_policy(
     base = open_base(spec, model, AutoModelForCausalLM)
     rows = [{"prompt": text} for text in asked]
     update = lora_config(spec, "CAUSAL_LM")
-    earned = rewards(judge.to(args.device), examples.tokenizer, base.generation_config.eos_token_id)
-    parts = {"model": base, "peft_config": update, "reward_funcs": earned}
-    return fit(RLOOTrainer, args, examples, rows, chosen, **parts)
+    ends = end_ids(base.generation_config.eos_token_id, examples.tokenizer) | {examples.end}
+    base.generation_config.eos_token_id = sorted(ends)
+    earned = rewards(judge.to(args.device), examples, asked, ends)
+    parts = {"model": base, "peft_config": update, "reward_funcs": earned, "asked": asked}
+    return fit(TokenisedTrainer, args, examples, rows, chosen, **parts)
 
 
 def rewards(
     judge: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    ends: int | Sequence[int] | None,
+    examples: Examples,
+    asked: Mapping[str, list[int]],
+    ends: set[int],
 ) -> Callable[..., list[float]]:
     """TRL's reward function: a number for each sampled answer, under the reward model.
 
@@ -161,23 +172,18 @@ def rewards(
 
     Args:
         judge: the reward model, with one score for a text.
-        tokenizer: pads and ends what is judged.
-        ends: other tokens that end an answer of the policy, as its generation config says.
+        examples: whose tokenizer pads, and whose end ends, what is judged.
+        asked: the ids of each prompt.
+        ends: every token that ends an answer of the policy.
     """
     judge.eval()
+    tokenizer = examples.tokenizer
     judge.config.pad_token_id = tokenizer.pad_token_id
-    also = [] if ends is None else [ends] if isinstance(ends, int) else ends
-    endings = {tokenizer.eos_token_id, *also}
 
     def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        asked = tokenizer(prompts).input_ids
         rows = [
-            [
-                *prompt,
-                *takewhile(lambda token: token not in endings, answer),
-                tokenizer.eos_token_id,
-            ]
-            for prompt, answer in zip(asked, completion_ids, strict=True)
+            [*asked[prompt], *takewhile(lambda token: token not in ends, answer), examples.end]
+            for prompt, answer in zip(prompts, completion_ids, strict=True)
         ]
         batch = tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
         with torch.inference_mode():
