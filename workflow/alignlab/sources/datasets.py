@@ -107,8 +107,7 @@ def _attacks(
             "source": question["dataset"],
             "turns": [text],
             "tags": [topic, injection],
-            # Answers to several turns are one text, which is no answer to the first.
-            "reference": question["reference"] if len(turns) == 1 else None,
+            "reference": question["reference"],
             "mistake": target,
             "target": target,
             "cluster": _cluster(turns),
@@ -174,7 +173,12 @@ def _read(rows: FileRows, source: FileSource) -> list[Row]:
     """Every row of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        return normalise(files.read(path), rows.dataset, rows.columns, rows.category, path)
+        read = normalise(files.read(path), rows.dataset, rows.columns, rows.category, path)
+        if rows.references is None:
+            return read
+        folder = Path(scratch) / "references"
+        folder.mkdir()
+        return with_references(read, rows.dataset, files.data_file(rows.references, folder))
 
 
 def normalise(
@@ -220,11 +224,53 @@ def _row(
         "source": str(record.get(columns.source) or "") if columns.source else dataset,
         "turns": turns,
         "tags": [tag for name in columns.tags for tag in _texts(record.get(name))],
-        "reference": _answer(record, columns.reference),
+        **_referred(record.get(columns.reference or ""), turns),
         "mistake": _answer(record, columns.mistake),
         "target": None,
         "cluster": _cluster(turns),
     }
+
+
+def _referred(given: Any, turns: list[str]) -> Row:
+    """The columns with reference answers; a wrong number of them is found by `_check`."""
+    if len(turns) == 1:
+        return {"reference": "\n\n".join(_texts(given)) or None, "references": None}
+    listed = given if isinstance(given, list) else [given]
+    answers = ["\n\n".join(_texts(answer)) or None for answer in listed]
+    if not any(answers):
+        return {"reference": None, "references": None}
+    return {"reference": answers[0], "references": answers}
+
+
+def with_references(rows: list[Row], dataset: str, path: Path) -> list[Row]:
+    """The rows with the reference answers of a file in FastChat's form.
+
+    Args:
+        rows: rows of the prompts table.
+        dataset: the name that their ids open with.
+        path: the file: `question_id`, and `choices`, whose first has a list `turns`.
+
+    Raises:
+        AlignlabError: a record has another form, has no row or one with another number of turns,
+            or is the second for its row.
+    """
+    known = {row["prompt_id"]: row for row in rows}
+    found: dict[str, Row] = {}
+    for number, record in enumerate(files.read(path)):
+        name = f"{dataset}/{record.get('question_id')}"
+        try:
+            answers = record["choices"][0]["turns"]
+        except (KeyError, IndexError, TypeError):
+            answers = None
+        turns = len(known[name]["turns"]) if name in known else None
+        if name in found or not isinstance(answers, list) or len(answers) != turns:
+            raise AlignlabError(
+                f"{path.name}: record {number}, counted from 0, answers {name!r}, which has "
+                f"{turns or 'no'} turns: expected the `question_id` of a row, each once, and a "
+                "list `choices[0].turns` with an answer for each of its turns"
+            )
+        found[name] = _referred(answers, known[name]["turns"])
+    return [{**row, **found.get(row["prompt_id"], {})} for row in rows]
 
 
 def _cluster(turns: list[str]) -> str:
@@ -240,7 +286,7 @@ def _question(record: Record, columns: ColumnsConfig) -> Any:
 
 
 def _answer(record: Record, column: str | None) -> str | None:
-    """An answer; those to several turns are one text."""
+    """An answer; several are one text."""
     return "\n\n".join(_texts(record.get(column or ""))) or None
 
 
@@ -259,6 +305,11 @@ def _check(rows: list[Row], path: Path) -> None:
             problems.append(f"row {number} ({row['prompt_id']}): the question is empty or no text")
         if seen[row["prompt_id"]] > 1:
             problems.append(f"row {number}: the id {row['prompt_id']} occurs twice")
+        if len(row["references"] or row["turns"]) != len(row["turns"]):
+            problems.append(
+                f"row {number} ({row['prompt_id']}): {len(row['references'])} reference answers to "
+                f"{len(row['turns'])} turns; expected a list with one for each, empty if none"
+            )
         if row["category"] not in CATEGORIES:
             problems.append(f"row {number}: category {row['category']!r} is not regular or safety")
     if problems:
@@ -286,7 +337,16 @@ def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
         kept = _take(kept, chosen)
     elif chosen.per or chosen.sample is not None:
         raise AlignlabError("selection: `per` and `sample` need `take`, the number of rows")
-    return [{**row, "turns": row["turns"][: chosen.turns]} for row in kept]
+    return [_shortened(row, chosen.turns) for row in kept]
+
+
+def _shortened(row: Row, turns: int | None) -> Row:
+    """A row with its first turns alone."""
+    if turns is None:
+        return row
+    references = (row.get("references") or [])[:turns]
+    answers = references if len(row["turns"][:turns]) > 1 and any(references) else None
+    return {**row, "turns": row["turns"][:turns], "references": answers}
 
 
 def _by_id(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:

@@ -46,6 +46,7 @@ from alignlab.sources.config import (
     FileSource,
     HubConfig,
     LocalConfig,
+    PinnedSource,
     Source,
     WeightsKind,
     WeightsSource,
@@ -162,6 +163,7 @@ class FileRows(StrictModel):
         columns: which column holds what.
         category: of every row, unless a column says it.
         source: where the file comes from, if it is pinned; of a job's place, in any case.
+        references: the file with reference answers, if there is one.
         content: digest of a local file.
     """
 
@@ -169,6 +171,7 @@ class FileRows(StrictModel):
     columns: ColumnsConfig
     category: Literal["regular", "safety"] | None = None
     source: FileSource | None = None
+    references: PinnedSource | None = None
     content: str | None = None
 
 
