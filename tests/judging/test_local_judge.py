@@ -1,7 +1,9 @@
-from itertools import chain
+from itertools import chain, product
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from small_answers import where
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -155,11 +157,90 @@ def test_a_case_that_does_not_fit_is_skipped_and_the_others_are_not(folder, tmp_
         assert "256-token window of tiny" in score.raw
 
 
-@pytest.mark.parametrize("word", ["10", "yes", "1 "])
-def test_a_word_of_several_tokens_is_refused_by_name(folder, tmp_path, word):
-    rubric = {**RUBRIC, "aspects": [RUBRIC["aspects"][0], aspect("tone", ["1", word], [0, 1])]}
-    with pytest.raises(AlignlabError, match=f"rubric toy, aspect tone: '{word}'.* judge tiny"):
-        next(iter(judge_of(folder, tmp_path).judge(rubric, CASES)))
+SEVERAL = [
+    resolved_rubric("judge/mt-bench")["aspects"][0]["says"],
+    ["1", "10", "100", "1000", "12"],
+    ["no", "partly", "yes", "yes, wholly"],
+]
+
+
+@pytest.mark.parametrize("says", SEVERAL)
+def test_a_word_of_several_tokens_is_scored_by_all_of_them(folder, tmp_path, any_mass, says):
+    """Against a forward pass over every word; a scale of single tokens beside it is as before."""
+    several = aspect("truth", says, list(range(len(says))))
+    rubric = {**RUBRIC, "aspects": [RUBRIC["aspects"][0], several]}
+    single = by_index(judge_of(folder, tmp_path))
+    for case, scores, before in zip(
+        CASES, by_index(judge_of(folder, tmp_path), rubric=rubric), single, strict=True
+    ):
+        right = alone(folder, message(rubric, case, several), says)
+        shares = right / right.sum()
+        assert scores[1].distribution == pytest.approx(shares.tolist(), rel=1e-3)
+        assert scores[1].mass == pytest.approx(right.sum().item(), rel=1e-3)
+        assert scores[1].raw == says[int(right.argmax())]
+        assert scores[0].distribution == pytest.approx(before[0].distribution, abs=1e-5)
+
+
+@torch.inference_mode()
+def alone(folder, text, says):
+    """Of each word, the probability of what begins with it and with no longer word."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    prompt = [{"role": "user", "content": text}]
+    start = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(start, add_special_tokens=False).input_ids
+    words = [
+        tuple(tokenizer(start + say, add_special_tokens=False).input_ids[len(ids) :])
+        for say in says
+    ]
+    begins = {}
+    for word in words:
+        logits = model(torch.tensor([[*ids, *word]])).logits[0, len(ids) - 1 : -1]
+        begins[word] = logits.double().softmax(-1)[range(len(word)), word].prod()
+    assert max(map(len, words)) > 1
+    return torch.stack([begins[word] - sum(next_ones(word, begins).values()) for word in words])
+
+
+def next_ones(word, begins):
+    """The words that go on from a word, without those that go on from another of them."""
+    longer = {o: p for o, p in begins.items() if len(o) > len(word) and o[: len(word)] == word}
+    return {o: p for o, p in longer.items() if not any(o != n and o[: len(n)] == n for n in longer)}
+
+
+@st.composite
+def trees(draw):
+    """Words over three tokens, and chances of each next token after every beginning."""
+    word = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
+    words = draw(st.lists(word, min_size=2, max_size=8, unique=True))
+    seed = draw(st.integers(0, 999))
+    generator = torch.Generator().manual_seed(seed)
+    beginnings = [b for length in range(3) for b in product(range(3), repeat=length)]
+    return words, {b: torch.randn(3, generator=generator).log_softmax(-1) for b in beginnings}
+
+
+@given(trees())
+def test_words_share_the_answers_that_begin_with_them(example):
+    """An answer counts for the longest word that it begins with: all answers, one by one."""
+    words, chances = example
+    right = dict.fromkeys(words, 0.0)
+    for answer in product(range(3), repeat=3):
+        said = [answer[:length] for length in (1, 2, 3) if answer[:length] in right]
+        if said:
+            right[said[-1]] += sum(chances[answer[:at]][answer[at]] for at in range(3)).exp().item()
+    scale = local_judge.Words(words)
+    asked = scale.questions([7])
+    found = (chances[tuple(one.prompt_ids[1:])][one.choices] for one in asked)
+    shares = scale.logprobs(found).exp()
+    assert shares.tolist() == pytest.approx(list(right.values()), abs=1e-5)
+
+
+def test_words_with_the_same_tokens_are_refused_by_name(folder, tmp_path, monkeypatch):
+    judge = judge_of(folder, tmp_path)
+    encode = judge.encode
+    monkeypatch.setattr(judge, "encode", lambda text: encode(text.replace("é", "e")))
+    rubric = {**RUBRIC, "aspects": [aspect("tone", ["e", "é"], [0, 1])]}
+    with pytest.raises(AlignlabError, match=r"judge tiny cannot tell .é. .* from .e.: its"):
+        next(iter(judge.judge(rubric, CASES)))
 
 
 def test_an_answer_cannot_end_the_judges_turn(folder, tmp_path, any_mass, monkeypatch):

@@ -140,7 +140,7 @@ def test_a_second_turn_is_shown_with_the_answer_the_same_sample_gave_before(run,
         for sample, texts in enumerate([("One.", "Two."), ("", "Four.")])
         for turn, text in enumerate(texts)
     ]
-    run([prompt("d/0", "First?", "Second?", reference="It is 7.")], talks, spec(rubric("r", "a")))
+    run([prompt("d/0", "First?", "Second?")], talks, spec(rubric("r", "a")))
     seen = {(case.sample, case.turn): case.texts for _, case in asked}
     assert len(seen) == 4
     assert seen[0, 0]["conversation"] == ""
@@ -151,7 +151,29 @@ def test_a_second_turn_is_shown_with_the_answer_the_same_sample_gave_before(run,
     first = "Earlier question:\nFirst?\n\nEarlier answer:\n{}\n\n"
     assert seen[0, 1]["conversation"] == first.format("One.")
     assert seen[1, 1]["conversation"] == first.format("(no answer)")
-    assert {texts["reference"] for texts in seen.values()} == {"Reference answer:\nIt is 7.\n"}
+
+
+EARLIER = "Reference answer to an earlier question:\n7.\n\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        ({"reference": None}, ["", ""]),
+        ({"reference": "7."}, ["Reference answer:\n7.\n", ""]),
+        ({"references": ["7.", None]}, ["Reference answer:\n7.\n", ""]),
+        ({"references": [None, "8."]}, ["", "Reference answer:\n8.\n"]),
+        (
+            {"references": ["7.", "8."]},
+            ["Reference answer:\n7.\n", f"{EARLIER}Reference answer:\n8.\n"],
+        ),
+    ],
+)
+def test_a_turn_is_judged_by_its_own_reference(run, judge, known, shown):
+    asked = judge(lambda rubric, case: [Score("a", "scored", 1.0)])
+    talk = [response("d/0", text, turn=turn) for turn, text in enumerate(["One.", "Two."])]
+    run([prompt("d/0", "First?", "Second?", **known)], talk, spec(rubric("r", "a")))
+    assert {case.turn: case.texts["reference"] for _, case in asked} == dict(enumerate(shown))
 
 
 def test_of_two_answers_both_earlier_ones_are_shown(tmp_path):

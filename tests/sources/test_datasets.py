@@ -15,8 +15,15 @@ from pydantic import ValidationError
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
-from alignlab.sources.config import ColumnsConfig, PromptSetConfig
-from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts, select
+from alignlab.sources.config import ColumnsConfig, DatasetConfig, PromptSetConfig
+from alignlab.sources.datasets import (
+    FetchPromptsJob,
+    FileRows,
+    fetch_prompts,
+    normalise,
+    select,
+    with_references,
+)
 
 ROWS = [
     {"key": 7, "q": "  Why? \n", "kind": "regular", "from": "a", "topic": ["x", "y"], "task": "t"},
@@ -64,6 +71,7 @@ def test_columns_are_mapped_and_only_indentation_is_kept(tmp_path):
         "mistake": None,
         "target": None,
         "cluster": "d74641bfa608",
+        "references": None,
     }
 
 
@@ -83,11 +91,98 @@ def test_absent_columns_have_a_meaning(tmp_path):
     assert rows[0]["reference"] is None
 
 
-def test_a_list_of_turns(tmp_path):
-    rows = [{"turns": [" a ", "b"], "reference": ["first", "second"]}]
-    columns = {"turns": "turns", "reference": "reference"}
-    (row,) = fetch(tmp_path, rows=rows, columns=columns, category="regular")
-    assert (row["turns"], row["reference"]) == ([" a", "b"], "first\n\nsecond")
+TURNS = {"turns": "turns", "reference": "answers", "id": "key"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "first", "each"),
+    [
+        (["one", "two"], "one", ["one", "two"]),
+        (["one", ""], "one", ["one", None]),
+        (["", "two"], None, [None, "two"]),
+        (["", None], None, None),
+        ([], None, None),
+        (None, None, None),
+    ],
+)
+def test_every_turn_has_its_own_reference(tmp_path, answers, first, each):
+    rows = [{"key": 1, "turns": [" a ", "b"], "answers": answers}]
+    (row,) = fetch(tmp_path, rows=rows, columns=TURNS, category="regular")
+    assert (row["turns"], row["reference"], row["references"]) == ([" a", "b"], first, each)
+
+
+@pytest.mark.parametrize("answers", ["one", ["one"], ["one", "two", "three"]])
+def test_references_that_are_not_one_a_turn_are_refused(tmp_path, answers):
+    rows = [{"key": 1, "turns": ["a", "b"], "answers": answers}]
+    message = refused(tmp_path, rows=rows, columns=TURNS, category="regular")
+    assert "row 0: " in message
+    assert "reference answers to 2 turns" in message
+
+
+def test_a_question_asked_without_its_later_turns_keeps_the_first_reference(tmp_path):
+    rows = [{"key": 1, "turns": ["a", "b", "c"], "answers": ["one", "", "three"]}]
+    given = {"rows": rows, "columns": TURNS, "category": "regular"}
+    for turns, each in ((1, None), (2, ["one", None]), (None, ["one", None, "three"])):
+        (row,) = fetch(tmp_path, selection={"turns": turns}, **given)
+        assert (row["reference"], row["references"]) == ("one", each)
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """Rows with two turns and with one, and the references of a file in FastChat's form."""
+    asked = [{"key": 101, "turns": ["a", "b"]}, {"key": 102, "turns": ["c"]}]
+    (tmp_path / "q.json").write_text(json.dumps(asked), encoding="utf-8")
+    columns = {"turns": "turns", "id": "key"}
+    rows_of = FileRows(dataset="mine", columns=columns, category="regular")
+    rows = normalise(tmp_path / "q.json", rows_of)
+
+    def read(*records):
+        path = tmp_path / "gpt-4.jsonl"
+        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+        return with_references(rows, "mine", path)
+
+    return read
+
+
+def fastchat(key, *turns):
+    return {"question_id": key, "model_id": "gpt-4", "choices": [{"index": 0, "turns": turns}]}
+
+
+def test_references_in_a_file_of_their_own_are_found_by_the_id(answered):
+    two, one = answered(fastchat(101, "one", "two"))
+    assert (two["reference"], two["references"]) == ("one", ["one", "two"])
+    assert (one["reference"], one["references"]) == (None, None)
+    _, one = answered(fastchat(102, "one"))
+    assert (one["reference"], one["references"]) == ("one", None)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [fastchat(7, "one", "two")],
+        [fastchat(101, "one")],
+        [fastchat(101, "one", "two"), fastchat(101, "one", "two")],
+        [{"question_id": 101}],
+        [{"question_id": 101, "choices": []}],
+        [{"question_id": 101, "choices": "one"}],
+        [{"choices": [{"turns": ["one", "two"]}]}],
+    ],
+)
+def test_references_of_another_form_are_refused(answered, records):
+    said = rf"gpt-4.jsonl: (record {len(records) - 1}, .*turns|no column '(question_id|choices)')"
+    with pytest.raises(AlignlabError, match=said):
+        answered(*records)
+
+
+@pytest.mark.parametrize("columns", [{"reference": "answers"}, {"id": None}])
+def test_references_come_from_one_place_and_are_found_by_an_id(columns):
+    source = {"kind": "wheel", "packages": ["a==1"], "files": {}}
+    found = {**source, "files": {"a.jsonl": {"match": "*", "sha256": "0" * 64}}}
+    named = {"turns": "turns", "id": "key", **columns}
+    with pytest.raises(ValidationError, match="`references`"):
+        DatasetConfig(
+            source=found, references=found, columns=named, category="regular", license="x"
+        )
 
 
 def test_a_file_of_failures_brings_its_mistakes(tmp_path):

@@ -26,6 +26,7 @@ def question(number, turns=("Why {target}?",)):
         "dataset": "d",
         "turns": list(turns),
         "reference": f"Because {number}.",
+        "references": [f"Because {number}.", "Thus."] if len(turns) > 1 else None,
     }
 
 
@@ -113,11 +114,12 @@ def test_the_draw_does_not_depend_on_pythons_hashes():
     assert len(outputs) == 1
 
 
-def test_only_first_turns_are_attacked_and_their_shared_reference_is_left_out():
+def test_only_first_turns_are_attacked_and_keep_their_own_reference():
     (row,) = attacked([question(0, turns=("first?", "second?"))], spec(1))
     assert "first?" in row["turns"][0]
     assert "second?" not in row["turns"][0]
-    assert row["reference"] is None
+    assert row["reference"] == "Because 0."
+    assert not row.get("references")
 
 
 def test_more_attacks_than_the_texts_make_are_refused():

@@ -239,13 +239,18 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "source": (TEXT, "Where the dataset took the row from"),
         "turns": (pa.list_(TEXT), "The user's messages, in order"),
         "tags": (pa.list_(TEXT), "Task, topic or category labels"),
-        "reference": (TEXT, "Reference answer, or null"),
+        "reference": (TEXT, "Reference answer to the first turn, or null"),
         "mistake": (TEXT, "An answer that is known to be bad, or null"),
         "target": (TEXT, "What an attack wants the answer to say; null where there is none"),
         "cluster": (
             TEXT,
             "Equal for rows that open with one question, up to case and spacing, in any dataset, "
             "and for attacks on it: no independent rows. Null: the row is its own cluster",
+        ),
+        "references": (
+            pa.list_(TEXT),
+            "Reference answer to each of several turns, null where a turn has none; "
+            "null for one turn, whose answer is `reference`, and where no turn has one",
         ),
     },
     "responses": {
@@ -400,4 +405,4 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     },
 }
 # Columns that tables written before them lack, and writers may leave out: null there.
-ADDED: dict[str, frozenset[str]] = {"prompts": frozenset({"cluster"})}
+ADDED: dict[str, frozenset[str]] = {"prompts": frozenset({"cluster", "references"})}

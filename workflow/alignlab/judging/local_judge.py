@@ -2,16 +2,21 @@
 
 A score is the expected value over the words of the scale, as in G-Eval (Liu et al. 2023, arXiv
 2303.16634, §2), so nothing is generated or parsed.
+
+The probability of a word is the product over its tokens. Where another word of the scale goes on
+from it, as "10" from "1", it is the probability of all that begins with the shorter word and not
+with the longer one: P("1") − P("10"). So words exclude each other, and a word that no other goes on
+from counts whatever follows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from time import perf_counter
 
-from torch import Tensor, tensor
+from torch import Tensor, stack, tensor, zeros
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Request
@@ -31,6 +36,48 @@ MIN_MASS = 0.01
 WHY = "Why? Answer in one sentence."
 
 Found = tuple[int, list[Score]]
+Tokens = tuple[int, ...]
+
+
+class Words:
+    """The words of a scale as a tree of tokens: after each beginning of a word, what may follow."""
+
+    def __init__(self, words: Sequence[Tokens]) -> None:
+        """Make the tree of different words, each of at least one token."""
+        self.words = words
+        self.following: dict[Tokens, list[int]] = {}
+        for word in words:
+            for at, token in enumerate(word):
+                choices = self.following.setdefault(word[:at], [])
+                if token not in choices:
+                    choices.append(token)
+
+    def questions(self, prompt_ids: list[int]) -> list[ScoredQuestion]:
+        """What to ask after a prompt: one question for each beginning of a word."""
+        return [ScoredQuestion([*prompt_ids, *said], ids) for said, ids in self.following.items()]
+
+    def logprobs(self, found: Iterator[Tensor]) -> Tensor:
+        """Log-probability of each word and of no longer one that goes on from it, [words].
+
+        Args:
+            found: of each of `questions`, log-probabilities of its choices.
+        """
+        chances: dict[Tokens, Tensor] = {(): zeros(())}
+        for (said, choices), row in zip(self.following.items(), found, strict=True):
+            chances |= {(*said, id_): chances[said] + row[at] for at, id_ in enumerate(choices)}
+        return stack([self._alone(word, chances) for word in self.words])
+
+    def _alone(self, word: Tokens, chances: dict[Tokens, Tensor]) -> Tensor:
+        longer = [other for other in self.words if other != word and other[: len(word)] == word]
+        next_ones = [
+            one
+            for one in longer
+            if not any(one != two and one[: len(two)] == two for two in longer)
+        ]
+        if not next_ones:
+            return chances[word]
+        share = stack([chances[one] - chances[word] for one in next_ones]).exp().sum()
+        return chances[word] + (-share.clamp(max=1)).log1p()
 
 
 class LocalJudge:
@@ -55,13 +102,13 @@ class LocalJudge:
         """See `alignlab.judging.cases.Judge`.
 
         Raises:
-            AlignlabError: a word of a scale is not one token of this model.
+            AlignlabError: a word of a scale cannot be told from another, or from the prompt.
         """
-        choices = [self._choices(rubric, aspect) for aspect in rubric["aspects"]]
+        scales = [self._words(rubric, aspect) for aspect in rubric["aspects"]]
         cases = [self._disarmed(case) for case in cases]
         for at in range(0, len(cases), WINDOW):
             window = cases[at : at + WINDOW]
-            yield from ((at + i, scores) for i, scores in self._judge(rubric, window, choices))
+            yield from ((at + i, scores) for i, scores in self._judge(rubric, window, scales))
 
     def _disarmed(self, case: Case) -> Case:
         """Without special tokens: an answer that writes one could end the judge's turn for it."""
@@ -75,27 +122,28 @@ class LocalJudge:
         return replace(case, texts=texts)
 
     def _judge(
-        self, rubric: ResolvedRubric, cases: Sequence[Case], choices: list[list[int]]
+        self, rubric: ResolvedRubric, cases: Sequence[Case], scales: list[Words]
     ) -> Iterator[Found]:
         """Rate cases; those that do not fit come first."""
         fitting: list[int] = []
         groups: list[list[ScoredQuestion]] = []
         for index, case in enumerate(cases):
             messages = [message(rubric, case, aspect) for aspect in rubric["aspects"]]
-            asked = zip(messages, choices, strict=True)
-            group = [ScoredQuestion(self._ids(text), ids) for text, ids in asked]
+            asked = zip(messages, scales, strict=True)
+            group = [one for text, words in asked for one in words.questions(self._ids(text))]
             if skipped := self._too_long(rubric, group):
                 yield index, skipped
             else:
                 fitting.append(index)
                 groups.append(group)
         if groups:
-            yield from self._scored(rubric, cases, fitting, groups)
+            yield from self._scored(rubric, cases, scales, fitting, groups)
 
     def _scored(
         self,
         rubric: ResolvedRubric,
         cases: Sequence[Case],
+        scales: list[Words],
         fitting: list[int],
         groups: list[list[ScoredQuestion]],
     ) -> Iterator[Found]:
@@ -104,7 +152,7 @@ class LocalJudge:
         started = perf_counter()
         for batch in self.engine.score(groups):
             found = [
-                (fitting[at], [_score(*pair) for pair in zip(aspects, logprobs, strict=True)])
+                (fitting[at], list(map(_score, aspects, _by_word(scales, logprobs))))
                 for at, logprobs in batch
             ]
             if self.reason_tokens:
@@ -138,20 +186,23 @@ class LocalJudge:
         turns, answers = ([text], []) if said is None else ([text, WHY], [said])
         return self.encode(self.prompter.render(turns, answers))
 
-    def _choices(self, rubric: ResolvedRubric, aspect: ResolvedAspect) -> list[int]:
-        """The token ids of a scale's words where the judge's answer begins."""
+    def _words(self, rubric: ResolvedRubric, aspect: ResolvedAspect) -> Words:
+        """The words of a scale, in tokens, where the judge's answer begins."""
         start = self.prompter.render([aspect["label"]], [])
         ids = self.encode(start)
-        found = []
+        found: dict[Tokens, str] = {}
         for word in aspect["says"]:
             longer = self.encode(start + word)
-            if longer[:-1] != ids:
+            own = tuple(longer[len(ids) :])
+            if longer[: len(ids)] != ids or not own or own in found:
+                other = repr(found[own]) if own in found else "the end of the prompt"
                 raise AlignlabError(
-                    f"rubric {rubric['name']}, aspect {aspect['name']}: {word!r} of the scale "
-                    f"is not one token of judge {self.name}; choose words that are, such as digits"
+                    f"rubric {rubric['name']}, aspect {aspect['name']}: judge {self.name} cannot "
+                    f"tell {word!r} of the scale from {other}: its tokens are the same; choose "
+                    "other words, such as digits"
                 )
-            found.append(longer[-1])
-        return found
+            found[own] = word
+        return Words(list(found))
 
     def _too_long(self, rubric: ResolvedRubric, group: list[ScoredQuestion]) -> list[Score] | None:
         """Scores of a case that does not fit with a token to spare."""
@@ -161,6 +212,12 @@ class LocalJudge:
             return None
         raw = f"{longest} tokens do not fit the {window}-token window of {self.name}"
         return [Score(aspect["name"], "skipped", raw=raw) for aspect in rubric["aspects"]]
+
+
+def _by_word(scales: list[Words], logprobs: list[Tensor]) -> Iterator[Tensor]:
+    """Log-probabilities of the words of each aspect's scale, of what its questions found."""
+    left = iter(logprobs)
+    return (words.logprobs(islice(left, len(words.following))) for words in scales)
 
 
 def _score(aspect: ResolvedAspect, logprobs: Tensor) -> Score:

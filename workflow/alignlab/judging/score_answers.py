@@ -129,7 +129,7 @@ def as_case(shown: Mapping[str, AnswerToJudge]) -> Case:
     Earlier turns and a reference bring their own headings, because most cases have neither.
     """
     first = next(iter(shown.values()))
-    turn, turns, reference = first.row["turn"], first.prompt["turns"], first.prompt["reference"]
+    turn, turns = first.row["turn"], first.prompt["turns"]
     conversation = ""
     for at in range(turn):
         conversation += f"Earlier question:\n{turns[at]}\n\n"
@@ -138,10 +138,22 @@ def as_case(shown: Mapping[str, AnswerToJudge]) -> Case:
     texts = {
         "conversation": conversation,
         "query": turns[turn],
-        "reference": f"Reference answer:\n{reference}\n" if reference else "",
+        "reference": _reference(first.prompt, turn),
         **{place: answer.text for place, answer in shown.items()},
     }
     return Case(first.row["prompt_id"], turn, first.row["sample"], texts)
+
+
+def _reference(prompt: Row, turn: int) -> str:
+    """The reference answer to a turn. Those to earlier turns stand above it, as in FastChat's
+    `single-math-v1-multi-turn`; a turn without one has none.
+    """
+    answers = (prompt["references"] or [prompt["reference"]])[: turn + 1]
+    if len(answers) <= turn or not answers[turn]:
+        return ""
+    *earlier, last = answers
+    above = [f"Reference answer to an earlier question:\n{text}\n\n" for text in earlier if text]
+    return f"{''.join(above)}Reference answer:\n{last}\n"
 
 
 def not_made(rubric: ResolvedRubric, *answers: AnswerToJudge) -> list[Score]:

@@ -164,6 +164,7 @@ ModelSource = Annotated[WeightsKind | RandomConfig | ApiModelConfig, Field(discr
 WeightsSource = Annotated[WeightsKind, Field(discriminator="kind")]
 FileSource = Annotated[FileKind, Field(discriminator="kind")]
 DataSource = Annotated[FileKind | HijackingConfig, Field(discriminator="kind")]
+PinnedSource = Annotated[WheelConfig | HubConfig, Field(discriminator="kind")]
 
 
 class PromptSetConfig(StrictModel):
@@ -248,7 +249,11 @@ class ColumnsConfig(StrictModel):
     category: Column | None = Field(None, description="Column with `regular` or `safety`")
     source: Column | None = Field(None, description="Column with where the row came from")
     tags: tuple[Column, ...] = Field((), description="Columns (text or lists) that become tags")
-    reference: Column | None = Field(None, description="Column with a reference answer, a good one")
+    reference: Column | None = Field(
+        None,
+        description="Column with a reference answer, a good one; of several `turns`, with a list "
+        "of answers, one a turn",
+    )
     mistake: Column | None = Field(
         None, description="Column with an answer that is known to be bad"
     )
@@ -276,6 +281,11 @@ class DatasetConfig(StrictModel):
     columns: ColumnsConfig | None = Field(
         None, description="Which column holds what; attacks (`hijacking`) have none"
     )
+    references: PinnedSource | None = Field(
+        None,
+        description="File with reference answers, if they are not in a column: FastChat's form, "
+        "a `question_id` (the row's `columns.id`) and `choices`, whose first has an answer a turn",
+    )
     category: Literal["regular", "safety"] | None = Field(
         None, description="Category of every row, where no column says it; attacks are `safety`"
     )
@@ -287,19 +297,28 @@ class DatasetConfig(StrictModel):
     @model_validator(mode="after")
     def _columns_and_category_known(self) -> DatasetConfig:
         if self.source.questions_of:
-            if self.columns or self.category:
+            if self.columns or self.category or self.references:
                 kind = self.source.kind
-                raise ValueError(f"a `{kind}` source takes no `columns` and no `category`")
+                raise ValueError(
+                    f"a `{kind}` source takes no `columns`, no `category` and no `references`"
+                )
             return self
         if self.columns is None:
             raise ValueError("`columns` is missing")
         if (self.category is None) == (self.columns.category is None):
             raise ValueError("give exactly one of `category` and `columns.category`")
+        if self.references and (self.columns.reference or self.columns.preference):
+            raise ValueError("`references` gives `reference`; leave the column out")
+        if self.references and not self.columns.id:
+            raise ValueError("`references` name rows by their id; `columns.id` is missing")
         return self
 
     def content(self, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
         """What its rows are, for the digest; see `SourceConfig`."""
-        return {**dump(self, {"columns", "category"}), **self.source.content(datasets)}
+        return {
+            **dump(self, {"columns", "category", "references"}),
+            **self.source.content(datasets),
+        }
 
 
 class PublishedAnswersConfig(StrictModel):

@@ -11,7 +11,7 @@ import re
 import reprlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,13 @@ from alignlab.planning.artefact import Spec
 from alignlab.planning.digest import config_digest
 from alignlab.prompting.prompt_files import Hijacking
 from alignlab.sources import files
-from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
+from alignlab.sources.config import (
+    ColumnsConfig,
+    FileSource,
+    PinnedSource,
+    PreferenceConfig,
+    PromptSetConfig,
+)
 from alignlab.sources.files import FetchJob, FilePlace, Record, where
 
 log = logging.getLogger(__name__)
@@ -52,6 +58,7 @@ class FileRows(StrictModel):
         columns: which column holds what.
         category: of every row, unless a column says it.
         source: where the file comes from, if it is pinned; of a job's place, in any case.
+        references: the file with reference answers, if there is one.
         content: digest of a local file.
     """
 
@@ -59,6 +66,7 @@ class FileRows(StrictModel):
     columns: ColumnsConfig
     category: Literal["regular", "safety"] | None = None
     source: FileSource | None = None
+    references: PinnedSource | None = None
     content: str | None = None
 
 
@@ -126,8 +134,7 @@ def _attacks(
             "source": question["dataset"],
             "turns": [text],
             "tags": [topic, injection],
-            # Answers to several turns are one text, which is no answer to the first.
-            "reference": question["reference"] if len(turns) == 1 else None,
+            "reference": question["reference"],
             "mistake": target,
             "target": target,
             "cluster": _cluster(turns),
@@ -193,7 +200,12 @@ def _read(rows: FileRows, source: FileSource) -> list[Row]:
     """Every row of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        return normalise(path, rows)
+        read = normalise(path, rows)
+        if rows.references is None:
+            return read
+        folder = Path(scratch) / "references"
+        folder.mkdir()
+        return with_references(read, rows.dataset, files.data_file(rows.references, folder))
 
 
 def normalise(path: Path, given: FileRows) -> list[Row]:
@@ -264,7 +276,7 @@ def _row(record: Record, number: int, given: FileRows) -> Row:
         "source": source,
         "turns": turns,
         "tags": [tag for name in columns.tags for tag in _texts(record, name)],
-        "reference": "\n\n".join(said or _texts(record, columns.reference)) or None,
+        **_referred(said or _cells(record, columns.reference), turns),
         "mistake": "\n\n".join(_texts(record, columns.mistake)) or None,
         "target": None,
         "cluster": _cluster(turns),
@@ -284,7 +296,56 @@ def _id(record: Record, column: str) -> str:
     return _required(value, name, "text or a whole number")
 
 
-def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], list[str]]:
+def _referred(answers: Sequence[str | None], turns: Sequence[str]) -> Row:
+    """The columns with reference answers.
+
+    Raises:
+        ValueError: of several turns some are answered, and there is not an answer for each.
+    """
+    if len(turns) == 1:
+        return {"reference": "\n\n".join(filter(None, answers)) or None, "references": None}
+    if not any(answers):
+        return {"reference": None, "references": None}
+    if len(answers) != len(turns):
+        raise ValueError(
+            f"{len(answers)} reference answers to {len(turns)} turns; expected a list with one for "
+            "each, empty if none"
+        )
+    return {"reference": answers[0], "references": list(answers)}
+
+
+def with_references(rows: list[Row], dataset: str, path: Path) -> list[Row]:
+    """The rows with the reference answers of a file in FastChat's form.
+
+    Args:
+        rows: rows of the prompts table.
+        dataset: the name that their ids open with.
+        path: the file: `question_id`, and `choices`, whose first has a list `turns`.
+
+    Raises:
+        AlignlabError: a record has another form, has no row or one with another number of turns,
+            or is the second for its row.
+    """
+    known = {row["prompt_id"]: row for row in rows}
+    found: dict[str, Row] = {}
+    for number, record in enumerate(files.read(path, ("question_id", "choices"))):
+        name = f"{dataset}/{record['question_id']}"
+        try:
+            said = [_text(answer, name) for answer in record["choices"][0]["turns"]]
+        except (KeyError, IndexError, TypeError, ValueError):
+            said = []
+        turns = known[name]["turns"] if name in known else []
+        if name in found or not said or len(said) != len(turns):
+            raise AlignlabError(
+                f"{path.name}: record {number}, counted from 0, answers {name!r}, which has "
+                f"{len(turns) or 'no'} turns: expected the `question_id` of a row, each once, and "
+                "a list `choices[0].turns` with an answer for each of its turns"
+            )
+        found[name] = _referred(said, turns)
+    return [{**row, **found.get(row["prompt_id"], {})} for row in rows]
+
+
+def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], list[str | None]]:
     """What the user says, one text a turn, and what the assistant of chat messages says."""
     if columns.prompt:
         asked = _required(record[columns.prompt], f"column {columns.prompt!r}")
@@ -301,7 +362,7 @@ def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], li
     return [_question(_required(item, f"{name}, turn {n}")) for n, item in enumerate(cell, 1)], []
 
 
-def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str]]:
+def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str | None]]:
     """Chat messages: those of the user alone, or in turn with those of the assistant."""
     messages = [item if isinstance(item, dict) else {} for item in cell]
     roles = [message.get("role") for message in messages]
@@ -315,7 +376,9 @@ def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str]]:
         for number, message in enumerate(messages, 1)
     ]
     step = 1 if "assistant" not in roles else 2
-    return [_question(text) for text in said[::step]], said[1::step] if step == 2 else []
+    asked = [_question(text) for text in said[::step]]
+    answers: list[str | None] = [*said[1::step]] if step == 2 else []
+    return asked, answers + [None] * (len(asked) - len(answers)) if answers else []
 
 
 def _question(text: str) -> str:
@@ -342,10 +405,15 @@ def _required(value: Any, name: str, expected: str = "text") -> str:
 
 def _texts(record: Record, column: str | None) -> list[str]:
     """The texts of a cell that holds one, a list of them, or nothing."""
+    found = _cells(record, column)
+    return [text for text in found if text is not None]
+
+
+def _cells(record: Record, column: str | None) -> list[str | None]:
+    """The same, with None in the place of what is absent."""
     value = record[column] if column else None
     values = value if isinstance(value, list) else [value]
-    found = (_text(item, f"column {column!r}") for item in values)
-    return [text for text in found if text is not None]
+    return [_text(item, f"column {column!r}") for item in values]
 
 
 def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
@@ -367,7 +435,16 @@ def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
         kept = _take(kept, chosen)
     elif chosen.per or chosen.sample is not None:
         raise AlignlabError("selection: `per` and `sample` need `take`, the number of rows")
-    return [{**row, "turns": row["turns"][: chosen.turns]} for row in kept]
+    return [_shortened(row, chosen.turns) for row in kept]
+
+
+def _shortened(row: Row, turns: int | None) -> Row:
+    """A row with its first turns alone."""
+    if turns is None:
+        return row
+    references = (row.get("references") or [])[:turns]
+    answers = references if len(row["turns"][:turns]) > 1 and any(references) else None
+    return {**row, "turns": row["turns"][:turns], "references": answers}
 
 
 def _by_id(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
