@@ -138,6 +138,11 @@ SENT = {
     "vllm-thinks": thinks(reasoning="Hm.", reasoning_content=None),
     "openrouter-thinks": thinks(reasoning_details=[{"type": "reasoning.text", "text": "Hm."}]),
     "openrouter-hides": Sent(chat({"content": WATER, "reasoning_details": [{"data": "gAAA"}]})),
+    "anthropic-hides": Sent(
+        chat([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": WATER}])
+    ),
+    "part-without-text": failed("no completion", chat([{"type": "text", "content": WATER}]), None),
+    "odd-thoughts": Sent(chat({"content": WATER, "reasoning": {"a": 1}, "reasoning_details": 3})),
     "thinks-nothing": Sent(chat({"content": WATER, "reasoning_content": ""})),
     "ollama-nothing": failed("no text", chat({"content": None, "refusal": None})),
     "text-in-chat": Sent(says(said(WATER))),
