@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from endpoint import completion, fails, said, says, serving
 
+from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime
 from alignlab.endpoints.replies import Line, Reply, Tokens, read
 from alignlab.endpoints.respondent import Wording, respondent
@@ -226,6 +227,14 @@ def test_every_body_becomes_its_answer_and_only_failures_are_asked_again(ask):
         again, _ = ask(server.url, words)
     assert {word: row(again[word]) for word in words} == {w: s.row for w, s in SENT.items()}
     assert server.calls == {word: 1 + (SENT[word].row == NONE) for word in words}
+
+
+def test_a_key_that_gemini_refuses_ends_the_job_after_one_call(ask):
+    told = [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]
+    refused = pytest.raises(AlignlabError, match=r"LOOPBACK_KEY is refused: .*API key not valid")
+    with serving(lambda word: says(json.dumps(told), 400)) as server, refused:
+        ask(server.url, ["a", "b", "c"])
+    assert server.calls.total() == 1
 
 
 @pytest.mark.parametrize("key", ["ollama", "EMPTY", "test", "x", "a", "lama", "sk-1234567890"])

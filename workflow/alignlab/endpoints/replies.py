@@ -109,6 +109,8 @@ class Endpoint:
             403: f"{key} is refused",
             404: "no such model, or `base_url` lacks its end, such as /v1",
         }.get(status)
+        if status == 400 and "api key" in said.casefold():
+            why = f"{key} is refused"  # so Gemini says it
         if status in (400, 422) and param in OURS:
             why = f"`{param}` is refused"
         if status in (400, 422) and form and any(w in f"{param} {said}" for w in RESPONSE_FORMATS):
