@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.under_way -= 1
 
     def say(self, body, status=200, **headers):
-        data = body.encode()
+        data = body if isinstance(body, bytes) else body.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

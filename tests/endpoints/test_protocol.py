@@ -5,6 +5,7 @@ import pytest
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.client import ChatRequest
+from alignlab.endpoints.config import ApiEngineConfig
 from alignlab.endpoints.replies import Endpoint, Tokens, read
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)
@@ -27,6 +28,22 @@ def test_a_request_is_known_by_everything_in_it(changed):
     assert key == replace(REQUEST).known(HERE)[0] != REQUEST.known(replace(HERE, model="other"))[0]
     assert key != REQUEST.known(replace(HERE, base_url="http://elsewhere/v1"))[0]
     assert "repeat" not in REQUEST.body("m")
+
+
+@pytest.mark.parametrize("end", ["", "/", "//", " "])
+def test_a_request_is_known_by_what_it_always_was_with_and_without_a_slash(end):
+    engine = ApiEngineConfig(model="m", base_url=f"https://API.example.com/v1{end}", form="chat")
+    key, _ = REQUEST.known(replace(HERE, base_url=engine.base_url))
+    assert key == "50ae4ca8b53d21519cddb45d1d2aa831"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h/v1/chat/completions", "http://h/v1/completions", "http://h/v1?a=1", "http://h#a"],
+)
+def test_an_address_that_goes_on_after_its_end_is_refused(url):
+    with pytest.raises(AlignlabError, match=r"m: base_url: .* goes on after its end"):
+        replace(HERE, base_url=url).secret()
 
 
 def test_an_address_with_a_password_is_refused():

@@ -79,6 +79,14 @@ def test_a_means_the_first_arm_in_whatever_order_it_is_shown(run, judge):
     assert rows[0]["raw_ab"] == ours[0]["text"]
     assert rows[0]["raw_ba"] == "x"
     assert rows[3]["raw_ba"] == "(no answer)"
+    assert {row["repaired"] for row in rows} == {False}
+
+
+def test_a_row_says_that_either_score_was_repaired(run, judge):
+    judge(lambda texts: Score("depth", "scored", 0.5, repaired="x" in texts["answer_a"]))
+    prompts, ours = regular()
+    rows = run(prompts, ours, theirs(ours, ["x", "y", "y", "y"]))
+    assert [row["repaired"] for row in rows] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(("leaning", "first"), [(1.0, "a"), (0.0, "b")])

@@ -93,7 +93,9 @@ def test_rows_come_in_the_order_of_answers_rubrics_and_aspects(run, judge):
 
 
 def test_a_row_says_all_that_the_judge_said(run, judge):
-    said = Score("a", "scored", 4.5, (0.0, 0.0, 0.0, 0.5, 0.5), 0.9, "because", "5", 0.01, 2.0)
+    said = Score(
+        "a", "scored", 4.5, (0.0, 0.0, 0.0, 0.5, 0.5), 0.9, "because", "5", 0.01, 2.0, True
+    )
     judge(lambda rubric, case: [said])
     (row,) = run(
         [prompt("d/0", "Why?", "And?")],
@@ -114,6 +116,7 @@ def test_a_row_says_all_that_the_judge_said(run, judge):
         "mass": 0.9,
         "reason": "because",
         "raw": "5",
+        "repaired": True,
         "cost_usd": 0.01,
         "seconds": 2.0,
     }

@@ -114,6 +114,7 @@ def test_a_row_says_what_was_published(fetch):
         "mass": None,
         "reason": "as depth",
         "raw": found["result"],
+        "repaired": False,
         "cost_usd": None,
         "seconds": None,
     }
@@ -165,6 +166,11 @@ def test_what_is_no_word_of_the_scale_is_counted_and_never_scored(fetch, score, 
     assert depth["reason"] == "as depth"
     assert clarity["score"] == 5.0
     assert "published-one of theirs: 1 of 2 rows have no score: unparseable" in caplog.text
+
+
+def test_a_whole_number_is_a_word_of_the_scale_in_either_type(fetch):
+    rows = fetch([prompt(0, "a")], answers(("a", "x")), [record("a", "x", depth=4.0, clarity=4)])
+    assert [row["score"] for row in rows] == [4.0, 4.0]
 
 
 def test_a_reply_that_was_not_parsed_is_unparseable_in_every_aspect(fetch):

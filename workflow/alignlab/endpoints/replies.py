@@ -109,6 +109,8 @@ class Endpoint:
             403: f"{key} is refused",
             404: "no such model, or `base_url` lacks its end, such as /v1",
         }.get(status)
+        if status == 400 and "api key" in said.casefold():
+            why = f"{key} is refused"  # so Gemini says it
         if status in (400, 422) and param in OURS:
             why = f"`{param}` is refused"
         if status in (400, 422) and form and any(w in f"{param} {said}" for w in RESPONSE_FORMATS):
@@ -232,7 +234,16 @@ class Reply(StrictModel):
         return ENDINGS.get((self.finish_reason or "").partition(":")[0].strip().casefold())
 
 
-PARTS = {"text": "text", "output_text": "text", "thinking": "thinking", "refusal": "refusal"}
+PARTS = {
+    **{
+        "text": ("text", "text"),
+        "output_text": ("text", "text"),
+        "refusal": ("refusal", "refusal"),
+    },
+    **{"thinking": ("thoughts", "thinking"), "redacted_thinking": ("thoughts", "thinking")},
+    "reasoning": ("thoughts", "text"),
+}
+"""Type of a part of a message → what it is a part of, and under which key its text stands."""
 
 
 class _Usage(BaseModel):
@@ -299,12 +310,13 @@ def _message(choice: Any) -> tuple[str | None, str | None, str | None]:
     """Text, thoughts and refusal of a choice, in either form.
 
     Raises:
-        TypeError: a part of it is of a kind that is not known.
+        AttributeError, LookupError, TypeError: a part of it is of no known type.
     """
     message = choice.get("message") or {"content": choice.get("text")}
     text, thoughts, refusal = _parts(message.get("content"))
     details = message.get("reasoning_details")
-    spelled = [each for each in details or () if isinstance(each, dict)]
+    listed = details if isinstance(details, list) else []
+    spelled = [each for each in listed if isinstance(each, dict)]
     apart = [
         message.get("reasoning_content"),
         message.get("reasoning"),
@@ -317,16 +329,22 @@ def _message(choice: Any) -> tuple[str | None, str | None, str | None]:
 
 
 def _parts(content: Any) -> tuple[str | None, str | None, str | None]:
-    """Text, thoughts and refusal of a message's content, which may come in parts."""
+    """Text, thoughts and refusal of a message's content, which may come in parts.
+
+    Raises:
+        LookupError, TypeError: a part is of no known type, or without its text.
+    """
     if content is None or isinstance(content, str):
         return content, None, None
-    found: dict[str, str | None] = dict.fromkeys(("text", "thinking", "refusal"))
+    found: dict[str, str | None] = dict.fromkeys(("text", "thoughts", "refusal"))
     for part in content if isinstance(content, list) else [content]:
-        kind = "text" if isinstance(part, str) else PARTS[part["type"]]
-        said = part if isinstance(part, str) else part[part["type"].removeprefix("output_")]
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        kind, key = PARTS[part["type"]]
+        said = part.get(key) if kind == "thoughts" else part[key]
         said = said if isinstance(said, str) else _parts(said)[0]
         found[kind] = (found[kind] or "") + (said or "")
-    return found["text"], found["thinking"], found["refusal"]
+    return found["text"], found["thoughts"], found["refusal"]
 
 
 def _whole(text: str | None) -> str | None:

@@ -98,6 +98,7 @@ class Score:
         raw: its reply as it came, or what went wrong.
         cost_usd: this aspect's share of the price; null if unknown.
         seconds: this aspect's share of the time.
+        repaired: whether the score was read out of another form than was asked for.
     """
 
     aspect: str
@@ -109,6 +110,7 @@ class Score:
     raw: str | None = None
     cost_usd: float | None = None
     seconds: float = 0.0
+    repaired: bool = False
 
 
 class Judge(Protocol):

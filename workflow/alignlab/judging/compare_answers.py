@@ -173,6 +173,7 @@ def _row(
         "words_b": count_words(pair.b.row["text"]),
         "raw_ab": ab.raw,
         "raw_ba": ba.raw,
+        "repaired": ab.repaired or ba.repaired,
         "cost_usd": (ab.cost_usd or 0) + (ba.cost_usd or 0) if known else None,
         "seconds": ab.seconds + ba.seconds,
     }

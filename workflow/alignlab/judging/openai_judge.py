@@ -1,12 +1,14 @@
 """A judge behind an endpoint that speaks OpenAI's chat protocol: one call a case, for all aspects.
 
 It gives a reason before each score, as just-eval's judge does (URIAL, Lin et al., arXiv 2312.01552,
-App. D). A reply counts only if it is of the rubric's form; nothing is repaired or guessed.
+App. D). A reply counts only if it is of the rubric's form or plainly means it: `4.0` or `4/5` on a
+scale up to 5, a comma too many. Such a score is marked as repaired; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +31,16 @@ FORM = (
 
 # Other keys in a reply do no harm, but an endpoint that follows a schema is asked for none.
 CLOSED = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+
+NUMBER = r"([0-9]+)(?:\.0*)?"
+SHARE = re.compile(rf"{NUMBER}(?:\s*/\s*{NUMBER})?")
+# What judges write and JSON does not know, outside its strings: `,}`, `4.` and `4/5`.
+SLIPS = re.compile(
+    r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|(?P<cut>,(?=\s*[}\]])|(?<=[0-9])\.(?=\s*[,}\]]))'
+    r"|(?P<share>(?<=[:\s])[0-9.]+\s*/\s*[0-9.]+(?=\s*[,}\]]))",
+    re.DOTALL,
+)
 
 
 class OpenaiJudge:
@@ -115,18 +127,40 @@ class Form:
         status, raw = _status(reply)
         if status != "scored":
             return [Score(name, status, raw=raw) for name in self.verdicts]
-        found = _objects(raw, shown)
-        return [self._score(name, found, raw) for name in self.verdicts]
+        asked, mended = _objects(raw, shown), _mended(raw)
+        found = asked if mended == raw else [*asked, *_objects(mended, shown)]
+        return [self._score(name, asked, found, raw) for name in self.verdicts]
 
-    def _score(self, name: str, objects: list[dict[str, Any]], raw: str) -> Score:
-        """The one score that a reply gives an aspect; two different ones are none."""
-        given = [v for o in objects if (v := _validated(self.verdicts[name], o.get(name)))]
+    def _score(
+        self, name: str, asked: list[dict[str, Any]], found: list[dict[str, Any]], raw: str
+    ) -> Score:
+        """The one score that a reply gives an aspect; two different ones are none.
+
+        Objects as they were `asked` for are among those `found` once its slips are mended.
+        """
+        given = [v for o in found if (v := self._verdict(name, self._plain(name, o.get(name))))]
         if len({verdict["score"] for verdict in given}) != 1:
             return Score(name, "unparseable", raw=raw)
         value = self.values[name][given[-1]["score"]]
         # JSON can spell half a letter, which no table can hold.
         reason = given[-1]["reason"].encode(errors="replace").decode()
-        return Score(name, "scored", value, reason=reason, raw=raw)
+        repaired = not any(self._verdict(name, o.get(name)) for o in asked)
+        return Score(name, "scored", value, reason=reason, raw=raw, repaired=repaired)
+
+    def _verdict(self, name: str, given: Any) -> dict[str, Any] | None:
+        try:
+            return self.verdicts[name].model_validate(given).model_dump()
+        except ValidationError:
+            return None
+
+    def _plain(self, name: str, given: Any) -> Any:
+        """A verdict whose score is a number of the scale, if it says that and its most only."""
+        says = list(self.values[name])
+        score = given.get("score") if isinstance(given, dict) else None
+        match = SHARE.fullmatch(score.strip()) if isinstance(score, str) else None
+        if not match or not all(say.isdecimal() for say in says):
+            return given
+        return given if match[2] not in (None, max(says, key=int)) else {**given, "score": match[1]}
 
 
 def fixed_text(rubric: ResolvedRubric, structured: str) -> str:
@@ -180,13 +214,6 @@ def _verdict(says: Sequence[str]) -> type[BaseModel]:
     return create_model("Verdict", __config__=CLOSED, reason=(str, ...), score=(score, ...))
 
 
-def _validated(verdict: type[BaseModel], given: Any) -> dict[str, Any] | None:
-    try:
-        return verdict.model_validate(given).model_dump()
-    except ValidationError:
-        return None
-
-
 def _system(rubric: ResolvedRubric, form: Form) -> dict[str, str]:
     text = f"{instructions(rubric).strip()}\n\n{form.in_words()}"
     return {"role": "system", "content": text}
@@ -218,16 +245,17 @@ def _worth(form: Form, request: ApiRequest, reply: Reply) -> float:
 def _objects(text: str, shown: str) -> list[dict[str, Any]]:
     """The JSON objects that stand in a text, in order, whatever stands around them.
 
-    One that stands in what was `shown`, too, whatever its white space, is a quotation and left out.
+    One that stands in what was `shown`, too, whatever its white space and slips, is a quotation and
+    left out.
     """
     decoder = json.JSONDecoder(object_pairs_hook=_once)
     found: list[dict[str, Any]] = []
-    quotable = "".join(shown.split())
+    quotable = _bare(shown)
     at = text.find("{")
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
-            if "".join(text[at:end].split()) not in quotable:
+            if _bare(text[at:end]) not in quotable:
                 found.append(value)
             at = end
         except RecursionError:
@@ -236,6 +264,23 @@ def _objects(text: str, shown: str) -> list[dict[str, Any]]:
             at += 1
         at = text.find("{", at)
     return found
+
+
+def _bare(text: str) -> str:
+    """Without what differs between a text and the same with its slips mended."""
+    return re.sub(r'[\s,."]', "", text)
+
+
+def _mended(text: str) -> str:
+    """With its slips mended, from the first object on: before it, a quote may stand alone."""
+    start = max(0, text.find("{"))
+
+    def mended(found: re.Match[str]) -> str:
+        if share := found["share"]:
+            return f'"{share}"'
+        return "" if found["cut"] else found[0]
+
+    return text[:start] + SLIPS.sub(mended, text[start:])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -278,6 +278,7 @@ def _row(judge: str, answer: AnswerToJudge, rubric: ResolvedRubric, score: Score
         "mass": score.mass,
         "reason": score.reason,
         "raw": score.raw,
+        "repaired": score.repaired,
         "cost_usd": score.cost_usd,
         "seconds": score.seconds,
     }

@@ -287,7 +287,9 @@ def _said(record: Record, aspect: str, values: Mapping[str, float]) -> Row:
     said = (record["parsed_result"] or {}).get(aspect)
     score = reason = None
     if isinstance(said, dict):
-        score, reason = values.get(str(said.get("score")).strip()), said.get("reason")
+        given, reason = said.get("score"), said.get("reason")
+        word = f"{given:g}" if isinstance(given, float) else str(given).strip()
+        score = values.get(word)
     return {
         "status": "unparseable" if score is None else "scored",
         "score": score,
@@ -308,6 +310,7 @@ def _row(answer: Row, aspect: str, rubric: str, spec: PublishedJudgementsSpec) -
         "mass": None,
         "reason": None,
         "raw": None,
+        "repaired": False,
         "cost_usd": None,
         "seconds": None,
     }
