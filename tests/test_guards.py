@@ -57,6 +57,31 @@ def test_config_and_stages_import_nothing_heavy(repository_root):
     assert done.stdout == ""
 
 
+# Classes that hold settings only, and have no such argument.
+NO_CODE = {"GenerationConfig", "LoraConfig"}
+
+
+def _opens_a_model(call):
+    name = ast.unparse(call.func)
+    if name in ("SentenceTransformer", "CrossEncoder", "LLM", "pipeline"):
+        return True
+    return name.endswith(".from_pretrained") and name.partition(".")[0] not in NO_CODE
+
+
+def test_whatever_opens_a_model_says_that_a_strangers_code_is_not_run(repository_root):
+    """Left unsaid, transformers asks on standard input, and a `y` that is piped in will do."""
+    calls = [
+        (path.name, call)
+        for path in (repository_root / "workflow").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and _opens_a_model(call)
+    ]
+    assert len(calls) > 10
+    for path, call in calls:
+        said = [k.value for k in call.keywords if k.arg == "trust_remote_code"]
+        assert [ast.unparse(value) for value in said] == ["False"], f"{path}:{call.lineno}"
+
+
 def test_no_two_classes_share_a_name(repository_root):
     """Whoever reads `Answer` should not have to ask which."""
     defined = Counter(

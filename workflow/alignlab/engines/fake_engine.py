@@ -19,7 +19,9 @@ class FakeEngine:
     """Answers with a few words the prompt decides, closes the fence, and asks itself a question."""
 
     def __init__(self, folder: Path, batch_size: int, adapter: Path | None) -> None:
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(adapter or folder)
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            adapter or folder, trust_remote_code=False
+        )
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.context_window = int(config["max_position_embeddings"])
         self.batch_size = batch_size

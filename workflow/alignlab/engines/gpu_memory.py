@@ -22,7 +22,7 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
 
     Args:
         folder: a materialised model.
-        dtype: the type that it is loaded in, `bfloat16` or `float32`.
+        dtype: the type that it is loaded in, `bfloat16`, `float16` or `float32`.
         rows: answers, short ones, that are decoded side by side.
         gpus: GPUs that it is spread over.
 
@@ -32,7 +32,7 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
     import torch
     from transformers import AutoConfig
 
-    values = _values_per_token(AutoConfig.from_pretrained(folder))
+    values = _values_per_token(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     size = ModelSize(_parameters(folder), values, gpus)
     weights, cache = size.weights(dtype), size.cache(dtype, rows * LEAST_TOKENS)
     needed = bytes_per_gpu(weights, cache, gpus)

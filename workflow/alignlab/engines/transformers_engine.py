@@ -56,9 +56,13 @@ class TransformersEngine:
             check_gpu_memory(folder, dtype, batch_size)
         try:
             self.model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, dtype), attn_implementation=NAME, use_safetensors=True
+                folder,
+                dtype=getattr(torch, dtype),
+                attn_implementation=NAME,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
         if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
             raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
@@ -83,7 +87,7 @@ class TransformersEngine:
             AlignlabError: the folder holds no tokenizer.
         """
         try:
-            return AutoTokenizer.from_pretrained(self._spoken)
+            return AutoTokenizer.from_pretrained(self._spoken, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise AlignlabError(f"{self._spoken}: cannot be loaded: {error}") from error
 

@@ -57,7 +57,7 @@ class VllmEngine:
         """
         try:
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                adapter or folder
+                adapter or folder, trust_remote_code=False
             )
             self.llm, self._lora = _loaded(folder, dtype, adapter)
             named = GenerationConfig.from_pretrained(folder).eos_token_id
@@ -180,6 +180,7 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
     llm = LLM(
         str(folder),
         dtype=dtype,
+        trust_remote_code=False,
         seed=0,
         tensor_parallel_size=max(1, gpus),
         enable_prefix_caching=True,

@@ -153,6 +153,7 @@ class Relevance:
                 str(folder),
                 device="cpu",
                 local_files_only=True,
+                trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
         except (OSError, ValueError) as error:

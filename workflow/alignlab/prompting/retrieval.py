@@ -44,7 +44,9 @@ class RetrievalPrompter:
 
 def prompter(method: dict[str, Any], embedder: Path) -> RetrievalPrompter:
     """From a resolved method with its `pool`, and the folder of the embedding model."""
-    model = SentenceTransformer(str(embedder), device="cpu")
+    model = SentenceTransformer(
+        str(embedder), device="cpu", local_files_only=True, trust_remote_code=False
+    )
     vectors = _embed(model, [example["query"] for example in method["pool"]])
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)

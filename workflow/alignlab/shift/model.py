@@ -203,7 +203,7 @@ class Weights:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """A tuned model's tokenizer comes with its adapter."""
-        return AutoTokenizer.from_pretrained(self.adapter or self.folder)
+        return AutoTokenizer.from_pretrained(self.adapter or self.folder, trust_remote_code=False)
 
     @cached_property
     def context_window(self) -> int:
@@ -217,7 +217,7 @@ class Weights:
 
     @cached_property
     def _config(self) -> Any:
-        return AutoConfig.from_pretrained(self.folder)
+        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
 
 
 class ScoringModel:

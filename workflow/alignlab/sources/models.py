@@ -1,7 +1,8 @@
 """Writes a model of the catalog as one verified folder of the store, from any format of weights.
 
-Language models become bf16 safetensors with config, generation config and tokenizer; embedding
-models keep their own precision. `alignlab.json` records what the folder was made from.
+Weights keep the precision that they come in, each tensor its own; whoever loads a model computes
+in the experiment's. Every tensor of files and model is accounted for. `alignlab.json` records what
+the folder was made from.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from typing import Any, Literal
 import gguf
 import torch
 from pydantic import model_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -30,13 +30,31 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_gguf_pytorch_utils import (
+    TENSOR_PROCESSORS,
+    TensorProcessor,
+    get_gguf_hf_weights_map,
+)
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.planning.artefact import Spec
+from alignlab.planning.digest import counted
 from alignlab.sources import files
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
 from alignlab.sources.files import FetchJob, ModelPlace, require_safe_weights, where
+from alignlab.sources.weights import (
+    account,
+    copy_shard,
+    dtypes,
+    edit_settings,
+    read_settings,
+    renamed,
+    require_all,
+    require_plain,
+    without_code,
+    wrappers_of,
+)
 
 INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -47,15 +65,21 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of
 
 
 def from_gguf(file: Path, folder: Path) -> None:
-    """Unpack a GGUF file into `folder`: bf16 weights, config, generation config, tokenizer."""
+    """Unpack a GGUF file into `folder`: weights, config, generation config, tokenizer.
+
+    Raises:
+        AlignlabError: transformers cannot open it, or leaves out some of it.
+    """
     try:
         with _parsed_once():
-            config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+            config = AutoConfig.from_pretrained(
+                file.parent, gguf_file=file.name, trust_remote_code=False
+            )
             model = _open_gguf(file, config)
             tokenizer = AutoTokenizer.from_pretrained(
-                file.parent, gguf_file=file.name, config=config
+                file.parent, gguf_file=file.name, config=config, trust_remote_code=False
             )
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise AlignlabError(f"{file.name}: transformers cannot open this GGUF: {error}") from error
     model.generation_config = _generation_config(tokenizer, model.config.vocab_size)
     model.save_pretrained(folder)
@@ -76,37 +100,79 @@ def _parsed_once() -> Iterator[None]:
 
 
 def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
-    """The model of a GGUF file, unpacked to bf16."""
+    """The model of a GGUF file, unpacked."""
     # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
-    return AutoModelForCausalLM.from_pretrained(
+    model, found = AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
         config=config,
-        dtype=torch.bfloat16,
+        dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True),
+        output_loading_info=True,
+        trust_remote_code=False,
     )
+    reader = gguf.GGUFReader(file)
+    architecture = str(reader.fields["general.architecture"].contents())
+    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())
+    known = get_gguf_hf_weights_map(model, processor)
+    # The output layer, and stacked experts without their suffix, are mapped by the processors.
+    found["unexpected_keys"] |= {
+        name
+        for name in {tensor.name for tensor in reader.tensors} - {"output.weight"}
+        if not {name, name.removesuffix(".weight")} & known.keys()
+    }
+    require_all(found, file.name)
+    for weight in model.parameters():
+        weight.data = _smallest(weight.data)
+    return model
 
 
-def from_safetensors(source: Path, folder: Path) -> None:
-    """Copy a model folder, floating tensors converted to bf16. Memory: one shard.
+def _smallest(weight: torch.Tensor) -> torch.Tensor:
+    """The same numbers in 16 bits where these hold them: what was not packed came from there."""
+    for dtype in (torch.bfloat16, torch.float16):
+        if torch.equal((small := weight.to(dtype)).float(), weight):
+            return small
+    return weight
+
+
+def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> list[str]:
+    """Copy a model folder. Memory: one shard, and that only if its tensors are renamed.
+
+    Args:
+        source: with config, tokenizer and weights.
+        folder: what is made of it.
+        packed: whether the engine that runs it unpacks quantised weights.
+
+    Returns:
+        What was taken off the names of its tensors.
 
     Raises:
-        AlignlabError: a file is missing or damaged, the weights are pickled, or the model needs
-            code that is not part of transformers.
+        AlignlabError: a file is missing or damaged, the weights are pickled, quantised or not all
+            of those that the architecture has, or the model needs code that is not part of
+            transformers.
     """
     require_safe_weights(str(source), (path.name for path in source.iterdir()))
     shards = _shards(source)
     for path in source.iterdir():
-        if path.is_file() and path.suffix in COPIED:
+        if path.is_file() and path.suffix in COPIED and not path.name.startswith("."):
             shutil.copyfile(path, folder / path.name)
-    size = sum(_convert(source / name, folder / name) for name in shards)
+    without_code(folder)
+    config = _config(folder)
+    held = {shard: dtypes(source / shard) for shard in shards}
+    quantised = require_plain(folder, held, packed)
+    wrappers = wrappers_of([name for names in held.values() for name in names])
+    for shard in shards:
+        copy_shard(source / shard, folder / shard, wrappers)
     if (folder / INDEX).exists():
-        _edit(folder / INDEX, metadata={"total_size": size})
-    _edit(folder / "config.json", dtype="bfloat16", torch_dtype=None)
+        places = {renamed(name, wrappers): s for s, names in held.items() for name in names}
+        edit_settings(folder / INDEX, weight_map=places)
     if not (folder / "generation_config.json").exists():
-        GenerationConfig.from_model_config(_config(folder)).save_pretrained(folder)
+        GenerationConfig.from_model_config(config).save_pretrained(folder)
     if not (folder / "tokenizer.json").exists():
         _write_fast_tokenizer(source, folder)
+    if not quantised:
+        account(folder)
+    return wrappers
 
 
 def from_seed(
@@ -117,7 +183,7 @@ def from_seed(
     Raises:
         AlignlabError: the architecture has fewer embeddings than the tokenizer has tokens.
     """
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, trust_remote_code=False)
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     config = AutoConfig.for_model(**architecture, **{n: getattr(tokenizer, n) for n in names})
     if config.vocab_size < len(tokenizer):
@@ -141,11 +207,18 @@ def copy_embedder(source: Path, folder: Path) -> None:
     if not (source / "modules.json").is_file():
         raise AlignlabError(f"{source}: modules.json of sentence-transformers is missing")
     require_safe_weights(str(source), (path.name for path in source.iterdir()))
-    for path in source.rglob("*"):
-        if path.is_file() and path.suffix in {*COPIED, ".safetensors"}:
-            target = folder / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    for name in counted(source):
+        if name.suffix in {*COPIED, ".safetensors"}:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+    without_code(folder)
+    # A module of another package is downloaded and run, whatever `trust_remote_code` says.
+    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
+        if not module["type"].startswith("sentence_transformers."):
+            raise AlignlabError(
+                f"{source}: modules.json: {module['type']} is no part of sentence-transformers; "
+                "code that comes with a model is never run"
+            )
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> GenerationConfig:
@@ -171,6 +244,10 @@ def _write_fast_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _config(folder: Path) -> Any:
+    if not read_settings(folder / "config.json").get(
+        "model_type"
+    ):  # transformers guesses by the path
+        raise AlignlabError("config.json: `model_type` is missing; it names the architecture")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except ValueError as error:
@@ -180,35 +257,13 @@ def _config(folder: Path) -> Any:
 def _shards(source: Path) -> list[str]:
     names = ["model.safetensors"]
     if (source / INDEX).exists():
-        weights = json.loads((source / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        weights = read_settings(source / INDEX)["weight_map"]
         names = sorted(set(weights.values()))
     if missing := [name for name in (*names, "config.json") if not (source / name).is_file()]:
         raise AlignlabError(f"{source}: the model folder lacks {', '.join(missing)}")
     if not any((source / name).is_file() for name in TOKENIZERS):
         raise AlignlabError(f"{source}: no tokenizer: expected one of {', '.join(TOKENIZERS)}")
     return names
-
-
-def _convert(shard: Path, target: Path) -> int:
-    """Write one shard in bf16; returns the bytes of its tensors."""
-    try:
-        with safe_open(shard, framework="pt") as file:
-            tensors = {name: _bfloat16(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise AlignlabError(f"{shard}: damaged safetensors file: {error}") from error
-    save_file(tensors, target, metadata={"format": "pt"})
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def _bfloat16(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
-
-
-def _edit(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; a key set to None is removed."""
-    content = {**json.loads(path.read_text(encoding="utf-8")), **changes}
-    kept = {key: value for key, value in content.items() if changes.get(key, ...) is not None}
-    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 class ModelSpec(Spec):
@@ -220,6 +275,7 @@ class ModelSpec(Spec):
         chat_template: Jinja text that replaces the tokenizer's.
         source: where it comes from, if it is no local folder.
         content: digest of a local folder, or of the tokenizer of a random model.
+        engine: `vllm` if only that runs it; quantised weights need it.
     """
 
     id: str
@@ -227,6 +283,7 @@ class ModelSpec(Spec):
     chat_template: str | None = None
     source: Source | None = None
     content: str | None = None
+    engine: Literal["vllm"] | None = None
 
 
 class FetchModelJob(FetchJob):
@@ -254,21 +311,22 @@ def fetch_model(job: FetchModelJob) -> None:
     """
     try:
         with tables.building(job.output) as folder:
-            _materialise(job, folder)
+            wrappers = _materialise(job, folder)
             if template := job.spec.chat_template:
                 (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-            _finish(job, folder)
+            _finish(job, folder, wrappers)
     except AlignlabError as error:
         raise AlignlabError(f"model {job.spec.id}: {error}") from error
     except SafetensorError as error:  # of a write: damaged weights are reported where they are read
         raise AlignlabError(f"model {job.spec.id}: cannot be written: {error}") from error
 
 
-def _materialise(job: FetchModelJob, folder: Path) -> None:
+def _materialise(job: FetchModelJob, folder: Path) -> list[str]:
+    """Make the folder; returns what was taken off the names of tensors."""
     source = where(job.place, job.spec.source)
     if isinstance(source, RandomConfig):
         from_seed(source.architecture, source.seed, TINY_TOKENIZER, folder)
-        return
+        return []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:
         found = files.model_files(source, Path(scratch))
         with _opening(files.title(source)):
@@ -277,7 +335,8 @@ def _materialise(job: FetchModelJob, folder: Path) -> None:
             elif gguf := _gguf(found):
                 from_gguf(gguf, folder)
             else:
-                from_safetensors(found, folder)
+                return from_safetensors(found, folder, packed=job.spec.engine == "vllm")
+    return []
 
 
 @contextmanager
@@ -304,10 +363,12 @@ def _gguf(found: Path) -> Path | None:
     return candidates[0]
 
 
-def _finish(job: FetchModelJob, folder: Path) -> None:
+def _finish(job: FetchModelJob, folder: Path, wrappers: list[str]) -> None:
     """Write `alignlab.json`, and give the weights the permissions of every other file."""
     mode = (folder / "config.json").stat().st_mode
     for path in folder.glob("*.safetensors"):
         path.chmod(mode)  # safetensors writes 0600, which a shared store cannot use
-    note = {"spec": job.metadata, "versions": tables.versions()}
+    note: dict[str, Any] = {"spec": job.metadata, "versions": tables.versions()}
+    if wrappers:
+        note["removed_from_names"] = wrappers
     (folder / "alignlab.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")

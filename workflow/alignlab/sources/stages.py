@@ -36,6 +36,8 @@ from alignlab.sources.config import (
 # What it says of artefacts is in the specs.
 CHANGES_NO_VALUE = True
 
+MOST_BYTES = 4
+"""Bytes of a weight, at most: only the files say their precision."""
 UNKNOWN_CATEGORY = "regular"
 """Category of rows whose category only the dataset's file says."""
 
@@ -77,6 +79,8 @@ def size_of(entry: ModelConfig) -> ModelSize:
 def model(name: str, entry: ModelConfig) -> Artefact:
     """Weights and tokenizer of a catalog model; its fact is the entry."""
     spec = {"id": name, **dump(entry, {"role", "chat_template"}), **entry.source.content({})}
+    if entry.engine == "vllm":  # which alone runs quantised weights
+        spec["engine"] = "vllm"
     return Artefact(MODELS, name, spec, place=entry.source.place({}), facts=entry)
 
 
@@ -145,8 +149,7 @@ def answers_of(responses: Artefact) -> tuple[int, int]:
 
 def _cost_of_model(artefact: Artefact, speeds: Speeds) -> Cost:
     entry: ModelConfig = artefact.facts
-    size = 4 if entry.role == "embedder" else 2
-    return Cost(artefact.stage, disk=size * (entry.parameters or 0))
+    return Cost(artefact.stage, disk=MOST_BYTES * (entry.parameters or 0))
 
 
 def _cost_of_published(artefact: Artefact, speeds: Speeds) -> Cost:

@@ -78,8 +78,10 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
     """
     dtype = getattr(torch, spec.engine.dtype)
     try:
-        model = kind.from_pretrained(folder, **{"dtype": dtype, "use_safetensors": True, **keys})
-    except ValueError as error:
+        model = kind.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True, **{"dtype": dtype, **keys}
+        )
+    except (ValueError, ImportError) as error:
         raise AlignlabError(f"{spec.name}: {spec.base} cannot be tuned: {error}") from error
     _check_targets(spec, model)
     return model
@@ -318,7 +320,7 @@ def finetune(job: TuneJob) -> None:
     _forget_if_other(job.aside, job.trainset)
     rows = list(tables.rows("trainset", job.trainset))
     check_batch(spec, len(rows), "examples")
-    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    tokenizer = AutoTokenizer.from_pretrained(job.model, trust_remote_code=False)
     if spec.chat_template is not None:
         tokenizer.chat_template = spec.chat_template
     examples = open_examples(spec, rows, tokenizer)

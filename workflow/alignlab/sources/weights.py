@@ -1,0 +1,213 @@
+"""What the files of a model hold, against what its architecture has: nothing random, nothing lost.
+
+Names and shapes of all tensors, wrappers that training code leaves in names, quantised weights, and
+code that a model brings with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import filterfalse
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+from transformers.utils import logging
+
+from alignlab.core.errors import AlignlabError
+
+SETTINGS = ("config.json", "tokenizer_config.json", "generation_config.json")
+FLOATS = {"F64", "F32", "F16", "BF16"}
+# Tensors that quantised weights have beside them: FP8, compressed-tensors, GPTQ, AWQ, bitsandbytes.
+PACKED = re.compile(
+    r"[._](weight_scale(_inv)?|weight_packed|qweight|qzeros|SCB|absmax|quant_map"
+    r"|input_scale)$|\.scales$"
+)
+# Masks that old checkpoints hold; transformers leaves out the others, which are more common.
+OLD = re.compile(r"\.(attn|attention)\.masked_bias$")
+COMPILED = "_orig_mod."
+WRAPPERS = (COMPILED, "module.", "base_model.model.")
+
+
+def account(folder: Path) -> None:
+    """Compare names and shapes of all tensors with those of the architecture; reads no weights.
+
+    Raises:
+        AlignlabError: they differ; what transformers itself leaves out or ties does not count.
+    """
+    with _quiet():
+        try:
+            _, found = AutoModelForCausalLM.from_pretrained(
+                folder,
+                device_map="meta",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise AlignlabError(f"config.json: transformers cannot open it: {error}") from error
+    require_all(found, "the weights")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own report, of which every line is in our message."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def require_all(found: dict[str, Any], where: str) -> None:
+    """Raise an AlignlabError that names the tensors which transformers could not place."""
+    shapes = [
+        f"{name} is {list(here)}, expected {list(there)}"
+        for name, here, there in sorted(found["mismatched_keys"])
+    ]
+    kinds = {
+        "missing": sorted(found["missing_keys"]),
+        "not part of the architecture": sorted(filterfalse(OLD.search, found["unexpected_keys"])),
+        "of another shape": shapes,
+        "not convertible": sorted(found["error_msgs"]),
+    }
+    problems = [f"{len(v)} {kind} ({_some(v)})" for kind, v in kinds.items() if v]
+    if problems:
+        raise AlignlabError(
+            f"{where}: not those of the architecture in config.json: {'; '.join(problems)}; save "
+            "the model again with `save_pretrained`, or correct config.json"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+
+
+def dtypes(shard: Path) -> dict[str, str]:
+    """Name → dtype of the tensors of a file."""
+    try:
+        with safe_open(shard, framework="pt") as file:
+            return {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise AlignlabError(f"{shard}: damaged safetensors file: {error}") from error
+
+
+def require_plain(folder: Path, held: dict[str, dict[str, str]], packed: bool) -> bool:
+    """Whether the weights are quantised, which only an engine that unpacks them may be given.
+
+    Raises:
+        AlignlabError: they are, and no such engine runs the model or nothing says how.
+    """
+    content = read_settings(folder / "config.json")
+    method = content.get("quantization_config") or content.get("compression_config") or {}
+    signs = [
+        f"{name} is {dtype}"
+        for names in held.values()
+        for name, dtype in names.items()
+        if PACKED.search(name) or (name.endswith(".weight") and dtype not in FLOATS)
+    ]
+    if not method and not signs:
+        return False
+    if method and packed:
+        return True
+    kind = method.get("quant_method", "quantised") if method else "quantised"
+    shown = f" ({_some(signs)})" if signs else ""
+    if method:
+        raise AlignlabError(
+            f"config.json: quantization_config: the weights are {kind}{shown}; only vLLM runs "
+            "them: set `engine: vllm` for this model in the catalog and install it with `make "
+            "vllm`, or convert the model to bfloat16 safetensors, or take its GGUF file"
+        )
+    raise AlignlabError(
+        f"the weights are quantised{shown}, and config.json has no quantization_config that says "
+        "how they are unpacked; take config.json from where the weights come, or weights that are "
+        "not quantised"
+    )
+
+
+def wrappers_of(names: list[str]) -> list[str]:
+    """What training code put before the names of all tensors, outermost first; and in between."""
+    found: list[str] = []
+    while wrapper := next(
+        (w for w in WRAPPERS if names and all(n.startswith("".join([*found, w])) for n in names)),
+        None,
+    ):
+        found.append(wrapper)
+    inside = any(COMPILED in name.removeprefix("".join(found)) for name in names)
+    return [*found, COMPILED] if inside else found
+
+
+def renamed(name: str, wrappers: list[str]) -> str:
+    """A tensor's name without wrappers."""
+    for wrapper in wrappers:
+        name = name.removeprefix(wrapper)
+    return name.replace(COMPILED, "")
+
+
+def copy_shard(shard: Path, target: Path, wrappers: list[str]) -> None:
+    """Copy a file of weights, its tensors renamed if they are wrapped."""
+    if not wrappers:
+        shutil.copyfile(shard, target)
+        return
+    with safe_open(shard, framework="pt") as file:
+        tensors = {renamed(n, wrappers): file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+        if len(tensors) != len(file.keys()):
+            raise AlignlabError(f"{shard}: two tensors have one name without {', '.join(wrappers)}")
+    save_file(tensors, target, metadata={"format": "pt"})
+
+
+def without_code(folder: Path) -> None:
+    """Take out of a model's settings what names code beside the weights.
+
+    Raises:
+        AlignlabError: without that code transformers has no such model or no such tokenizer.
+    """
+    for path in sorted(folder.rglob("*.json")):
+        content = read_settings(path) if path.name in SETTINGS else {}
+        if not (named := content.get("auto_map")):
+            continue
+        edit_settings(path, auto_map=None)
+        code = f"{path.name}: auto_map names code ({_some(sorted(_flat(named)))}), never run here"
+        kind = content.get("tokenizer_class")
+        if path.name == "config.json" and content.get("model_type") not in CONFIG_MAPPING:
+            kind = content.get("model_type")
+            raise AlignlabError(f"{code}, and transformers has no model type {kind!r} of its own")
+        if path.name == "tokenizer_config.json" and not tokenizer_class_from_name(kind or ""):
+            raise AlignlabError(f"{code}, and transformers has no tokenizer {kind!r} of its own")
+
+
+def _flat(named: Any) -> Iterator[str]:
+    """The texts of nested lists and dicts."""
+    if isinstance(named, str):
+        yield named
+    elif isinstance(named, dict | list):
+        for part in named.values() if isinstance(named, dict) else named:
+            yield from _flat(part)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AlignlabError(f"{path.name}: not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise AlignlabError(f"{path.name}: expected a JSON object")
+    return content
+
+
+def edit_settings(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; a key set to None is removed."""
+    content = {**read_settings(path), **changes}
+    kept = {key: value for key, value in content.items() if changes.get(key, ...) is not None}
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
