@@ -20,8 +20,8 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
-	@$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
-	@$(BIN)/alignlab summary $(EXPERIMENT)
+	@$(SNAKEMAKE) --config "experiment=$(EXPERIMENT)"
+	@$(BIN)/alignlab summary "$(EXPERIMENT)"
 
 test: .venv/.installed
 	@echo "Checking style and types, then testing: about 13 minutes on 2 cores."

@@ -17,9 +17,18 @@
 #   results/<experiment>/{tables,figures,report}/…         manifest.json  wandb.json
 #   results/{logs,benchmarks}/<rule>/<key>.*
 
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+if not Path("config/config.yaml").is_file():
+    raise WorkflowError(
+        f"no config/config.yaml in {Path.cwd()}: run Snakemake in the project's folder, or add "
+        f"`--directory '{workflow.basedir}'`"
+    )
 
 
 configfile: "config/config.yaml"

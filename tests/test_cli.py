@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
@@ -16,6 +17,21 @@ def test_check_prints_plans_with_job_counts(capsys):
     assert "smoke: The whole workflow on tiny random models" in printed
     assert "responses                5 jobs" in printed
     assert "results/store/responses/chat-sampled-" in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_a_character_gets_one_like_it(monkeypatch, encoding):
+    shown = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(shown, encoding))
+    assert main(["check", "smoke"]) == 0
+    printed = shown.getvalue().decode(encoding)
+    assert f"  {'·' if encoding != 'ascii' else '-'} results/store/responses" in printed
+
+
+def test_another_folder_has_nothing_to_check(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == 1
+    assert f"no config/experiments/*.yaml in {tmp_path}" in capsys.readouterr().err
 
 
 def test_check_goes_on_after_a_mistake_and_fails(capsys, tmp_path):

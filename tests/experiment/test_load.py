@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from alignlab.core.errors import AlignlabError
-from alignlab.experiment.load import load_experiment, shipped
+from alignlab.experiment.load import experiment_of, load_experiment, shipped
 
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -28,6 +28,54 @@ def load(tmp_path):
         return load_experiment(str(path))
 
     return load_changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"prompts": [{"dataset": 3}]}, ["prompts.0.dataset"]),
+        (
+            {"arms": [{"name": "zero-shot", "model": "tiny-base", "method": "chat"}]},
+            ["arms.0.method"],
+        ),
+        (
+            {"arms": [{"name": 1, "model": "tiny-base", "method": {"kind": "chat", "u": 1}}, 5]},
+            ["arms.0.name", "arms.0.method.u", "arms.1"],
+        ),
+        ({"arms": []}, ["arms"]),
+        ({"tuned": [{"name": "t", "base": "b", "lora": {"targets": 3}}]}, ["tuned.0.lora.targets"]),
+        ({"judges": [{"name": "j", "judge": "k", "rubrics": ["r", 3]}]}, ["judges.0.rubrics.1"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_what_follows_from_it_none(load, changes, keys):
+    with pytest.raises(AlignlabError) as caught:
+        load(lambda experiment: experiment.update(changes))
+    lines = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert set(keys) <= set(lines)
+    assert len(lines) == len(set(lines))
+    assert not [key for key in lines if any(of != key and of.startswith(f"{key}.") for of in lines)]
+
+
+@pytest.mark.parametrize(
+    ("read", "typed"),
+    [(202401, "2024_01"), (1000.0, "1e3"), (7, "007"), (True, "True"), (["a"], "[a]")],
+)
+def test_a_name_is_what_was_typed_whatever_it_is_read_as(read, typed):
+    given = ["other=1", f"experiment={typed}"]
+    assert experiment_of({"experiment": read}, given) == typed
+
+
+@pytest.mark.parametrize("read", [202401, None, True, {}])
+def test_a_name_in_a_file_that_is_no_text_is_refused(read):
+    with pytest.raises(AlignlabError, match=f"a name or a path, not {read!r}: .*in quotes"):
+        experiment_of({"experiment": read}, [])
+
+
+def test_another_folder_is_refused_by_name(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AlignlabError, match=f"in {tmp_path}: .*there is notes.txt"):
+        load_experiment("smoke")
 
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
@@ -88,7 +136,7 @@ def lessons(**changes):
         (arm("model", "gpt-9"), r"arms.0.model: 'gpt-9' is not in the catalog; it has .*tiny-base"),
         (arm("model", "minilm"), r"arms.0.model: minilm only embeds text"),
         (arm("datasets", ["pool"]), r"arms.0.datasets.0: 'pool' is not in what .* smoke-questions"),
-        (arm("method", {"kind": "zero-shot", "k": 3}), r"arms.0.method.zero-shot.k: unknown key"),
+        (arm("method", {"kind": "zero-shot", "k": 3}), r"arms.0.method.k: unknown key"),
         (arm("method", {"kind": "none"}), r"arms.0.method: .*'zero-shot'"),
         (
             arm("method", {"kind": "retrieval", "pool": "icl/pool", "embedder": "tiny-base"}),

@@ -73,6 +73,9 @@ def test_harmlessness_is_a_share_and_has_help_beside_it(repository):
         assert found[name]["values"] == list(range(1, 11))
 
 
+TWO = {name: {"label": name, "meaning": "?"} for name in ("a", "b")}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -80,6 +83,11 @@ def test_harmlessness_is_a_share_and_has_help_beside_it(repository):
         ({"case": "{query} {answer} {score}"}, "case: {score} is unknown"),
         ({"ask": "{aspects}?"}, "ask: {aspects} is unknown"),
         ({"scale": {"says": ["1", "1"], "values": [1, 2], "unit": "1-2"}}, "must be as many"),
+        ({"scale": {"says": ["No", "no"], "values": [0, 1], "unit": "share"}}, "whatever their"),
+        ({"scale": {"says": ["1", "2"], "values": [1, 2], "unit": "share"}}, "from 1 to 2"),
+        ({"scale": {"says": ["1", "2"], "values": [1, 2], "unit": "1-5"}}, "unit: '1-5', but"),
+        ({"scale": {"says": ["1", "2"], "values": [1, float("nan")], "unit": "u"}}, "finite"),
+        ({"ask": "How good ({scale})?", "aspects": TWO}, "it asks the same of each aspect"),
         ({"aspects": {}}, "aspects"),
         ({"category": "harmless"}, "category"),
         ({"tone": "kind"}, "tone"),

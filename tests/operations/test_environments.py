@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,19 @@ def test_the_process_becomes_the_other_interpreter(tmp_path):
     )
     printed = json.loads(run.communicate()[0])
     assert (run.returncode, printed["pid"], printed["read"]) == (7, run.pid, order)
+
+
+def test_a_python_whose_path_has_a_space_starts_as_snakemake_writes_it(tmp_path):
+    """Snakemake's commands hold `sys.executable` without quotes."""
+    python = tmp_path / "my own" / "bin" / "python"
+    venv.create(python.parents[1], symlinks=True)
+    code = (
+        "import subprocess, sys\n"
+        "from alignlab.operations.environments import find_python_by_name\n"
+        "find_python_by_name()\n"
+        "show = 'import sys; print(sys.executable)'\n"
+        "subprocess.run(f'{sys.executable} -c \"{show}\"', shell=True, check=True)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([python, "-c", code], env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{python}\n", "")

@@ -10,15 +10,31 @@ alignlab stages                 whether changed code computes the same: `workflo
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from io import TextIOWrapper
 from pathlib import Path
 
 from alignlab.core.errors import AlignlabError
+
+PLAIN = "alignlab-plain"
+"""Name of the error handler of streams that cannot show every character."""
+LIKE = {
+    "✓": "x",
+    "·": "-",
+    "–": "-",
+    "−": "-",
+    "±": "+-",
+    "×": "x",
+    "≥": ">=",
+    "≤": "<=",
+    "→": "->",
+}
 
 # Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
 
@@ -26,6 +42,9 @@ from alignlab.core.errors import AlignlabError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one message and exit status 1."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # of a terminal that lacks a character, such as ✓
+            stream.reconfigure(errors=PLAIN)
     try:
         status: int = options.command(options)
         sys.stdout.flush()
@@ -59,15 +78,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """ASCII for what a terminal cannot show."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(LIKE.get(character, "?") for character in lacking), error.end
+
+
+codecs.register_error(PLAIN, _plain)
+
+
 def _check(options: argparse.Namespace) -> int:
     """Validate each experiment; go on after a bad one, so that one run shows every mistake."""
     from alignlab.experiment.load import shipped
     from alignlab.experiment.results import check_lock, units
     from alignlab.planning.versions import versions
 
+    names = [str(path) for path in shipped()]  # first: no other folder has a lock, either
     check_lock()
     failed = 0
-    for name in options.experiments or [str(path) for path in shipped()]:
+    for name in options.experiments or names:
         try:
             print(_described(name))
         except AlignlabError as error:
@@ -101,8 +131,6 @@ def _gc(options: argparse.Namespace) -> int:
     from alignlab.operations.store_locks import unnamed
 
     names = [*map(str, shipped()), *options.keep]
-    if not names:
-        raise AlignlabError("no config/experiments here: run gc in the project's folder")
     plans = [Plan(load_experiment(name)) for name in names]
     with store_locks.none_starting() if options.delete else nullcontext():
         orphans = unnamed(plans)

@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints import replies
 from alignlab.endpoints.replies import check_keys
-from alignlab.experiment.load import load_experiment
+from alignlab.experiment.load import experiment_of, load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
@@ -18,8 +18,10 @@ from alignlab.operations.environments import check_cluster, check_sizes
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.shift.stages import TABLES_BESIDE
 
+environments.find_python_by_name()
 try:
-    PLAN = Plan(load_experiment(config["experiment"]))
+    EXPERIMENT = experiment_of(config, workflow.config_settings.config_args)
+    PLAN = Plan(load_experiment(EXPERIMENT))
     ARTEFACTS = list(PLAN)
     MADE = Results(PLAN)
 except AlignlabError as error:

@@ -26,7 +26,7 @@ rule write_manifest:
     params:
         digest=MADE.report.digest,
         # The report's tables are still being made: they are no inputs of this rule.
-        job=job_of_result(MADE.report, experiment=str(config["experiment"]), made_of=[]),
+        job=job_of_result(MADE.report, experiment=EXPERIMENT, made_of=[]),
     message:
         "Writing down what was made, from what and where"
     script:

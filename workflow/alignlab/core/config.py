@@ -1,13 +1,20 @@
-"""The base of every config model, and how YAML is read."""
+"""The base of every config model, how YAML is read, and what is said of its mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import to_jsonable_python
 
 from alignlab.core.errors import AlignlabError
@@ -20,6 +27,9 @@ INTRODUCED = "introduced_as"
 SLICE = "slice"
 """Key of the validation context of what `dump` has written."""
 _SAME = object()
+
+Model = TypeVar("Model", bound=BaseModel)
+Keys = tuple[int | str, ...]
 
 # Names become file names and Snakemake wildcards.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*$", max_length=60)]
@@ -56,6 +66,57 @@ def read_yaml(path: Path) -> Any:
     # A date or number that does not exist, a key that is a list, lists within lists without end.
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise AlignlabError(f"{path}: not valid YAML: {error}") from error
+
+
+def validated(model: type[Model], value: Any, path: Path) -> Model:
+    """What a file says, as a model.
+
+    Raises:
+        AlignlabError: a line for each mistake, with the file and the key as it stands there.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        lines = [
+            f"{path}: {'.'.join(map(str, keys)) or '(the whole file)'}: {message}"
+            for keys, message in _mistakes(error, value).items()
+        ]
+        raise AlignlabError("\n".join(lines)) from error
+
+
+def _mistakes(error: ValidationError, value: Any) -> dict[Keys, str]:
+    """Each mistake once: what only follows from one further inside is left out, such as a list
+    that is too short without its bad items, and the branches of a union share a line.
+    """
+    found: dict[Keys, list[str]] = {}
+    for one in error.errors():
+        keys = _in_file(one["loc"], value, missing=one["type"] == "missing")
+        found.setdefault(keys, []).append(_what(one))
+    return {
+        keys: "; or ".join(dict.fromkeys(messages))
+        for keys, messages in found.items()
+        if not any(other != keys and other[: len(keys)] == keys for other in found)
+    }
+
+
+def _in_file(location: Keys, value: Any, *, missing: bool) -> Keys:
+    """The part of pydantic's location that the file has: not the names of branches of a union."""
+    keys: list[int | str] = []
+    for key in location[:-1] if missing else location:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        keys.append(key)
+    return (*keys, *location[-1:]) if missing else tuple(keys)
+
+
+def _what(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key; the keys are listed in config/README.md"
+    message: str = error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    return message if isinstance(given, dict | list) else f"{message}, not {given!r}"
 
 
 class _UniqueKeys(yaml.CSafeLoader):

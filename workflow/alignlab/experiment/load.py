@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from alignlab.core.config import CONFIG, read_yaml
+from alignlab.core.config import CONFIG, read_yaml, validated
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.checks import check_references
 from alignlab.experiment.config import Catalog, Experiment
 
-Model = TypeVar("Model", bound=BaseModel)
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,20 @@ class Loaded:
 
 
 def shipped() -> list[Path]:
-    """The experiment files of this repository."""
-    return sorted((CONFIG / "experiments").glob("*.yaml"))
+    """The experiment files of this repository.
+
+    Raises:
+        AlignlabError: the working directory is not the project's folder.
+    """
+    folder = CONFIG / "experiments"
+    found = sorted(folder.glob("*.yaml"))
+    if not found:
+        there = ", ".join(sorted(path.name for path in Path.cwd().iterdir())[:SHOWN])
+        raise AlignlabError(
+            f"no {folder}/*.yaml in {Path.cwd()}: commands run in the project's folder, which has "
+            f"Snakefile and config; here there is {there or 'nothing'}"
+        )
+    return found
 
 
 def load_experiment(name_or_path: str) -> Loaded:
@@ -37,7 +48,7 @@ def load_experiment(name_or_path: str) -> Loaded:
         AlignlabError: the file, a key, a value or a reference is wrong; the message says which.
     """
     path = _find(name_or_path)
-    experiment = _validate(Experiment, read_yaml(path), path)
+    experiment = validated(Experiment, read_yaml(path), path)
     catalog = load_catalog()
     try:
         check_references(experiment, catalog)
@@ -50,34 +61,37 @@ def load_catalog() -> Catalog:
     """Read `config/catalog/*.yaml`, one file per kind of entry."""
     folder = CONFIG / "catalog"
     entries = {kind: read_yaml(folder / f"{kind}.yaml") or {} for kind in Catalog.model_fields}
-    return _validate(Catalog, entries, folder)
+    return validated(Catalog, entries, folder)
+
+
+def experiment_of(config: Mapping[str, Any], typed: Sequence[str]) -> str:
+    """The experiment that a run is for, as it was typed.
+
+    Snakemake reads what is typed as a number where it can: `2024_01` is 202401 in its config.
+
+    Args:
+        config: Snakemake's.
+        typed: what stands behind `--config`, as `key=value`.
+
+    Raises:
+        AlignlabError: it is no text, in a file where it cannot be known how it was written.
+    """
+    chosen = config.get("experiment")
+    texts = dict(entry.partition("=")[::2] for entry in typed)
+    name = chosen if isinstance(chosen, str) else texts.get("experiment")
+    if name:
+        return name
+    raise AlignlabError(
+        f"experiment: expected a name or a path, not {chosen!r}: type `--config experiment=NAME`; "
+        "in a YAML file, put a name in quotes that YAML reads as something else"
+    )
 
 
 def _find(name_or_path: str) -> Path:
+    names = ", ".join(path.stem for path in shipped())
     named = CONFIG / "experiments" / f"{name_or_path}.yaml"
     if named.is_file():
         return named
     if Path(name_or_path).is_file():
         return Path(name_or_path)
-    names = ", ".join(path.stem for path in shipped())
     raise AlignlabError(f"experiment {name_or_path!r}: no such file and not one of {names}")
-
-
-def _validate(model: type[Model], value: Any, path: Path) -> Model:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        lines = [f"{path}: {_where(e['loc'])}: {_what(e)}" for e in error.errors()]
-        raise AlignlabError("\n".join(lines)) from error
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "(the whole file)"
-
-
-def _what(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown key; the keys are listed in config/README.md"
-    message = error["msg"].removeprefix("Value error, ")
-    given = error["input"]
-    return message if isinstance(given, dict | list) else f"{message}, not {given!r}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator, with_config
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator, with_config
 from typing_extensions import TypedDict
 
 from alignlab.core.config import Name, StrictModel
@@ -160,13 +161,26 @@ class Scale(StrictModel):
     """What a judge may say, from worst to best."""
 
     says: tuple[Text, ...] = Field(min_length=2, description="Words of the judge, worst first")
-    values: tuple[float, ...] = Field(min_length=2, description="What each of them counts")
-    unit: str = Field(description="Unit of the mean, such as `1-5`; `share` if values are 0 and 1")
+    values: tuple[FiniteFloat, ...] = Field(min_length=2, description="What each of them counts")
+    unit: str = Field(
+        description="Unit of the mean, such as `1-5` of values from 1 to 5; `share` if they are "
+        "from 0 to 1"
+    )
 
     @model_validator(mode="after")
     def _paired(self) -> Scale:
-        if len(self.says) != len(self.values) or len(set(self.says)) != len(self.says):
-            raise ValueError("`says` and `values` must be as many, and `says` different")
+        # A judge behind an endpoint may say a word in capitals.
+        words = {" ".join(word.split()).casefold() for word in self.says}
+        if len(self.says) != len(self.values) or len(words) != len(self.says):
+            raise ValueError(
+                "`says` and `values` must be as many, and `says` different, whatever their case"
+            )
+        ends = re.fullmatch(r"(\d+)-(\d+)", "0-1" if self.unit == "share" else self.unit)
+        found = min(self.values), max(self.values)
+        if ends and (float(ends[1]), float(ends[2])) != found:
+            raise ValueError(
+                f"unit: {self.unit!r}, but `values` are from {found[0]:g} to {found[1]:g}"
+            )
         return self
 
 
@@ -213,6 +227,8 @@ class Rubric(StrictModel):
         for key, places in (("instructions", {"aspects"}), ("ask", {"aspect", "meaning", "scale"})):
             if unknown := set(PLACE.findall(getattr(self, key))) - places:
                 raise ValueError(f"{key}: {{{unknown.pop()}}} is unknown")
+        if len(self.aspects) > 1 and not {"aspect", "meaning"} & set(PLACE.findall(self.ask)):
+            raise ValueError("ask: neither {aspect} nor {meaning}: it asks the same of each aspect")
         values = {v for a in self.aspects.values() for v in (a.scale or self.scale).values}
         if self.compares and not {0, 1} <= values <= {0, 0.5, 1}:
             raise ValueError("scale: of two answers, 1 is for A, 0 for B and 0.5 for a tie")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,18 @@ def python_of(engine: str) -> Path:
             "or Snakemake with `--sdm conda`"
         )
     return VLLM.absolute()
+
+
+def find_python_by_name() -> None:
+    """Let Snakemake start jobs by `python`, where this one's path has spaces or the like.
+
+    It writes `sys.executable` into command lines without quotes, so a shell would cut it. Jobs
+    find this one first on their `PATH`, and begin with its whole path as theirs.
+    """
+    python = Path(sys.executable)
+    if shlex.quote(sys.executable) != sys.executable:
+        os.environ["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
+        sys.executable = "python"
 
 
 def check_engines(plan: Plan, due: Iterable[Artefact]) -> None:

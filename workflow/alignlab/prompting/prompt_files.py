@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field
 
-from alignlab.core.config import CONFIG, StrictModel, read_yaml
+from alignlab.core.config import CONFIG, StrictModel, read_yaml, validated
 from alignlab.core.errors import AlignlabError
 from alignlab.core.templates import PLACE
 from alignlab.planning.forecast import CHARACTERS_A_TOKEN
@@ -191,13 +191,7 @@ def read(path: Path, form: type[Form]) -> Form:
     Raises:
         AlignlabError: it is not of this form; the message names file and key.
     """
-    try:
-        return form.model_validate(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
-        message = first["msg"].removeprefix("Value error, ")
-        raise AlignlabError(f"{path}: {where}: {message}") from error
+    return validated(form, read_yaml(path), path)
 
 
 def _pair(example: Example) -> dict[str, str]:
