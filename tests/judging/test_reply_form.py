@@ -1,5 +1,6 @@
 """What a reply must look like to be a score."""
 
+import pytest
 from endpoint import RUBRIC, verdicts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,3 +35,22 @@ def test_a_deeply_nested_reply_is_read_without_an_error():
     text = '{"a":' * 20_000 + verdicts("4")
     (score, _) = Form(RUBRIC).scores(Reply(outcome="answered", text=text[:60_000]), "")
     assert score.status == "unparseable"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<think>{low}</think>{high}", 50),
+        ("<think>\n{low} or {high}\n</think>\n\n{high}", 50),
+        ("{low}\n</think>\n\n{high}", 50),
+        ("<|channel|>analysis<|message|>{low}<|end|><|channel|>final<|message|>{high}", 50),
+        ("<think>{high}", None),
+        ("{low} {high}", None),
+    ],
+)
+def test_a_verdict_in_a_judges_thoughts_is_none(text, value):
+    for part, score in (("{low}", 1), ("{high}", 5)):
+        text = text.replace(part, verdicts(score, score))
+    for found in Form(RUBRIC).scores(Reply(outcome="answered", text=text), ""):
+        assert found.value == value
+        assert found.raw == text, "the reply as it came"

@@ -14,12 +14,12 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,12 +27,13 @@ from pyarrow import csv
 
 from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
-from alignlab.core.schemas import COLUMNS
+from alignlab.core.schemas import ADDED, COLUMNS
 
 # How values are stored.
 CHANGES_NO_VALUE = True
 
 Row = dict[str, Any]
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 # Any other error inside a block that writes, such as a missing source, is about something else.
 WRITE_ERRORS = {
@@ -144,21 +145,21 @@ def writing(
         # Without checksums a flipped bit may well decode, into another number.
         options = {"compression": "zstd", "write_page_checksum": True}
         with pq.ParquetWriter(temporary, layout, **options) as writer:
-            yield TableWriter(writer, layout)
+            yield TableWriter(writer, layout, ADDED.get(table, frozenset()))
 
 
 class TableWriter:
     """Appends rows to an open table, one row group a call."""
 
-    def __init__(self, writer: pq.ParquetWriter, layout: pa.Schema) -> None:
-        self._writer, self._layout = writer, layout
+    def __init__(self, writer: pq.ParquetWriter, layout: pa.Schema, added: frozenset[str]) -> None:
+        self._writer, self._layout, self._added = writer, layout, added
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Append rows; every key must be a column and every column a key."""
+        """Append rows; every key must be a column, and every column but an added one a key."""
         listed = list(rows)
         names = set(self._layout.names)
         for row in listed:
-            if row.keys() != names:
+            if row.keys() | self._added != names:
                 raise ValueError(f"row keys differ from the schema: {sorted(row.keys() ^ names)}")
         self._writer.write_table(pa.Table.from_pylist(listed, schema=self._layout))
 
@@ -192,17 +193,26 @@ class CheckedFile(pq.ParquetFile):
         self.path = path
         with undamaged(path):
             super().__init__(path, page_checksum_verification=True)
+        self.absent: list[pa.Field] = []
 
     def read(self, *args: Any, **keys: Any) -> pa.Table:
         """See `pyarrow.parquet.ParquetFile`."""
         with undamaged(self.path):
-            return super().read(*args, **keys)
+            return self._filled(super().read(*args, **keys), keys.get("columns"))
 
     def iter_batches(self, *args: Any, **keys: Any) -> Iterator[pa.RecordBatch]:
         """See `pyarrow.parquet.ParquetFile`."""
         batches = super().iter_batches(*args, **keys)
         with undamaged(self.path):
-            yield from batches
+            for batch in batches:
+                yield self._filled(batch, keys.get("columns"))
+
+    def _filled(self, read: Rows, columns: Collection[str] | None) -> Rows:
+        """With nulls for the columns that this file's maker did not know yet."""
+        for field in self.absent:
+            if columns is None or field.name in columns:
+                read = read.append_column(field, pa.nulls(read.num_rows, field.type))
+        return read
 
 
 @contextmanager
@@ -230,6 +240,9 @@ def opened(table: str, path: str | Path) -> CheckedFile:
     """
     file = CheckedFile(path)
     for field in schema(table):
+        if field.name in ADDED.get(table, ()) and field.name not in file.schema_arrow.names:
+            file.absent.append(field)
+            continue
         if field.name not in file.schema_arrow.names:
             raise AlignlabError(f"{path}: column {field.name!r} of table {table!r} is missing")
         if file.schema_arrow.field(field.name).type != field.type:
