@@ -220,6 +220,9 @@ def test_a_text_is_sent_with_its_stop_string_and_cut_where_the_answer_ends(run):
         "open": says(said("Wet and", "length")),
         "stops": says(said("Wet.")),
         "runs-on": says(said("Wet.\n# Query:\nAnd why?", "length")),
+        "thinks": says(said("<think>\n# Query:\n```\n</think>\nWet.\n```\n", "length")),
+        "ends-in-thoughts": says(said("<think>\nDry?")),
+        "no-thoughts": says(said("A tag:\n</think>\nWet.", "length")),
     }
     with serving(lambda word: plan[word]) as server:
         rows = run(server.url, [[word] for word in plan], ZERO_SHOT, "completions")
@@ -229,6 +232,9 @@ def test_a_text_is_sent_with_its_stop_string_and_cut_where_the_answer_ends(run):
         "open": ("length", "", "Wet and"),
         "stops": ("stop", "", "Wet."),
         "runs-on": ("stop", "stop_string", "Wet."),
+        "thinks": ("stop", "fence", "Wet."),
+        "ends-in-thoughts": ("stop", "only_thoughts", ""),
+        "no-thoughts": ("length", "", "A tag:\n</think>\nWet."),
     }
     sent = next(body for body in server.bodies if question(body).startswith("fence"))
     assert sent["prompt"] == "# Query:\n```\nfence\n```\n\n# Answer:\n```\n"
