@@ -49,9 +49,9 @@ def question(sent):
     return sent["prompt"].rpartition("# Query:\n```\n")[2]
 
 
-def completion(content, finish_reason="stop", refusal=None, usage=USAGE):
+def completion(content, finish_reason="stop", refusal=None, usage=USAGE, **more):
     """The body of an HTTP answer."""
-    message = {"role": "assistant", "content": content, "refusal": refusal}
+    message = {"role": "assistant", "content": content, "refusal": refusal, **more}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     return json.dumps({"object": "chat.completion", "choices": [choice], "usage": usage})
 

@@ -1,6 +1,7 @@
 import json
 from itertools import pairwise
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.unfinished import forget
 from alignlab.engines import fake_engine
+from alignlab.engines.base import Completion
 
 SPEC = {
     "arm": "zero-shot",
@@ -199,3 +201,100 @@ def test_windows_change_nothing(run, monkeypatch, tmp_path):
     monkeypatch.setattr(room, "WINDOW", 4)
     forget(tmp_path / "aside")
     assert run(prompts, name="windows") == whole
+
+
+@pytest.fixture
+def says(monkeypatch):
+    """Let the fake engine answer with given texts, in the order of the prompts."""
+
+    def put(*texts, reason="eos"):
+        left = iter(texts)
+
+        def answering(self, request, *_):
+            ids = self.tokenizer(next(left), add_special_tokens=False).input_ids
+            return Completion(ids, reason)
+
+        monkeypatch.setattr(fake_engine.FakeEngine, "_answer", answering)
+
+    return put
+
+
+SORRY = "I'm sorry, but I can't."
+# What the model writes, how it ended: text, thoughts, why the text differs, words.
+THINKS = [
+    ("Sure. <think> is a tag.", "eos", ("Sure. <think> is a tag.", None, "", 5)),
+    (f"<think>\n{SORRY}\n</think>\n\nSure.", "eos", ("Sure.", SORRY, "thoughts", 1)),
+    (f"<think>{SORRY}</think>Sure.\n```\n", "stop", ("Sure.", SORRY, "fence", 1)),
+    ("<think>\n```\n</think>\nSure.", "eos", ("Sure.", "```", "thoughts", 1)),
+    ("<think>\n\n</think>\n\nSure.", "eos", ("Sure.", "", "thoughts", 1)),
+    ("<think>\n\n</think>\n\n", "eos", ("", "", "thoughts", 0)),
+    (f"<think>\n{SORRY}", "length", ("", SORRY, "only_thoughts", 0)),
+    (f"<think>\n{SORRY}\n</think>\n", "length", ("", SORRY, "only_thoughts", 0)),
+    ("", "eos", ("", None, "", 0)),
+]
+
+
+@pytest.mark.parametrize(("raw", "reason", "row"), THINKS)
+def test_thoughts_are_kept_beside_the_answer(run, says, raw, reason, row):
+    says(raw, reason=reason)
+    (found,) = run([prompt(0)])
+    assert tuple(found[key] for key in ("text", "thoughts", "trimmed", "num_words")) == row
+    assert (found["raw_text"], found["finish_reason"]) == (raw, reason)
+    assert found["num_tokens"] == len(found["token_ids"])
+
+
+def test_a_template_that_opens_thoughts_needs_no_opening_tag_in_the_answer(run, says, model):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{{ eos_token }}\n"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]<think>\n{% endif %}"
+    )
+    tokenizer.save_pretrained(model)
+    says("So.\n</think>\n\nSure.", "So.")
+    done, cut = run([prompt(0), prompt(1)], {**SPEC, "method": {"kind": "chat"}})
+    assert (done["text"], done["thoughts"], done["trimmed"]) == ("Sure.", "So.", "thoughts")
+    assert (cut["text"], cut["thoughts"], cut["trimmed"]) == ("", "So.", "only_thoughts")
+
+
+def test_markup_that_is_special_tokens_is_found(run, says, model):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    names = ["<|start|>", "<|channel|>", "<|message|>", "<|end|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": names})
+    tokenizer.save_pretrained(model)
+    head = "<|channel|>analysis<|message|>So.<|end|><|start|>assistant<|channel|>final<|message|>"
+    says(f"{head}Sure.")
+    (row,) = run([prompt(0)])
+    assert (row["text"], row["thoughts"]) == ("Sure.", "So.")
+    assert row["raw_text"] == "analysisSo.assistantfinalSure.", "as it is decoded"
+
+
+def test_a_later_turn_sees_no_thoughts_and_is_not_asked_after_thoughts_alone(run, says, model):
+    says("<think>So.</think>Sure.", "<think>So.", "Fine.")
+    talks = [prompt(0, "One?", "Two?"), prompt(1, "One?", "Two?")]
+    rows = run(talks)
+    asked = AutoTokenizer.from_pretrained(model).decode(rows[1]["prompt_ids"])
+    assert "Sure." in asked
+    assert "So." not in asked
+    assert [row["text"] for row in rows] == ["Sure.", "Fine.", "", ""]
+    assert (rows[3]["finish_reason"], rows[3]["trimmed"]) == ("error", "only_thoughts")
+    says("Fine.")
+    assert run(talks) == rows, "what was put aside has its thoughts"
+
+
+def test_an_arm_of_thoughts_alone_is_no_table(run, says, joined, tmp_path):
+    says("<think>So.", "<think>So.", reason="length")
+    run([prompt(0), prompt(1)])
+    with pytest.raises(AlignlabError, match=r"none of 2 questions; .* raise `max_new_tokens`"):
+        joined(tmp_path / "out.parquet")
+
+
+def test_a_table_of_before_there_were_thoughts_is_read(run, joined, tmp_path):
+    whole = run([prompt(0)])
+    old = tmp_path / "old.parquet"
+    table = pq.read_table(tmp_path / "out.parquet").drop_columns("thoughts")
+    pq.write_table(table, old)
+    assert list(tables.rows("responses", old)) == whole
+    found = tables.opened("responses", old).read(columns=["text", "thoughts"])
+    assert found["thoughts"].to_pylist() == [None]
+    assert list(tables.rows("responses", joined(old))) == whole

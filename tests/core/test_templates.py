@@ -1,9 +1,65 @@
-"""Templates: what is put into a place is never read as a template."""
+"""What stands around a text: places to fill, and thoughts, which are no part of an answer."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.core.templates import fill
+from alignlab.core.templates import TAGS, Spoken, fill, spoken
+
+R1 = "<｜Assistant｜><think>\n"
+NO_THOUGHTS = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant"
+FINAL = "<|channel|>final<|message|>"
+TOOL = "<|channel|>commentary to=functions.a <|constrain|>json<|message|>{}<|call|>"
+SORRY = "I'm sorry, but I can't."
+CODE = "Tags:\n```\n<think>\na\n</think>\n```\n"
+
+# Raw text, the prompt's end (null: unknown), thoughts, answer, whether it ended in its thoughts.
+SAID = [
+    ("Hi", "", None, "Hi", False),
+    ("", "", None, "", False),
+    (f"<think>\n{SORRY}\n</think>\n\nSure.", "", SORRY, "\n\nSure.", False),
+    (f"\n\n<think>{SORRY}</think>Sure.", "", SORRY, "Sure.", False),
+    (f"<think>\n{SORRY}", "", SORRY, "", True),
+    ("<think>", "", "", "", True),
+    ("<think>\n\n</think>\n\nHi", "", "", "\n\nHi", False),
+    ("<think>\n\n</think>\n\n", "", "", "\n\n", False),
+    ("<think>a</think>", "", "a", "", True),
+    ("<think>a</think><think>b</think>Hi", "", "a\n\nb", "Hi", False),
+    ("<think>a</think>Use <think>b</think>.", "", "a", "Use <think>b</think>.", False),
+    ("<think>a <think> b</think>Hi", "", "a <think> b", "Hi", False),
+    ("The tag <think> opens thoughts.", "", None, "The tag <think> opens thoughts.", False),
+    ("`<think>` opens thoughts.", "", None, "`<think>` opens thoughts.", False),
+    (CODE, "", None, CODE, False),
+    (CODE, None, None, CODE, False),
+    ("Close with `</think>`\nthen go on", None, None, "Close with `</think>`\nthen go on", False),
+    ("<thinker>a", "", None, "<thinker>a", False),
+    ("a\n</think>\n\nHi", R1, "a", "\n\nHi", False),
+    ("a</think>Hi", R1, "a", "Hi", False),
+    ("<think>\na\n</think>\n\nHi", R1, "a", "\n\nHi", False),
+    (SORRY, R1, SORRY, "", True),
+    ("", R1, "", "", True),
+    ("Hi", NO_THOUGHTS, None, "Hi", False),
+    ("a\n</think>\n\nHi", None, "a", "\n\nHi", False),
+    ("a\n</think>", None, "a", "", True),
+    ("a\n</think>\n\nHi", "", None, "a\n</think>\n\nHi", False),
+    ("Is </think> a tag?", None, None, "Is </think> a tag?", False),
+    ("<thinking>a</thinking>\nHi", None, "a", "\nHi", False),
+    ("<reasoning>a</reasoning>\nHi", "", "a", "\nHi", False),
+    ("<thought>\na\n</thought>\nHi", "", "a", "\nHi", False),
+    ("[THINK]a[/THINK]Hi", "", "a", "Hi", False),
+    ("◁think▷a◁/think▷Hi", "", "a", "Hi", False),
+    ("<think>a</thinking>Hi", "", "a</thinking>Hi", "", True),
+    ("<|channel>thought\na\n<channel|>Hi", "", "a", "Hi", False),
+    ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>", "", "a", "Hi", 0),
+    (f"{HARMONY.format('a')}{FINAL}Hi<|return|>", "", "a", "Hi", False),
+    (f"{HARMONY.format('a')}{HARMONY.format('b')}{FINAL}Hi", None, "a\n\nb", "Hi", False),
+    (f"{FINAL}Hi", "<|start|>assistant", None, "Hi", False),
+    (HARMONY.format("a"), "", "a", "", True),
+    ("<|channel|>analysis<|message|>a", "", "a", "", True),
+    ("<|channel|>analysis", "", "", "", True),
+    (TOOL, "", "{}", "", True),
+]
 
 
 @given(st.text(), st.text())
@@ -11,3 +67,20 @@ def test_braces_in_answers_mean_nothing(instruction, response):
     values = {"instruction": instruction + "{response}", "response": response + "{}{instruction}"}
     filled = fill("a {instruction} b {response} c {", values)
     assert filled == f"a {values['instruction']} b {values['response']} c {{"
+
+
+@pytest.mark.parametrize(("raw", "prompt", "thoughts", "answer", "only"), SAID)
+def test_thoughts_at_the_start_are_no_part_of_the_answer(raw, prompt, thoughts, answer, only):
+    said = spoken(raw, prompt)
+    assert (said.thoughts, said.answer, said.only_thoughts) == (thoughts, answer, only)
+
+
+@given(st.sampled_from(sorted(TAGS)), st.text("ab <>/\n`"), st.text("ab <>/\n`"))
+def test_whatever_the_thoughts_say_the_answer_is_what_follows(tag, thoughts, answer):
+    raw = f"{tag}{thoughts}{TAGS[tag]}{answer}"
+    assert spoken(raw, "") == spoken(raw) == Spoken(thoughts.strip(), answer)
+
+
+@given(st.text("ab <>/`\n|thinkcael[]").filter(lambda text: "think" not in text))
+def test_a_text_without_thoughts_is_all_answer(text):
+    assert spoken(text) == spoken(text, "Why?") == Spoken(None, text)

@@ -35,6 +35,7 @@ RUNTIME = {
 
 good = says(completion("Water is wet."))
 QUICK = {"retry_after_ms": "1"}
+APART = {"reasoning_content": "I can't."}
 # Word that a question begins with → answer of the endpoint, what its row says, calls.
 ENDS = {
     "good": (good, ("eos", "", "Water is wet."), 1),
@@ -42,7 +43,19 @@ ENDS = {
     "broken-once": (once(fails(500, **QUICK), good), ("eos", "", "Water is wet."), 2),
     "hangs-once": (once(hangs, good), ("eos", "", "Water is wet."), 2),
     "cut-off": (says(completion("Water is", "length")), ("length", "", "Water is"), 1),
-    "only-thinks": (says(completion(None, "length")), ("length", "", ""), 1),
+    "no-text-left": (says(completion(None, "length")), ("length", "", ""), 1),
+    "thinks": (says(completion("Wet.", **APART)), ("eos", "", "Wet."), 1),
+    "thinks-and-refuses": (says(completion(None, refusal="No.", **APART)), ("eos", "", "No."), 1),
+    "thinks-inside": (
+        says(completion("<think>I can't.</think>Wet.")),
+        ("eos", "thoughts", "Wet."),
+        1,
+    ),
+    "thinks-r1": (says(completion("I can't.\n</think>\n\nWet.")), ("eos", "thoughts", "Wet."), 1),
+    "only-thinks": (says(completion(None, "length", **APART)), ("length", "only_thoughts", ""), 1),
+    "only-thinks-empty": (says(completion("", **APART)), ("eos", "only_thoughts", ""), 1),
+    "only-thinks-ends": (says(completion(None, **APART)), ("eos", "only_thoughts", ""), 1),
+    "thinks-unclosed": (says(completion("<think>I", "length")), ("length", "only_thoughts", ""), 1),
     "empty": (says(completion("")), ("eos", "", ""), 1),
     "refuses": (says(completion(None, refusal="I cannot.")), ("eos", "", "I cannot."), 1),
     "odd-end": (says(completion("Hm.", "tool_calls")), ("unknown", "", "Hm."), 1),
@@ -127,6 +140,11 @@ def test_every_end_becomes_its_row_and_only_failed_calls_are_made_again(run, tmp
         before = server.calls.copy()
         assert run(server.url, [[word] for word in words]) == rows
         assert server.calls - before == {word: n for word, (_, n) in FAILS.items()}
+    thoughts = {word: row["thoughts"] for word, row in zip(words, rows, strict=True)}
+    thinking = {"thinks-unclosed": "I"}
+    for word in words:
+        expected = "I can't." if "thinks" in word else None
+        assert thoughts[word] == thinking.get(word, expected), word
     known = {row["prompt_ids"] == row["token_ids"] == [] for row in rows}
     assert known == {True}
     assert rows[0]["num_tokens"] == 20
@@ -202,6 +220,9 @@ def test_a_text_is_sent_with_its_stop_string_and_cut_where_the_answer_ends(run):
         "open": says(said("Wet and", "length")),
         "stops": says(said("Wet.")),
         "runs-on": says(said("Wet.\n# Query:\nAnd why?", "length")),
+        "thinks": says(said("<think>\n# Query:\n```\n</think>\nWet.\n```\n", "length")),
+        "ends-in-thoughts": says(said("<think>\nDry?")),
+        "no-thoughts": says(said("A tag:\n</think>\nWet.", "length")),
     }
     with serving(lambda word: plan[word]) as server:
         rows = run(server.url, [[word] for word in plan], ZERO_SHOT, "completions")
@@ -211,6 +232,9 @@ def test_a_text_is_sent_with_its_stop_string_and_cut_where_the_answer_ends(run):
         "open": ("length", "", "Wet and"),
         "stops": ("stop", "", "Wet."),
         "runs-on": ("stop", "stop_string", "Wet."),
+        "thinks": ("stop", "fence", "Wet."),
+        "ends-in-thoughts": ("stop", "only_thoughts", ""),
+        "no-thoughts": ("length", "", "A tag:\n</think>\nWet."),
     }
     sent = next(body for body in server.bodies if question(body).startswith("fence"))
     assert sent["prompt"] == "# Query:\n```\nfence\n```\n\n# Answer:\n```\n"

@@ -36,6 +36,7 @@ def response(prompt_id, text, **more):
         "prompt_ids": [1],
         "raw_text": text,
         "text": text,
+        "thoughts": None,
         "token_ids": [2],
         "finish_reason": "eos",
         "trimmed": "",
@@ -48,6 +49,12 @@ def response(prompt_id, text, **more):
 
 def not_asked(prompt_id, **more):
     return response(prompt_id, "", finish_reason="error", trimmed="prompt_too_long", **more)
+
+
+def only_thoughts(prompt_id, **more):
+    """An answer that the length limit ended before it began."""
+    cut = {"raw_text": "<think>Yes", "thoughts": "Yes", "trimmed": "only_thoughts"}
+    return response(prompt_id, "", finish_reason="length", **cut, **more)
 
 
 def regular():

@@ -8,6 +8,7 @@ from small_answers import where
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.base import Completion
 from alignlab.judging import local_judge
 from alignlab.judging.cases import Case, JudgeJob, message
 from alignlab.judging.config import resolved_rubric
@@ -263,6 +264,25 @@ def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(AlignlabError, match="no chat template"):
         judge_of(tmp_path, tmp_path)
+
+
+def test_a_template_that_opens_thoughts_is_refused(folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(AlignlabError, match=r"judge tiny: its chat template begins .* thoughts"):
+        judge_of(tmp_path, tmp_path)
+
+
+def test_a_reason_is_without_thoughts(folder, tmp_path, any_mass, monkeypatch):
+    judge = judge_of(folder, tmp_path, reason_tokens=6)
+    said = ["<think>Hm.</think> It is short.", "<think>Hm."]
+    ids = [judge.engine.tokenizer(text, add_special_tokens=False).input_ids for text in said]
+    done = [(at, Completion(ids[at % 2], "eos")) for at in range(len(RUBRIC["aspects"]))]
+    monkeypatch.setattr(judge.engine, "generate", lambda *_: iter([done]))
+    (scores,) = by_index(judge, CASES[:1])
+    assert [score.reason for score in scores[:2]] == ["It is short.", None]
 
 
 @pytest.mark.parametrize("name", ["judge/quality", "judge/safety", "judge/pairwise"])

@@ -113,3 +113,22 @@ def test_a_scale_of_words_has_no_numbers():
 def test_long_broken_replies_are_read_fast():
     for text in ('{"' + '\\"' * 30_000, "{" + ", " * 30_000, "{" + "4. / " * 10_000, '{"' * 2_000):
         assert Form(RUBRIC).scores(Reply(outcome="answered", text=text), "")[0].value is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<think>{low}</think>{high}", 50),
+        ("<think>\n{low} or {high}\n</think>\n\n{high}", 50),
+        ("{low}\n</think>\n\n{high}", 50),
+        ("<|channel|>analysis<|message|>{low}<|end|><|channel|>final<|message|>{high}", 50),
+        ("<think>{high}", None),
+        ("{low} {high}", None),
+    ],
+)
+def test_a_verdict_in_a_judges_thoughts_is_none(text, value):
+    for part, score in (("{low}", 1), ("{high}", 5)):
+        text = text.replace(part, verdicts(score, score))
+    for found in Form(RUBRIC).scores(Reply(outcome="answered", text=text), ""):
+        assert found.value == value
+        assert found.raw == text, "the reply as it came"

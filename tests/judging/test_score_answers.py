@@ -8,6 +8,7 @@ from small_answers import (
     ASIDE,
     NOTE,
     not_asked,
+    only_thoughts,
     prompt,
     regular,
     replies,
@@ -199,13 +200,19 @@ def test_of_two_answers_both_earlier_ones_are_shown(tmp_path):
 
 def test_answers_that_were_never_made_are_skipped_and_not_asked(run, judge, tmp_path, caplog):
     asked = judge(lambda rubric, case: [Score("a", "scored", 1.0)])
-    prompts = [prompt("d/0", "Why?"), prompt("d/1", "How?")]
+    prompts = [prompt("d/0", "Why?"), prompt("d/1", "How?"), prompt("d/2", "So?")]
     with caplog.at_level(logging.WARNING):
-        rows = run(prompts, [response("d/0", ""), not_asked("d/1")], spec(rubric("r", "a")))
-    assert [(row["status"], row["score"]) for row in rows] == [("scored", 1.0), ("skipped", None)]
+        answers = [response("d/0", ""), not_asked("d/1"), only_thoughts("d/2")]
+        rows = run(prompts, answers, spec(rubric("r", "a")))
+    assert [(row["status"], row["score"]) for row in rows] == [
+        ("scored", 1.0),
+        ("skipped", None),
+        ("skipped", None),
+    ]
     assert rows[1]["raw"] == "there is no answer: prompt_too_long"
+    assert rows[2]["raw"] == "there is no answer: only_thoughts"
     assert [case.prompt_id for _, case in asked] == ["d/0"]
-    assert "judge judge-one, arm mine: 1 of 2 rows skipped" in caplog.text
+    assert "judge judge-one, arm mine: 2 of 3 rows skipped" in caplog.text
 
 
 def test_answers_to_other_prompts_are_left_out(run):

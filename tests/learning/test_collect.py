@@ -58,6 +58,14 @@ def test_induced_answers_that_are_no_mistakes_are_dropped_with_counted_reasons(w
     }
 
 
+@pytest.mark.parametrize("failed", [{"finish_reason": "error"}, {"trimmed": "only_thoughts"}])
+def test_a_question_without_an_answer_is_no_mistake(write, collected, failed):
+    answers = [response("d/0", "Take a hammer."), response("d/1", "Hit it hard.", **failed)]
+    output = collected(write("prompts", [prompt(0), prompt(1)]), write("responses", answers))
+    assert [row["mistake_id"] for row in tables.rows("mistakes", output)] == ["d/0#0"]
+    assert tables.counts_of(output) == {"mistakes": 1, "not answered": 1}
+
+
 def test_a_dataset_brings_its_own_mistakes_and_good_answers(write, collected):
     prompts = [prompt(0, mistake="Hit it.", reference="Leave it."), prompt(1, reference="No.")]
     output = collected(write("prompts", prompts))

@@ -213,9 +213,10 @@ def test_the_table_is_written_with_csv(written):
     assert output.with_suffix(".csv").exists()
 
 
-def test_an_analysis_that_ended_in_an_error_is_absent(written):
+@pytest.mark.parametrize("failed", [{"finish_reason": "error"}, {"trimmed": "only_thoughts"}])
+def test_an_analysis_that_was_not_made_is_absent(written, failed):
     job = written()
-    rows = [response(f"{name}#0", "bad", "error") for name, *_ in PROMPTS]
+    rows = [response(f"{name}#0", "bad") | failed for name, *_ in PROMPTS]
     tables.write("responses", job.analyses["free"], rows, {})
     summarise_studies(job)
     row = row_of(list(tables.rows("discrimination", job.output / "discrimination.parquet")))

@@ -25,6 +25,7 @@ def response(prompt_id="d/1", turn=0, sample=0, text="Iron oxide.", **others):
         "prompt_ids": [1],
         "raw_text": text,
         "text": text,
+        "thoughts": None,
         "token_ids": [1, 2],
         "finish_reason": "eos",
         "trimmed": "",
@@ -169,3 +170,21 @@ def test_a_folder_without_a_model_is_an_error(measured, tmp_path):
     for folder in ("nothing", "absent"):
         with pytest.raises(AlignlabError, match=folder):
             measured(response(), embedder=tmp_path / folder)
+
+
+def test_thoughts_are_no_part_of_what_is_measured(measured):
+    thoughts = "I'm sorry, but I can't. What is rust?\nUser: no"
+    raw = f"<think>{thoughts}</think>Iron oxide."
+    plain = measured(response())["d/1", 0]
+    assert measured(response(raw_text=raw, thoughts=thoughts))["d/1", 0] == plain
+    assert measured(response(thoughts=thoughts))["d/1", 0] == plain, "an endpoint tells them apart"
+    asks_itself = f"{raw}\nUser: And bread?"
+    assert measured(response(raw_text=asks_itself, thoughts=thoughts))["d/1", 0]["runs_on"] == 1
+
+
+@pytest.mark.parametrize("reason", ["length", "eos"])
+def test_an_answer_that_ended_in_its_thoughts_has_no_text_to_measure(measured, embedder, reason):
+    cut = {"text": "", "raw_text": "<think>No", "thoughts": "No", "trimmed": "only_thoughts"}
+    found = measured(response(finish_reason=reason, **cut), embedder=embedder)["d/1", 0]
+    known = {name: value for name, value in found.items() if value is not None}
+    assert known == {"clean_stop": 0, "truncated": float(reason == "length"), "num_tokens": 2}

@@ -128,6 +128,8 @@ def response_rows(arm: tuple, prompts: list[dict]) -> list[dict]:
             row = {"arm": name, "model": model, "prompt_id": prompt["prompt_id"], "turn": turn}
             row |= {"sample": 0, "prompt_ids": [1, 2], "token_ids": [3], "seed": None}
             row |= answer(dice, quality, planted)
+            thinks = prompt["prompt_id"] == "mt-bench/82" and name == "zero-shot"
+            row["thoughts"] = HOSTILE if thinks else None
             rows.append(row | published if method["kind"] == "published" else row)
     return rows
 

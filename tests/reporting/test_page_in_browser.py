@@ -242,6 +242,19 @@ def test_hostile_text_is_text(opened):
     assert page.evaluate("window.pwned") is None
 
 
+def test_thoughts_are_folded_away_and_shown_as_text(opened):
+    page = opened("#prompt=mt-bench%2F82")
+    reading = page.locator(".card[aria-label='zero-shot'] .reading").first
+    thoughts = reading.locator("details")
+    assert not thoughts.locator("bdi").is_visible()
+    thoughts.locator("summary").click()
+    assert "<script>" in thoughts.locator("bdi").inner_text()
+    assert thoughts.locator("script, img, b").count() == 0
+    assert page.evaluate("window.pwned") is None
+    page.locator("#raw").check()
+    assert page.locator(".reading details").count() == 0
+
+
 def test_raw_text_shows_what_was_cut(opened):
     page = opened()
     first = page.locator(".card", has=page.locator(".badge", has_text="trimmed")).first

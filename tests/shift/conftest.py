@@ -111,6 +111,7 @@ def answer(tokenizer):
             "prompt_ids": tokenizer(f"Hello! {QUESTIONS[number]}").input_ids,
             "raw_text": text,
             "text": text.strip(),
+            "thoughts": None,
             "token_ids": token_ids,
             "finish_reason": "eos",
             "trimmed": "",

@@ -122,3 +122,41 @@ def test_a_token_that_one_model_has_no_logit_for(tmp_path, scored, model_folder,
     grown.save_pretrained(larger)
     with pytest.raises(AlignlabError, match=r"larger and tied-0\S* have different vocabularies"):
         scored(model_folder("tied", 0), larger)
+
+
+@pytest.mark.parametrize(
+    ("raw", "thoughts", "text", "reason", "whole"),
+    [
+        (
+            "<think>\nWell, water.\n</think>\n\nIt is water.",
+            "Well, water.",
+            "It is water.",
+            "eos",
+            "",
+        ),
+        ("It is water.</think>It is water.", "It is water.", "It is water.", "eos", ""),
+        ("<think></think>think", "", "think", "eos", ""),
+        ("<think>a</think>Yes.\n```\nYes.", "a", "Yes.", "stop", ""),
+        ("<think>Well", "Well", "", "length", "1 answers have no token"),
+    ],
+)
+def test_thoughts_are_read_by_both_models_and_not_scored(
+    scored, answer, model_folder, tokenizer, caplog, raw, thoughts, text, reason, whole
+):
+    pair = model_folder("tied", 0), model_folder("tied", 1)
+    ids = tokenizer(raw, add_special_tokens=False).input_ids
+    trimmed = "thoughts" if text else "only_thoughts"
+    said = {"raw_text": raw, "thoughts": thoughts, "text": text, "token_ids": ids}
+    row = answer(1, 0, finish_reason=reason, trimmed=trimmed, **said)
+    found = [row for row in scored(*pair, [answer(0, 3), row]) if row["prompt_id"] == "q/1"]
+    assert "".join(row["token"] for row in found).strip() == text
+    assert whole in caplog.text
+    if text:
+        before = row["prompt_ids"] + ids[: len(ids) - len(found)]
+        plain = answer(1, 0, token_ids=ids[len(ids) - len(found) :], prompt_ids=before)
+        plain["raw_text"] = tokenizer.decode(plain["token_ids"])
+        if reason == "eos":
+            alone = scored(*pair, [answer(0, 3), plain], template="own")
+            assert [
+                r["aligned_logprob"] for r in alone if r["prompt_id"] == "q/1"
+            ] == pytest.approx([r["aligned_logprob"] for r in found], abs=1e-4)

@@ -63,6 +63,7 @@ def test_a_response_row_says_what_is_known_and_no_more(tmp_path):
         "prompt_ids": [],
         "raw_text": " Because of it. ",
         "text": "Because of it.",
+        "thoughts": None,
         "token_ids": [],
         "finish_reason": "unknown",
         "trimmed": "",
@@ -154,3 +155,20 @@ def test_just_eval_answers_have_their_published_length(tmp_path, shared, generat
     assert len(rows) == 800
     assert {row["finish_reason"] for row in rows} == {"unknown"}
     assert fmean(row["num_words"] for row in rows) == pytest.approx(words, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("output", "row"),
+    [
+        ("<think>No.</think>\nYes.", ("Yes.", "No.", "thoughts", 1)),
+        ("No.\n</think>\n\nYes.", ("Yes.", "No.", "thoughts", 1)),
+        ("<think>No.", ("", "No.", "only_thoughts", 0)),
+        ("", ("", None, "empty", 0)),
+        ("Say <think>.", ("Say <think>.", None, "", 2)),
+    ],
+)
+def test_published_thoughts_are_cut_from_the_answer(tmp_path, output, row):
+    prompts = prompts_table(tmp_path / "p.parquet", ["Why is that?"])
+    (found,) = fetch(tmp_path, [answer("Why is that?", output)], prompts)
+    assert tuple(found[key] for key in ("text", "thoughts", "trimmed", "num_words")) == row
+    assert found["raw_text"] == output

@@ -19,10 +19,19 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
+from alignlab.core.templates import ONLY_THOUGHTS, is_answer
 from alignlab.core.unfinished import Unfinished, forget, progress
 from alignlab.endpoints import replies
 from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
-from alignlab.engines.base import Answer, Completion, Engine, Question, Request, Respondent
+from alignlab.engines.base import (
+    Answer,
+    Completion,
+    Engine,
+    Markup,
+    Question,
+    Request,
+    Respondent,
+)
 from alignlab.engines.config import DecodingConfig, EngineConfig, engine_unit
 from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Job, Spec
@@ -35,6 +44,7 @@ ADVICE = {
     "prompt_too_long": "no room in its context window; use a shorter prompt or another model",
     replies.API_ERROR: "the call failed; the log of generate_responses says how",
     replies.NO_ROOM: "`max_usd` leaves no room for another call",
+    ONLY_THOUGHTS: "it ended in its thoughts; raise `max_new_tokens`",
 }
 """Why there is no answer → what a message says of it."""
 
@@ -172,7 +182,7 @@ def gather(job: GatherJob) -> None:
                 rows = batch.to_pylist()
                 writer.write(rows)
                 total += len(rows)
-                failed.update(row["trimmed"] for row in rows if row["finish_reason"] == "error")
+                failed.update(row["trimmed"] for row in rows if not is_answer(row))
         if runtime := job.place.runtime:
             mendable = (failed[replies.API_ERROR], failed[replies.NO_ROOM])
             replies.write(job.note, job.attempt, *mendable, runtime.max_usd)
@@ -214,7 +224,7 @@ class Answering:
             for talk in asked:
                 row = rows[talk.prompt["prompt_id"], talk.sample, turn]
                 talk.answers.append(row["text"])
-                talk.unanswered = row["trimmed"] if row["finish_reason"] == "error" else ""
+                talk.unanswered = "" if is_answer(row) else row["trimmed"]
         order = {row["prompt_id"]: at for at, row in enumerate(window)}
         return [rows[key] for key in sorted(rows, key=lambda key: (order[key[0]], *key[1:]))]
 
@@ -258,7 +268,11 @@ class Answering:
 
     def _row(self, talk: Conversation, turn: int, question: Question, answer: Answer) -> Row:
         """A responses row; without an answer it says why."""
-        text, trimmed = self.respondent.stopping.cut(answer.raw)
+        text, trimmed = self.respondent.stopping.cut(answer.spoken.answer)
+        if answer.spoken.only_thoughts:
+            trimmed = ONLY_THOUGHTS
+        elif answer.spoken.answer != answer.raw:
+            trimmed = trimmed or answer.trimmed or "thoughts"
         if not answer.made:
             where = f"{talk.prompt['prompt_id']} turn {turn}: {answer.said}"
             self.unanswered.setdefault(answer.trimmed, []).append(where)
@@ -271,6 +285,7 @@ class Answering:
             "prompt_ids": answer.prompt_ids,
             "raw_text": answer.raw,
             "text": text,
+            "thoughts": answer.spoken.thoughts,
             "token_ids": answer.token_ids,
             "finish_reason": answer.finish_reason,
             "trimmed": trimmed or answer.trimmed,
@@ -306,6 +321,7 @@ class LocalRespondent:
         self.engine, self.prompter, self.decoding = engine, prompter, decoding
         self.stopping = prompter.stopping
         self.encode = encoder(engine.tokenizer, prompter)
+        self.markup = Markup(engine.tokenizer)
         self.prefix = shared_prefix(prompter, self.encode)
 
     def shown(self, question: Question) -> str:
@@ -336,6 +352,7 @@ class LocalRespondent:
             prompt_ids=request.prompt_ids,
             token_ids=done.token_ids,
             num_tokens=len(done.token_ids),
+            spoken=self.markup.spoken(done.token_ids, request.prompt_ids),
         )
 
     def _too_long(self, request: Request) -> Answer:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+ADDED = {"responses": frozenset({"thoughts"})}
+"""Columns that tables made by an earlier version lack; there they are null."""
 # A new table or a reworded column must not make every table again.
 CHANGES_NO_VALUE = True
 
@@ -261,11 +263,12 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "sample": (INT, "0-based sample; always 0 under greedy decoding"),
         "prompt_ids": (IDS, "Token ids the model was given, BOS included; none of an endpoint"),
         "raw_text": (TEXT, "Decoded answer as generated, special tokens skipped"),
-        "text": (TEXT, "Answer after cutting at the fence or stop string and stripping"),
+        "text": (TEXT, "Answer without thoughts, cut at the fence or stop string, stripped"),
+        "thoughts": (TEXT, "Thoughts before the answer, which are no part of it; null if none"),
         "token_ids": (IDS, "Generated token ids, the stopping ones included"),
         "finish_reason": (TEXT, "`stop`, `eos`, `length`, `error`; `unknown` if nobody says"),
         "trimmed": (TEXT, "Why text differs from raw_text, or why there is no answer; else empty"),
-        "num_tokens": (INT, "Generated tokens; null if not known, as of published ones"),
+        "num_tokens": (INT, "Generated tokens, thoughts included; null if not known"),
         "num_words": (
             INT,
             "Words of text, at white space; each character of scripts without it",

@@ -14,12 +14,12 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +33,7 @@ from alignlab.core.schemas import ADDED, COLUMNS
 CHANGES_NO_VALUE = True
 
 Row = dict[str, Any]
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 # Any other error inside a block that writes, such as a missing source, is about something else.
 WRITE_ERRORS = {
@@ -195,26 +196,28 @@ class CheckedFile(pq.ParquetFile):
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
-        self.absent: list[pa.Field] = []
         with undamaged(path):
             super().__init__(path, page_checksum_verification=True)
+        self.absent: list[pa.Field] = []
 
     def read(self, *args: Any, **keys: Any) -> pa.Table:
         """See `pyarrow.parquet.ParquetFile`."""
         with undamaged(self.path):
-            found = super().read(*args, **keys)
-        for field in self.absent:
-            found = found.append_column(field, pa.nulls(len(found), field.type))
-        return found
+            return self._filled(super().read(*args, **keys), keys.get("columns"))
 
     def iter_batches(self, *args: Any, **keys: Any) -> Iterator[pa.RecordBatch]:
         """See `pyarrow.parquet.ParquetFile`."""
         batches = super().iter_batches(*args, **keys)
         with undamaged(self.path):
             for batch in batches:
-                for field in self.absent:
-                    batch = batch.append_column(field, pa.nulls(len(batch), field.type))
-                yield batch
+                yield self._filled(batch, keys.get("columns"))
+
+    def _filled(self, read: Rows, columns: Collection[str] | None) -> Rows:
+        """With nulls for the columns that this file's maker did not know yet."""
+        for field in self.absent:
+            if columns is None or field.name in columns:
+                read = read.append_column(field, pa.nulls(read.num_rows, field.type))
+        return read
 
 
 @contextmanager
@@ -242,10 +245,10 @@ def opened(table: str, path: str | Path) -> CheckedFile:
     """
     file = CheckedFile(path)
     for field in schema(table):
+        if field.name in ADDED.get(table, ()) and field.name not in file.schema_arrow.names:
+            file.absent.append(field)
+            continue
         if field.name not in file.schema_arrow.names:
-            if field.name in ADDED.get(table, ()):
-                file.absent.append(field)
-                continue
             raise AlignlabError(f"{path}: column {field.name!r} of table {table!r} is missing")
         if file.schema_arrow.field(field.name).type != field.type:
             raise AlignlabError(f"{path}: column {field.name!r} is not {field.type}")

@@ -46,7 +46,8 @@ class Unfinished:
         if not self._left:
             return []
         wanted = pc.field("prompt_id").isin(list(prompt_ids))
-        found = ds.dataset(self._left).to_table(filter=wanted).to_pylist()
+        left = ds.dataset(self._left, schema=tables.schema(self._table))
+        found = left.to_table(filter=wanted).to_pylist()
         self.resumed |= bool(found)
         return found
 

@@ -1,8 +1,9 @@
 """A model behind an endpoint that speaks OpenAI's protocol, as the respondent of an arm.
 
 Every reply is stored as it arrives, so a rerun asks only for what is missing. Token ids are not
-known. A refusal with a text is an answer; a call that failed is none. The chat form sends a
-conversation, for method `chat`; the completions form sends the text that any other method renders.
+known. A refusal with a text is an answer; thoughts alone, or a call that failed, are none. The chat
+form sends a conversation, for method `chat`; the completions form sends the text that any other
+method renders.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from alignlab.core.templates import Spoken, spoken
 from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest, CompletionsRequest
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
 from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Endpoint, Replies, Reply
@@ -51,16 +53,26 @@ class OpenaiRespondent:
         Raises:
             AlignlabError: every call would fail; see `ChatApi.ask`.
         """
-        requests = map(self.wording.request, questions)
+        asked: dict[int, str | None] = {}
+        requests = self._requests(questions, asked)
         for index, reply in self.api.ask(requests, lambda _, reply: _worth(reply)):
-            yield [(index, self._answer(reply))]
+            yield [(index, self._answer(reply, asked.pop(index)))]
         replies = self.api.replies
         used, usd = replies.spent, replies.budget.usd(replies.spent)
         paid = "" if usd is None else f", ${usd:.4f}"
         counted = (replies.path, used.prompt, used.completion, paid)
         log.info("%s: %d tokens sent and %d answered in all runs so far%s", *counted)
 
-    def _answer(self, reply: Reply) -> Answer:
+    def _requests(
+        self, questions: Iterable[Question], asked: dict[int, str | None]
+    ) -> Iterator[ApiRequest]:
+        """The requests; notes in `asked` the text that each continues, null in the chat form."""
+        for index, question in enumerate(questions):
+            request = self.wording.request(question)
+            asked[index] = getattr(request, "prompt", None)
+            yield request
+
+    def _answer(self, reply: Reply, prompt: str | None) -> Answer:
         if reply.outcome == "skipped":
             return Answer("", "error", NO_ROOM, reply.error or "")
         if _worth(reply) < 1:
@@ -73,12 +85,13 @@ class OpenaiRespondent:
         if filtered and not raw.strip():
             return Answer("", "error", trimmed, reply.refusal or "the endpoint held it back")
         used = reply.usage.completion if reply.usage else None
-        return Answer(raw, self._ending(reply, raw), trimmed, num_tokens=used)
+        said = _with_thoughts(reply, spoken(raw, prompt))
+        return Answer(raw, self._ending(reply, said.answer), trimmed, num_tokens=used, spoken=said)
 
-    def _ending(self, reply: Reply, raw: str) -> Any:
+    def _ending(self, reply: Reply, answer: str) -> Any:
         """An answer that had ended before the endpoint cut it off ended well."""
         stopped = self.wording.stop and reply.ending == "stop"
-        if stopped or self.stopping.cut(raw)[1]:
+        if stopped or self.stopping.cut(answer)[1]:
             return "stop"
         return ENDINGS.get(reply.ending, "unknown")
 
@@ -93,7 +106,18 @@ def _worth(reply: Reply) -> float:
     if reply.ending in ("length", "content_filter"):
         return 1
     texts = [text for text in (reply.text, reply.refusal) if text is not None]
-    return float(bool(texts) if reply.ending == "stop" else any(map(str.strip, texts)))
+    if reply.ending == "stop":
+        return float(bool(texts or reply.thoughts))
+    return float(any(map(str.strip, texts)))
+
+
+def _with_thoughts(reply: Reply, said: Spoken) -> Spoken:
+    """With the thoughts that came apart from the text; without any text they had no end."""
+    if reply.thoughts is None:
+        return said
+    thoughts = "\n\n".join(part for part in (reply.thoughts.strip(), said.thoughts) if part)
+    unsaid = reply.text is None and reply.refusal is None
+    return Spoken(thoughts, said.answer, unfinished=said.unfinished or unsaid)
 
 
 def respondent(

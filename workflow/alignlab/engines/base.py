@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from alignlab.core.templates import MARKUP, Spoken, spoken
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.encode import Stopping
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 FinishReason = Literal["stop", "eos", "length"]
 # A stop string spans few tokens; only their text is decoded at every step.
 TAIL = 8
+# So many tokens at the end of a prompt may open thoughts.
+HEAD = 32
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,14 @@ class Answer:
     """What came of a question.
 
     Attributes:
-        raw: the answer as it came, before it is cut.
+        raw: the answer as it came, with thoughts that stand in it, before it is cut.
         finish_reason: how it ended: as the engine says, `unknown`, or `error` for no answer.
         trimmed: in a word, why there is none or a part is missing; else empty.
         said: the same in a sentence, for the log.
         prompt_ids: token ids that the model was given; none are known of an endpoint.
         token_ids: generated ids with the stopping ones; none are known of an endpoint.
-        num_tokens: generated tokens; null if they are not known.
+        num_tokens: generated tokens, those of thoughts included; null if they are not known.
+        spoken: its thoughts, which are no part of the answer, and what follows them.
     """
 
     raw: str
@@ -100,6 +105,7 @@ class Answer:
     prompt_ids: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     num_tokens: int | None = 0
+    spoken: Spoken = Spoken()
 
     @property
     def made(self) -> bool:
@@ -125,6 +131,23 @@ class Respondent(Protocol):
     def answers(self, questions: Iterable[Question]) -> Iterator[list[tuple[int, Answer]]]:
         """Answer all questions, each exactly once; yields (index, answer) pairs as they come."""
         ...
+
+
+class Markup:
+    """Finds a model's thoughts in its token ids; their markup may be special tokens."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._decode = tokenizer.decode
+        added = tokenizer.added_tokens_decoder.items()
+        self._marks = {i: t.content for i, t in added if t.special and t.content in MARKUP}
+
+    def spoken(self, token_ids: list[int], prompt_ids: list[int]) -> Spoken:
+        """The thoughts and the answer in generated ids; the prompt may have opened the thoughts."""
+        runs = groupby(token_ids, key=self._marks.get)
+        text = "".join(
+            mark or self._decode(list(ids), skip_special_tokens=True) for mark, ids in runs
+        )
+        return spoken(text, self._decode(prompt_ids[-HEAD:]))
 
 
 class Ending:
@@ -177,7 +200,8 @@ class Ending:
 
     def _stopped(self, tokens: list[int]) -> bool:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return bool(self.stopping.cut(text, complete=False)[1])
+        # Thoughts may hold what would end an answer.
+        return bool(self.stopping.cut(spoken(text, "").answer, complete=False)[1])
 
 
 def end_ids(named: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:

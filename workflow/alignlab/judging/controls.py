@@ -172,6 +172,7 @@ def _row(answer: Row, control: str, text: str) -> Row:
         "prompt_ids": [],
         "raw_text": text,
         "text": text,
+        "thoughts": None,
         "token_ids": [],
         "finish_reason": "unknown",
         "trimmed": "",

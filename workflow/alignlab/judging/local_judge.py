@@ -19,7 +19,7 @@ from time import perf_counter
 from torch import Tensor, stack, tensor, zeros
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.base import Request
+from alignlab.engines.base import Markup, Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.scoring import ScoredQuestion, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
@@ -92,11 +92,18 @@ class LocalJudge:
             reason_tokens: longest reason that it writes after a score; 0 for none.
 
         Raises:
-            AlignlabError: its tokenizer has no chat template.
+            AlignlabError: its tokenizer has no chat template, or one that opens thoughts.
         """
         self.engine, self.name, self.reason_tokens = engine, name, reason_tokens
         self.prompter = prompter({}, engine.tokenizer)
         self.encode = encoder(engine.tokenizer, self.prompter)
+        self.markup = Markup(engine.tokenizer)
+        if self.markup.spoken([], self.encode(self.prompter.render([WHY], []))).unfinished:
+            raise AlignlabError(
+                f"judge {name}: its chat template begins an answer with thoughts, and its scores "
+                "are the probabilities of the first word; take another model, or set a "
+                "`chat_template` without them in config/catalog/models.yaml"
+            )
 
     def judge(self, rubric: ResolvedRubric, cases: Sequence[Case]) -> Iterator[Found]:
         """See `alignlab.judging.cases.Judge`.
@@ -178,8 +185,8 @@ class LocalJudge:
         answers = self.engine.generate(requests, prefix, decoding, self.prompter.stopping)
         for number, completion in chain.from_iterable(answers):
             scores, at = places[number]
-            text = self.engine.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
-            scores[at] = replace(scores[at], reason=text.strip())
+            said = self.markup.spoken(completion.token_ids, requests[number].prompt_ids)
+            scores[at] = replace(scores[at], reason=said.answer.strip() or None)
 
     def _ids(self, text: str, said: str | None = None) -> list[int]:
         """The conversation up to the judge's word, or up to its reason once the word is said."""

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from alignlab.core.templates import spoken
 from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest
 from alignlab.endpoints.config import RUNTIME
 from alignlab.endpoints.replies import Budget, Endpoint, Replies, Reply
@@ -122,13 +123,14 @@ class Form:
     def scores(self, reply: Reply, shown: str) -> list[Score]:
         """A score for every aspect, without its share of cost and time.
 
-        What the reply quotes of the case that was `shown` is no verdict on it.
+        What the reply quotes of the case that was `shown` is no verdict on it, nor are thoughts.
         """
         status, raw = _status(reply)
         if status != "scored":
             return [Score(name, status, raw=raw) for name in self.verdicts]
-        asked, mended = _objects(raw, shown), _mended(raw)
-        found = asked if mended == raw else [*asked, *_objects(mended, shown)]
+        said = spoken(raw).answer
+        asked, mended = _objects(said, shown), _mended(said)
+        found = asked if mended == said else [*asked, *_objects(mended, shown)]
         return [self._score(name, asked, found, raw) for name in self.verdicts]
 
     def _score(

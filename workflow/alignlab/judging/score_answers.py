@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.core.templates import is_answer
 from alignlab.core.unfinished import Unfinished, forget, progress
 from alignlab.endpoints import replies
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, drawn_prompts
@@ -97,8 +98,8 @@ class AnswerToJudge:
 
     @property
     def made(self) -> bool:
-        """Whether the arm could be asked at all; it may have answered nothing."""
-        return self.row["finish_reason"] != "error"
+        """Whether there is an answer; it may say nothing, but no mere thoughts."""
+        return is_answer(self.row)
 
     @property
     def text(self) -> str:

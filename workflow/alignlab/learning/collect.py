@@ -16,6 +16,7 @@ from pathlib import Path
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.core.templates import is_answer
 from alignlab.learning.questions import loops
 from alignlab.metrics.refusal import hijacked, is_refusal
 from alignlab.metrics.words import echo
@@ -108,7 +109,7 @@ def _induced(asked: dict[str, Row], responses: Path) -> Iterator[tuple[Row, int,
     """First-turn answers; null where a question was not answered."""
     for row in tables.rows("responses", responses):
         if row["turn"] == 0:
-            text = None if row["finish_reason"] == "error" else row["text"]
+            text = row["text"] if is_answer(row) else None
             yield asked[row["prompt_id"]], row["sample"], text
 
 

@@ -19,6 +19,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.core.templates import is_answer
 from alignlab.learning.config import StudiedAnalysis, StudyCard
 from alignlab.metrics.refusal import verdict
 from alignlab.planning.artefact import Job, Spec
@@ -118,7 +119,7 @@ def _decisive(prompt: tables.Row) -> str:
 
 
 def read_verdicts(analyses: Path) -> dict[str, bool | None]:
-    """What the analyses of an arm's answers say, by prompt; one that ended in an error is absent.
+    """What the analyses of an arm's answers say, by prompt; one that failed is absent.
 
     Raises:
         AlignlabError: the table is damaged, or analyses a second sample of an answer.
@@ -128,7 +129,7 @@ def read_verdicts(analyses: Path) -> dict[str, bool | None]:
         prompt, _, sample = row["prompt_id"].rpartition("#")
         if sample != "0":
             raise AlignlabError(f"{analyses}: {row['prompt_id']!r}: a study needs sample 0 alone")
-        if row["turn"] == 0 and row["sample"] == 0 and row["finish_reason"] != "error":
+        if row["turn"] == 0 and row["sample"] == 0 and is_answer(row):
             found[prompt] = verdict(row["text"])
     return found
 

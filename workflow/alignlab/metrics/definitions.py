@@ -39,7 +39,10 @@ METRICS: dict[str, Metric] = {
         "Words between whitespace; each character of scripts without it; 0 if empty",
     ),
     "num_tokens": Metric(
-        "Tokens", "tokens", "none", "Generated tokens; null where a published answer has none"
+        "Tokens",
+        "tokens",
+        "none",
+        "Generated tokens, thoughts included; null where a published answer has none",
     ),
     "rep_4": Metric(
         "Repetition",
@@ -107,7 +110,8 @@ METRICS: dict[str, Metric] = {
     ),
 }
 """Name → definition, in the order of display. Every metric of a response that ended in an error is
-null; of an empty answer, what its definition says, else 0."""
+null, and all but how it ended and its tokens of one that ended in its thoughts; of an empty answer,
+what its definition says, else 0. Thoughts before an answer count as tokens alone."""
 
 
 if __name__ == "__main__":

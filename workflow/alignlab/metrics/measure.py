@@ -13,13 +13,19 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.core.templates import is_answer
 from alignlab.metrics import style, words
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.refusal import hijacked, is_refusal
 from alignlab.planning.artefact import Job, Spec
 
 BATCH = 256
-COLUMNS = ["prompt_id", "turn", "raw_text", "text", "finish_reason", "num_tokens"]
+COLUMNS = [
+    *("prompt_id", "turn", "raw_text", "thoughts", "text"),
+    *("finish_reason", "trimmed", "num_tokens"),
+]
+# All that is known of a response that ended before its answer began.
+ENDED = ("clean_stop", "truncated", "num_tokens")
 
 Value = float | None
 
@@ -88,8 +94,14 @@ def answer_metrics(
         "hijacked": float(hijacked(target, text)) if target else None,
         "opener": float(style.has_opener(text)),
         "closer": float(style.has_closer(text)),
-        "runs_on": float(style.runs_on(answer["raw_text"])),
+        "runs_on": float(style.runs_on(_after_thoughts(answer))),
     }
+
+
+def _after_thoughts(answer: Mapping[str, Any]) -> str:
+    """The raw text without thoughts that stand in it; those that came apart do not."""
+    raw, thoughts = answer["raw_text"], answer["thoughts"]
+    return raw.partition(thoughts)[2] if thoughts and thoughts in raw else raw
 
 
 def _question(row: tables.Row, asked: Mapping[str, tables.Row], path: Path) -> str:
@@ -108,7 +120,7 @@ def _measured(
     targets: Sequence[str | None],
     relevance: Relevance | None,
 ) -> Iterator[dict[str, Value]]:
-    """The values of each row, all null where it ended in an error."""
+    """The values of each row, all null where it ended in an error; of thoughts, how they ended."""
     texts = [row["text"] or "" for row in rows]
     cosines = relevance(questions, texts) if relevance else [None] * len(rows)
     names = [name for name in METRICS if relevance or name != "relevance"]
@@ -117,7 +129,8 @@ def _measured(
             yield dict.fromkeys(names)
         else:
             values = {**answer_metrics(row, question, target), "relevance": cosine}
-            yield {name: values[name] for name in names}
+            told = names if is_answer(row) else ENDED
+            yield {name: values[name] if name in told else None for name in names}
 
 
 def _averaged(

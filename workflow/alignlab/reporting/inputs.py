@@ -24,7 +24,7 @@ Grid = dict[str, dict[str, Row]]
 # judges rate before it.
 MAIN = ("clean_stop", "echo", "rep_4", "relevance", "opener", "refusal", "num_words")
 SHOWN = [
-    *("prompt_id", "turn", "sample", "raw_text", "text"),
+    *("prompt_id", "turn", "sample", "raw_text", "thoughts", "text"),
     *("finish_reason", "trimmed", "num_words"),
 ]
 # Replies as they came are most of a judgements table and never shown.

@@ -159,6 +159,7 @@ def _answer(results: ReadResults, arm: str, row: Row) -> Row:
         "text": row["text"],
         # Most answers are kept as generated; those are stored once.
         "raw": None if row["raw_text"] == row["text"] else row["raw_text"],
+        **({"thoughts": row["thoughts"]} if row["thoughts"] else {}),
         "finish": row["finish_reason"],
         "trimmed": row["trimmed"],
         "metrics": {name: _short(value) for name, value in values.items() if value is not None},

@@ -7,7 +7,7 @@ are tokenised here, which the table records.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +18,7 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.core.templates import is_answer, spoken
 from alignlab.engines.config import Computing
 from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
@@ -126,7 +127,7 @@ class Answers:
     Attributes:
         total: answers of the table.
         retokenised: published answers, which come without token ids.
-        empty: answers without a token.
+        empty: answers without a token, or that ended in their thoughts.
         too_long: answers that do not fit a model's context window.
     """
 
@@ -197,7 +198,7 @@ class Answers:
 
     def _answer(self, number: int, row: Row, earlier: list[str]) -> ScoredAnswer:
         turns = self.turns[row["prompt_id"]]
-        ids = self._ids(row)
+        thoughts, ids = self._ids(row)
         base = self.voices["base"].context(turns, earlier)
         if self.spec.template == "shared":
             aligned = base
@@ -205,18 +206,26 @@ class Answers:
             aligned = self.voices["aligned"].context(turns, earlier)
         else:
             aligned = row["prompt_ids"]
-        return ScoredAnswer(number, row, Forced(base, ids), Forced(aligned, ids))
+        before = [[*context, *thoughts] for context in (base, aligned)]
+        return ScoredAnswer(number, row, Forced(before[0], ids), Forced(before[1], ids))
 
-    def _ids(self, row: Row) -> list[int]:
-        """The answer's ids; of one that a stop string ended, those of its text, not of the stop."""
+    def _ids(self, row: Row) -> tuple[list[int], list[int]]:
+        """The ids of the thoughts, which both models read and which are not scored, and the
+        answer's; of one that a stop string ended, those of its text, not of the stop.
+        """
         if _has_text_only(row):
-            return self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
+            return [], self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
         self._check_ids(row)
-        if row["finish_reason"] != "stop":
-            return row["token_ids"]
-        end = row["raw_text"].find(row["text"]) + len(row["text"])
-        lengths = range(len(row["token_ids"]) + 1)
-        return row["token_ids"][: bisect_left(lengths, end, key=self._text_length(row))]
+        ids = row["token_ids"]
+        if not is_answer(row):
+            return ids, []
+        lengths, length = range(len(ids) + 1), self._text_length(row)
+        start = row["raw_text"].find(row["text"], _thoughts_end(row))
+        thoughts = row["thoughts"] is not None
+        first = bisect_right(lengths, start, key=length) - 1 if thoughts else 0
+        stopped = row["finish_reason"] == "stop"
+        last = bisect_left(lengths, start + len(row["text"]), key=length) if stopped else len(ids)
+        return ids[:first], ids[first:last]
 
     def _text_length(self, row: Row) -> Callable[[int], int]:
         """Characters that the first so many ids of an answer decode to."""
@@ -273,6 +282,15 @@ def _voice(method: dict[str, Any], weights: Weights) -> Voice:
 
 def _has_text_only(row: Row) -> bool:
     return not row["token_ids"] and row["finish_reason"] == "unknown"
+
+
+def _thoughts_end(row: Row) -> int:
+    """Offset in the raw text where the answer may begin; 0 without thoughts."""
+    raw, thoughts = row["raw_text"], row["thoughts"]
+    if thoughts is None:
+        return 0
+    # Special tokens around thoughts are not in the raw text.
+    return max(raw.find(thoughts) + len(thoughts), len(raw) - len(spoken(raw).answer))
 
 
 def _label(row: Row) -> str:

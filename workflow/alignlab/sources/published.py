@@ -21,6 +21,7 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.core.templates import ONLY_THOUGHTS, spoken
 from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Spec
 from alignlab.sources import files
@@ -126,7 +127,9 @@ def _responses(path: Path, answers: dict[str, list[str | None]], spec: Published
 
 
 def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
-    text = (raw or "").strip()
+    said = spoken(raw or "")
+    text = said.answer.strip()
+    cut = ONLY_THOUGHTS if said.only_thoughts else "" if said.thoughts is None else "thoughts"
     return {
         "arm": spec.arm,
         "model": spec.model,
@@ -136,9 +139,10 @@ def _response(prompt_id: str, raw: str | None, spec: PublishedSpec) -> Row:
         "prompt_ids": [],
         "raw_text": raw or "",
         "text": text,
+        "thoughts": said.thoughts,
         "token_ids": [],
         "finish_reason": "error" if raw is None else "unknown",
-        "trimmed": "" if text else ("missing" if raw is None else "empty"),
+        "trimmed": cut if cut or text else ("missing" if raw is None else "empty"),
         "num_tokens": None,
         "num_words": count_words(text),
         "seed": None,

@@ -52,10 +52,16 @@ function badges(answer, sample) {
   ];
 }
 
+// No part of the answer, so folded away; in the raw text they stand where they came.
+function drawThoughts({ thoughts }) {
+  if (!thoughts || byId("raw").checked) return null;
+  return el("details", {}, el("summary", { class: "quiet" }, "Thoughts"), modelText(thoughts));
+}
+
 function drawBody(prompt, answer, arm) {
   const text = byId("raw").checked ? (answer.raw ?? answer.text) : answer.text;
   const reading = el("div", { class: "reading", role: "region", "aria-label": `Answer of ${arm.name}` },
-    text ? modelText(text) : el("span", { class: "quiet" }, "empty"));
+    drawThoughts(answer), text ? modelText(text) : el("span", { class: "quiet" }, "empty"));
   const body = el("div", { class: byId("raw").checked ? "body raw" : "body" }, reading);
   if (isVeiled(answer, prompt)) {
     veil(body, reading, answer, () => {
