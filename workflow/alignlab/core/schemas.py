@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-ADDED = {"responses": frozenset({"thoughts"})}
-"""Columns that tables made by an earlier version lack; there they are null."""
 # A new table or a reworded column must not make every table again.
 CHANGES_NO_VALUE = True
 
@@ -409,5 +407,10 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "seconds": (FLOAT, "Both calls"),
     },
 }
-# Columns that tables written before them lack, and writers may leave out: null there.
-ADDED: dict[str, frozenset[str]] = {"prompts": frozenset({"cluster", "references"})}
+ADDED: dict[str, frozenset[str]] = {
+    "prompts": frozenset({"cluster", "references"}),
+    "responses": frozenset({"thoughts"}),
+    "judgements": frozenset({"repaired"}),
+    "preferences": frozenset({"repaired"}),
+}
+"""Columns that tables made by an earlier version lack, and writers may leave out; null there."""
