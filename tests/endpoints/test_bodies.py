@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 from endpoint import completion, fails, said, says, serving
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime
@@ -310,3 +312,34 @@ def test_what_a_finish_reason_means_whoever_says_it(finish, ending):
     reply = read(json.dumps({"choices": [{"text": "a", "finish_reason": finish}]}))
     assert (reply.finish_reason, reply.ending) == (finish, ending)
     assert Reply(outcome="answered").ending is None
+
+
+TEXT = st.text(st.characters(categories=["Cs", "Ll"]), max_size=3)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+KEYS = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
+MESSAGE = st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, JSON))
+BODY = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"message": MESSAGE | JSON, "text": JSON, "finish_reason": JSON}
+            )
+        )
+        | JSON,
+        "usage": JSON,
+        "error": JSON,
+    },
+)
+
+
+@given(BODY | JSON)
+def test_whatever_a_body_holds_it_becomes_a_line_of_the_ledger(body):
+    reply = read(json.dumps(body))
+    line = Line(key="k", most=USED, reply=reply).model_dump_json(exclude_defaults=True)
+    assert Line.model_validate_json(line).reply == reply
+    assert (reply.error is None) is (reply.outcome == "answered")

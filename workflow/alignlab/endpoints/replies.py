@@ -264,7 +264,7 @@ def read(body: str) -> Reply:
         text, thoughts, refusal = _message(choice)
         told = choice.get("finish_reason")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return Reply(outcome="failed", error=f"the answer is no completion: {words(body)}")
+        return Reply(outcome="failed", error=_whole(f"the answer is no completion: {words(body)}"))
     reply = Reply(
         outcome="answered",
         text=text,
@@ -276,7 +276,7 @@ def read(body: str) -> Reply:
     if reply.ending != "failed":
         return reply
     why = f"finish_reason {reply.finish_reason}: {words(choice.get('error') or body)}"
-    return reply.model_copy(update={"outcome": "failed", "error": why})
+    return reply.model_copy(update={"outcome": "failed", "error": _whole(why)})
 
 
 def words(said: Any) -> str:
