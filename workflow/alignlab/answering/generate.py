@@ -19,7 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
-from alignlab.core.templates import ONLY_THOUGHTS, is_answer
+from alignlab.core.templates import ONLY_THOUGHTS, is_answer, spoken
 from alignlab.core.unfinished import Unfinished, forget, progress
 from alignlab.endpoints import replies
 from alignlab.endpoints.config import ApiEngineConfig, EndpointPlace
@@ -268,10 +268,11 @@ class Answering:
 
     def _row(self, talk: Conversation, turn: int, question: Question, answer: Answer) -> Row:
         """A responses row; without an answer it says why."""
-        text, trimmed = self.respondent.stopping.cut(answer.spoken.answer)
-        if answer.spoken.only_thoughts:
+        said = answer.spoken or spoken(answer.raw)
+        text, trimmed = self.respondent.stopping.cut(said.answer)
+        if said.only_thoughts:
             trimmed = ONLY_THOUGHTS
-        elif answer.spoken.answer != answer.raw:
+        elif said.answer != answer.raw:
             trimmed = trimmed or answer.trimmed or "thoughts"
         if not answer.made:
             where = f"{talk.prompt['prompt_id']} turn {turn}: {answer.said}"
@@ -285,7 +286,7 @@ class Answering:
             "prompt_ids": answer.prompt_ids,
             "raw_text": answer.raw,
             "text": text,
-            "thoughts": answer.spoken.thoughts,
+            "thoughts": said.thoughts,
             "token_ids": answer.token_ids,
             "finish_reason": answer.finish_reason,
             "trimmed": trimmed or answer.trimmed,

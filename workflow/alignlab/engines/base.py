@@ -95,7 +95,8 @@ class Answer:
         prompt_ids: token ids that the model was given; none are known of an endpoint.
         token_ids: generated ids with the stopping ones; none are known of an endpoint.
         num_tokens: generated tokens, those of thoughts included; null if they are not known.
-        spoken: its thoughts, which are no part of the answer, and what follows them.
+        spoken: its thoughts, which are no part of the answer, and what follows them; null where
+            only the raw text can tell.
     """
 
     raw: str
@@ -105,7 +106,7 @@ class Answer:
     prompt_ids: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     num_tokens: int | None = 0
-    spoken: Spoken = Spoken()
+    spoken: Spoken | None = None
 
     @property
     def made(self) -> bool:
