@@ -4,6 +4,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.base import end_ids
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
 from alignlab.tuning.examples import (
@@ -200,13 +201,15 @@ def other_end(tokenizer):
     return tokenizer
 
 
-def test_what_is_learnt_to_end_an_answer_is_what_ends_it(make_spec, answers, other_end):
+@pytest.mark.parametrize("eos", ["<eos>", "<|im_end|>", None])
+def test_what_is_learnt_to_end_an_answer_is_what_ends_it(make_spec, answers, other_end, eos):
+    other_end.eos_token = eos
     examples = open_examples(make_spec(), answers, other_end)
-    end = other_end.convert_tokens_to_ids("<|im_end|>")
-    assert examples.prompter.stopping.tokens == (end,)
+    ends = end_ids(None, other_end).union(examples.prompter.stopping.tokens)
+    assert other_end.convert_tokens_to_ids("<|im_end|>") in ends
     for row in labelled(examples):
-        assert row["labels"][-1] == row["input_ids"][-1] == end == examples.end
-        assert learnt(row).count(end) == 1
+        assert row["labels"][-1] == row["input_ids"][-1] == examples.end
+        assert [token for token in learnt(row) if token in ends] == [examples.end]
 
 
 @pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
