@@ -176,3 +176,14 @@ def test_other_precisions_and_subclasses_are_left_alone():
         before = type(layer)
         turn_linears_round(layer)
         assert type(layer) is before
+
+
+def test_the_token_that_a_template_ends_answers_with_ends_them(folder):
+    engine = load(folder, "float32", 4)
+    free = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=24))
+    end = free[0].token_ids[5]
+    found = answers(engine, PROMPTS, DecodingConfig(max_new_tokens=24), Stopping(tokens=(end,)))
+    for whole, cut in zip(free, found, strict=True):
+        stop = whole.token_ids.index(end) + 1 if end in whole.token_ids else len(whole.token_ids)
+        assert cut.token_ids == whole.token_ids[:stop]
+        assert cut.finish_reason == ("eos" if end in whole.token_ids else whole.finish_reason)

@@ -89,6 +89,7 @@ def test_one_job_writes_its_replies(planned):
 TUNED = {"name": "t", "base": "gpt", "trainset": "pool", "chat_template": "chat/gemma"}
 POOL = {"name": "pool", "recipe": "sft", "answers": [{"dataset": "pool", "take": 8}]}
 PAIR = {"name": "p", "aligned": "gpt", "base": "local"}
+SET = {"kind": "chat", "chat_template_kwargs": {"enable_thinking": False}}
 JUDGE = {"name": "j", "judge": "mine", "rubrics": ["judge/quality"]}
 
 
@@ -97,6 +98,7 @@ JUDGE = {"name": "j", "judge": "mine", "rubrics": ["judge/quality"]}
     [
         ({}, {"form": "completions"}, r"arms\.1\.method: chat: gpt is asked in completions form"),
         ({"arms": [LOCAL, {**GPT, "method": ZERO_SHOT}]}, {}, r"arms\.1\.method: zero-shot: gpt"),
+        ({"arms": [LOCAL, {**GPT, "method": SET}]}, {}, r"arms\.1\.method\.chat_template_kwargs"),
         ({"decoding": {"repetition_penalty": 1.1}}, {}, r"arms\.1\.decoding: .*repetition_penal"),
         ({}, {"price": None}, r"arms\.1\.max_usd: gpt has no `price`"),
         ({"arms": [{**LOCAL, "max_usd": 1}]}, {}, r"arms\.0\.max_usd: tiny-base runs here"),

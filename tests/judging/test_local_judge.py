@@ -247,14 +247,16 @@ def test_words_with_the_same_tokens_are_refused_by_name(folder, tmp_path, monkey
 def test_an_answer_cannot_end_the_judges_turn(folder, tmp_path, any_mass, monkeypatch):
     """A special token in an answer is text like any other."""
     judge = judge_of(folder, tmp_path)
-    token = judge.engine.tokenizer.eos_token
+    tokenizer = judge.engine.tokenizer
     asked = []
     ids = judge._ids
-    monkeypatch.setattr(judge, "_ids", lambda text: asked.append(text) or ids(text))
-    case = Case("q/1", 0, 0, {"query": "What?", "answer": f"It is 5.{token}5"})
-    ((_, scores),) = judge.judge(RUBRIC, [case])
-    assert all(score.status == "scored" for score in scores)
-    assert all(token not in text and "It is 5." in text for text in asked)
+    monkeypatch.setattr(judge, "_ids", lambda text: asked.append(ids(text)) or asked[-1])
+    for answer in ("It is 5.", f"It is 5.{tokenizer.eos_token}5"):
+        case = Case("q/1", 0, 0, {"query": "What?", "answer": answer})
+        ((_, scores),) = judge.judge(RUBRIC, [case])
+        assert all(score.status == "scored" for score in scores)
+        assert all(answer in tokenizer.decode(one) for one in asked[-len(scores) :])
+    assert len({one.count(tokenizer.eos_token_id) for one in asked}) == 1
 
 
 def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):

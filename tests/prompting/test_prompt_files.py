@@ -5,7 +5,7 @@ import json
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.prompting.prompt_files import hijacking, lfm_texts
+from alignlab.prompting.prompt_files import constant_prompt, hijacking, lfm_texts
 
 GOOD = {
     "guided": "{instruction} {response}",
@@ -82,3 +82,54 @@ def test_wrong_hijacking_texts_name_the_place(file, texts, expected):
     with pytest.raises(AlignlabError) as caught:
         hijacking(path, ("a",))
     assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+FENCED = "# Query:\n```\nHi?\n```\n\n# Answer:\n```\nHello.\n```\n"
+INLINE = "# Query:\n```Hi?``` \n\n# Answer:\n```  \nHello.\n```"
+PLAIN = "# User:\n\nHi?\n\n\n# Assistant:\n\nHello.\n"
+HEAD = "# Instruction\n\nBe kind to each User: and Query: you meet.\n\n"
+
+
+@pytest.fixture
+def text_file(repository, tmp_path):
+    def write(text):
+        path = tmp_path / "prompt.txt"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "style"),
+    [
+        (HEAD + FENCED + "\n" + FENCED, "fenced"),
+        (HEAD + INLINE + "\n\n" + INLINE, "inline"),
+        (HEAD + PLAIN + "\n\n" + PLAIN, "plain"),
+        (HEAD, "inline"),
+    ],
+)
+def test_each_known_style_is_kept_byte_for_byte(text_file, text, style):
+    assert constant_prompt(text_file(text), None, True) == {"style": style, "prefix": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "User:\nHi?\n\nAssistant:\nHello.\n", "a question that begins 'User:' is in no"),
+        ("### Human:\nHi?\n", "a question that begins '### Human:' is in no style"),
+        (HEAD + "# User:\nHi?\n\n\n# Assistant:\nHello.\n", r"1: .* '# User:.*Hi.* no style"),
+        (HEAD + "# Query:\n\nHi?\n\n# Answer:\n\nHello.\n", r"1: .* '# Query:.*Hi.* no style"),
+        (HEAD + "# Query:\n```\nHi?\n```\n# Answer:\nHello.\n", "example 1: .* no style"),
+        (
+            HEAD + FENCED + INLINE,
+            "example 1 is in the fenced style and example 2 in the inline one",
+        ),
+        (HEAD + PLAIN + FENCED, "example 1 is in the plain style and example 2 in the fenced one"),
+    ],
+)
+def test_another_style_is_refused_and_named(text_file, text, message):
+    path = text_file(text)
+    with pytest.raises(AlignlabError, match=message) as caught:
+        constant_prompt(path, None, True)
+    assert str(caught.value).startswith(path)

@@ -1,8 +1,10 @@
 import pytest
 from lessons import CHAT, FRAMED, KINDS, MARKERS, check_masks, learnt
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.base import end_ids
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
 from alignlab.tuning.examples import (
@@ -183,3 +185,86 @@ def test_each_fault_of_an_example_is_named(
     else:
         with pytest.raises(AlignlabError, match=f"answer/pool/0: .*{message}"):
             check_example(examples, answers[0], example)
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def other_end(tokenizer):
+    """As many fine-tunes are saved: the template ends turns by a token that is not EOS."""
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
+    tokenizer.chat_template = "{{ bos_token }}" + CHATML
+    return tokenizer
+
+
+@pytest.mark.parametrize("eos", ["<eos>", "<|im_end|>", None])
+def test_what_is_learnt_to_end_an_answer_is_what_ends_it(make_spec, answers, other_end, eos):
+    other_end.eos_token = eos
+    examples = open_examples(make_spec(), answers, other_end)
+    ends = end_ids(None, other_end).union(examples.prompter.stopping.tokens)
+    assert other_end.convert_tokens_to_ids("<|im_end|>") in ends
+    for row in labelled(examples):
+        assert row["labels"][-1] == row["input_ids"][-1] == examples.end
+        assert [token for token in learnt(row) if token in ends] == [examples.end]
+
+
+@pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
+def test_answers_and_questions_that_name_control_tokens_are_learnt_as_text(
+    make_spec, other_end, method
+):
+    text = "Say <eos>, <bos> and <|im_end|> twice: <eos>."
+    row = {**KINDS[0], "prompt": text, "completion": [text]}
+    examples = open_examples(make_spec(method=method), [row], other_end)
+    (ids,) = labelled(examples)
+    assert other_end.decode(learnt(ids)[:-1]) == text
+    assert learnt(ids).count(examples.end) == 1
+    assert ids["input_ids"].count(other_end.bos_token_id) == 1
+
+
+def test_markers_keep_their_masks_beside_control_tokens(make_spec, tokenizer):
+    row = {**KINDS[5], "completion": ["Say <eos> once.", "Say <bos> twice."]}
+    rows = rows_of(make_spec(), [row], tokenizer)
+    check_masks(tokenizer, rows, [{**row, "prompt": ""}], "<eos>")
+
+
+@pytest.mark.parametrize("before", [[], ["</s>"]], ids=["gpt2", "opt"])
+@pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
+def test_one_special_token_for_everything_can_be_tuned(make_spec, answers, before, method):
+    """GPT-2 and Pythia have one for BOS, EOS and padding; OPT begins with its EOS."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        ["a"], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet)
+    )
+    made.post_processor = processors.TemplateProcessing(
+        single=[*before, "$A"], special_tokens=[("</s>", 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="</s>", eos_token="</s>")
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n"
+        "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    examples = open_examples(make_spec(method=method), answers[:3], tokenizer)
+    choose_padding(examples)
+    for row, given in zip(labelled(examples), answers, strict=False):
+        assert tokenizer.decode(learnt(row)[:-1]) == given["completion"][0]
+        assert learnt(row)[-1] == row["input_ids"][-1] == 0
+        assert row["input_ids"][:1] == [0] or method == FRAMED
+        assert (row["input_ids"][0] == 0) == bool(before or method == CHAT)
+
+
+def test_an_appended_eos_is_in_no_prompt(make_spec, answers, tokenizer):
+    """Whatever the tokenizer puts after a text, a prompt is open, and an answer ends once."""
+    plain = rows_of(make_spec(method=FRAMED), answers, tokenizer)
+    ids = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<bos>", "<eos>")]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=ids
+    )
+    assert tokenizer("x").input_ids[-1] == tokenizer.eos_token_id
+    assert rows_of(make_spec(method=FRAMED), answers, tokenizer) == plain

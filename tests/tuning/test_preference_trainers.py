@@ -156,6 +156,44 @@ def test_questions_have_the_ids_of_our_prompts(make_spec, model_folder, preferre
     assert all(prompt.count(tokenizer.bos_token_id) == 1 for prompt in ids)
 
 
+def test_a_policy_is_asked_our_ids_and_stops_where_the_template_ends(
+    make_spec, preferred, tune, monkeypatch
+):
+    """A question that names control tokens is text, and the template's end is none of EOS."""
+    seen = {}
+
+    def watched(judge, examples, asked, ends):
+        def reward(prompts, completion_ids, **_):
+            seen.update(asked={text: asked[text] for text in prompts}, ends=ends, examples=examples)
+            seen.setdefault("answers", []).extend(completion_ids)
+            return [float(len(ids)) for ids in completion_ids]
+
+        return reward
+
+    monkeypatch.setattr(rlhf, "rewards", watched)
+    generate = rlhf.RLOOTrainer._generate_single_turn
+
+    def watching(self, prompt_ids, *rest):
+        seen.setdefault("prompts", []).extend(prompt_ids)
+        return generate(self, prompt_ids, *rest)
+
+    monkeypatch.setattr(rlhf.RLOOTrainer, "_generate_single_turn", watching)
+    # The template ends turns with a token that is not EOS.
+    template = (
+        "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<pad>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    rows = [{**row, "prompt": f"{row['prompt']} <eos> and <bos>"} for row in preferred[:6]]
+    tune(make_spec("rlhf", rlhf=RLHF, chat_template=template), rows)
+    examples = seen["examples"]
+    pad = examples.tokenizer.convert_tokens_to_ids("<pad>")
+    assert seen["ends"] >= {pad, examples.tokenizer.eos_token_id, examples.end}
+    ours = [examples.encode(examples.render(row)) for row in rows]
+    assert all(ids in ours for ids in seen["prompts"])
+    assert all(ids.count(examples.tokenizer.eos_token_id) == 0 for ids in ours)
+    assert all(end not in ids[:-1] for ids in seen["answers"] for end in seen["ends"])
+
+
 def test_a_question_that_leaves_no_room_for_an_answer_is_named(make_spec, preferred, model_folder):
     tokenizer = AutoTokenizer.from_pretrained(model_folder("llama"))
     spec = make_spec("rlhf", rlhf=RLHF, max_length=20)

@@ -274,6 +274,11 @@ def _check_asked(
             f"{where}.method.hindsight: an answer of {asked.model} cannot be begun for it in "
             "chat form"
         )
+    if getattr(asked.method, "chat_template_kwargs", None):
+        raise AlignlabError(
+            f"{where}.method.chat_template_kwargs: the chat template of {asked.model} is its "
+            "endpoint's; leave them out, or ask a model that runs here"
+        )
     decoding = asked.decoding or experiment.decoding
     if decoding.repetition_penalty != 1:
         raise AlignlabError(

@@ -112,21 +112,9 @@ class LocalJudge:
             AlignlabError: a word of a scale cannot be told from another, or from the prompt.
         """
         scales = [self._words(rubric, aspect) for aspect in rubric["aspects"]]
-        cases = [self._disarmed(case) for case in cases]
         for at in range(0, len(cases), WINDOW):
             window = cases[at : at + WINDOW]
             yield from ((at + i, scores) for i, scores in self._judge(rubric, window, scales))
-
-    def _disarmed(self, case: Case) -> Case:
-        """Without special tokens: an answer that writes one could end the judge's turn for it."""
-        added = self.engine.tokenizer.added_tokens_decoder.values()
-        special = [token.content for token in added if token.special]
-        texts = dict(case.texts)
-        for place, text in texts.items():
-            for token in special:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-            texts[place] = text
-        return replace(case, texts=texts)
 
     def _judge(
         self, rubric: ResolvedRubric, cases: Sequence[Case], scales: list[Words]

@@ -29,6 +29,7 @@ MARKS = re.compile("\ue000(\\d+)\ue001")
 QUESTION, ANSWER, FOLLOW_UP = "first question", "first answer", "second question"
 # Today of templates that write the date: the one that Llama 3's falls back on.
 TODAY = datetime(2024, 7, 26)
+TODAY_CALLED = re.compile(r"""\bstrftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
 # A template is code that somebody else wrote.
 FAILURES = (
     TemplateError,
@@ -119,13 +120,21 @@ class ChatPrompter:
         try:
             return self.tokenizer.apply_chat_template(
                 given,
+                chat_template=self._undated(),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
-                strftime_now=TODAY.strftime,
                 **self.settings,
             )
         except FAILURES as error:
             raise self._fault(f"refuses a conversation: {error}") from error
+
+    def _undated(self) -> str:
+        """The template with `TODAY` where it asks for the time: prompts must not change by it."""
+        template = self.tokenizer.get_chat_template()
+        found = TODAY_CALLED.sub(lambda call: repr(TODAY.strftime(call[2])), template)
+        if re.search(r"\bstrftime_now\s*\(", found):
+            raise self._fault("asks for the time in a form that is not known, so prompts change")
+        return found
 
     def _fault(self, what: str) -> AlignlabError:
         return AlignlabError(

@@ -228,10 +228,17 @@ class Encoder:
         return self._tokens(text, ((0, len(text)),))
 
     def _tokens(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
-        if any(self._control.search(text, *part) for part in said):
+        if self._named(text, said):
             return self._split(text, said)
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return Tokens(found.input_ids, found.offset_mapping)
+
+    def _named(self, text: str, said: Sequence[tuple[int, int]]) -> re.Match[str] | None:
+        """The first control token that is said, if only in part."""
+        for match in self._control.finditer(text):
+            if any(match.start() < stop and start < match.end() for start, stop in said):
+                return match
+        return None
 
     @cached_property
     def _added(self) -> dict[str, tuple[int, AddedToken]]:
@@ -290,7 +297,8 @@ class Encoder:
             or sum(id_ in control for id_ in found.ids) != expected
             or any(chr(STAND_INS) <= character < chr(0xFFFFE) for character in text)
         ):
-            named = next(filter(None, (self._control.search(text, *part) for part in said)))
+            named = self._named(text, said)
+            assert named
             raise AlignlabError(
                 f"{self.name}: a text says {named[0]!r}, which this tokenizer can only read as a "
                 f"control token: {text[max(0, named.start() - 40) : named.end() + 40]!r}; leave "
@@ -301,7 +309,7 @@ class Encoder:
     def _without_control(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
         pieces, origin, at = [], [], 0
         for match in self._control.finditer(text):
-            if any(start <= match.start() < stop for start, stop in said):
+            if any(match.start() < stop and start < match.end() for start, stop in said):
                 continue
             pieces += [text[at : match.start()], self._stand_in(match[0])]
             origin += [*range(at, match.start()), match.start()]

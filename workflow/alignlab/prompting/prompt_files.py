@@ -21,6 +21,25 @@ from alignlab.planning.forecast import CHARACTERS_A_TOKEN
 # What a text says is in the specs.
 CHANGES_NO_VALUE = True
 
+# How URIAL's files set off a question and its answer.
+STYLES = {
+    "fenced": re.compile(
+        r"# Query: *\n``` *\n(?:(?!^# Answer:)[\s\S])*(?:# Answer: *\n``` *\n|\Z)", re.M
+    ),
+    "inline": re.compile(
+        r"# Query: *\n```[^\n](?:(?!^# Answer:)[\s\S])*(?:# Answer: *\n``` *\n|\Z)", re.M
+    ),
+    "plain": re.compile(
+        r"# User: *\n\n(?:(?!^# Assistant:)[\s\S])*(?:# Assistant: *\n\n|\Z)", re.M
+    ),
+}
+KNOWN = (
+    "`# Query:` and the question in a fence on its own lines",
+    "`# Query:` and the question between three backticks on one line",
+    "`# User:`, an empty line and the question",
+)
+HEADER = re.compile(r"(?m)^#* *(?:User|Human|Query|Question): *$")
+
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -105,13 +124,13 @@ def constant_prompt(name: str, k: int | None, system: bool) -> dict[str, Any]:
     `{"style": "inline" | "fenced" | "plain", "prefix": str}` with the file's bytes unchanged.
 
     Raises:
-        AlignlabError: no such file, a wrong key, or fewer than `k` examples.
+        AlignlabError: no such file, a wrong key, fewer than `k` examples, or an unknown style.
     """
     path = find(name)
     if path.suffix == ".txt":
         head, blocks = _verbatim(path)
         chosen = blocks[len(blocks) - _count(path, k, len(blocks)) :]
-        style = _style(blocks[0] if blocks else "")
+        style = _style(path, head, blocks)
         return {"style": style, "prefix": "".join([head if system else "", *chosen])}
     texts = read(path, PromptFile)
     count = len(texts.examples)
@@ -214,8 +233,31 @@ def _verbatim(path: Path) -> tuple[str, list[str]]:
     return head, blocks
 
 
-def _style(block: str) -> str:
-    """How a file sets off a question; a file without examples is of the paper's inline form."""
-    if block.startswith("# User:"):
-        return "plain"
-    return "fenced" if block.startswith("# Query:\n```\n") else "inline"
+def _style(path: Path, head: str, blocks: list[str]) -> str:
+    """How a file sets off questions; one without examples is of the paper's inline form.
+
+    Raises:
+        AlignlabError: it does so in another way than URIAL's runners know, or in two ways.
+    """
+    if header := HEADER.search(head):
+        raise AlignlabError(f"{path}: {_unknown(header[0])}")
+    found = []
+    for number, block in enumerate(blocks, 1):
+        style = next((name for name, form in STYLES.items() if form.match(block)), None)
+        if style is None:
+            raise AlignlabError(f"{path}: example {number}: {_unknown(block[:30])}")
+        found.append(style)
+    if len(set(found)) > 1:
+        other = next(at for at, style in enumerate(found, 1) if style != found[0])
+        raise AlignlabError(
+            f"{path}: example 1 is in the {found[0]} style and example {other} in the "
+            f"{found[other - 1]} one, so how to ask is unclear; write all in one style"
+        )
+    return found[0] if found else "inline"
+
+
+def _unknown(start: str) -> str:
+    return (
+        f"a question that begins {start!r} is in no style that is known: {'; '.join(KNOWN)}; "
+        "write the file as YAML, or in one of these"
+    )

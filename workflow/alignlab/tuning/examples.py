@@ -4,8 +4,7 @@ A prompt is rendered and encoded by the room that does it when the tuned model i
 see the same ids. An answer has the ids that it has in the whole text. Only where its first token
 would merge with the end of the prompt is it tokenised alone, since a model that is asked has the
 prompt's ids and goes on from there. The loss counts the pieces of the answer and the token that
-ends it, which is the one that the chat template puts after an answer, or EOS where it puts none;
-a token that is part marker, part piece counts, so the space between them does.
+ends it; a token that is part marker, part piece counts, so the space between them does.
 
 What would silently ruin a tuning is checked before the first step; a message names the model, and
 the row where there is one. `alignlab.learning.overlap` checks for prompts of an evaluation.
@@ -84,16 +83,20 @@ class Examples:
 
     @property
     def end(self) -> int:
-        """The token that ends an answer.
+        """The token that ends an answer: EOS, which every engine stops at.
+
+        The chat template's own is learnt only where there is no EOS. A base model never saw it, and
+        adapters leave embeddings as they are: Gemma 3 270M forgot `<eos>` in 24 steps on it and
+        gave `<end_of_turn>` a chance of 0.0007, where it had learnt `<eos>` to 0.93.
 
         Raises:
-            AlignlabError: there is none.
+            AlignlabError: there is neither.
         """
-        tokenizer, tokens = self.tokenizer, self.prompter.stopping.tokens
-        end: int | None = tokens[0] if tokens else tokenizer.eos_token_id
+        tokens = (self.tokenizer.eos_token_id, *self.prompter.stopping.tokens)
+        end = next((token for token in tokens if token is not None), None)
         if end is None:
             raise AlignlabError(
-                f"{tokenizer.name_or_path}: the tokenizer has no token to end answers"
+                f"{self.tokenizer.name_or_path}: the tokenizer has no token to end answers"
             )
         return end
 

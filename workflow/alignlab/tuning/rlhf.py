@@ -152,7 +152,8 @@ def _learn_policy(
     base = open_base(spec, model, AutoModelForCausalLM)
     rows = [{"prompt": text} for text in asked]
     update = lora_config(spec, "CAUSAL_LM")
-    ends = end_ids(base.generation_config.eos_token_id, examples.tokenizer) | {examples.end}
+    named = end_ids(base.generation_config.eos_token_id, examples.tokenizer)
+    ends = named.union(examples.prompter.stopping.tokens, [examples.end])
     base.generation_config.eos_token_id = sorted(ends)
     earned = rewards(judge.to(args.device), examples, asked, ends)
     parts = {"model": base, "peft_config": update, "reward_funcs": earned, "asked": asked}
