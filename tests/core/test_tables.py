@@ -40,6 +40,21 @@ def test_a_wrong_key_is_refused_and_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_table_of_before_a_column_was_added_has_nulls_in_it(tmp_path, monkeypatch):
+    """Two rows in an older file, and one that a newer writer leaves the column out of."""
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    tables.write("metrics", old, [METRIC] * 2, {})
+    added = {**schemas.COLUMNS["metrics"], "more": (schemas.TEXT, "Added")}
+    monkeypatch.setitem(schemas.COLUMNS, "metrics", added)
+    with pytest.raises(AlignlabError, match="column 'more' of table 'metrics' is missing"):
+        tables.read("metrics", old)
+    monkeypatch.setitem(schemas.ADDED, "metrics", frozenset({"more"}))
+    tables.write("metrics", new, [METRIC, METRIC | {"more": "x"}], {})
+    assert list(tables.rows("metrics", old)) == [METRIC | {"more": None}] * 2
+    assert tables.read("metrics", old).schema == tables.read("metrics", new).schema
+    assert tables.read("metrics", new)["more"].to_pylist() == [None, "x"]
+
+
 def test_an_interrupted_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "m.parquet"
     tables.write("metrics", path, [METRIC], {})

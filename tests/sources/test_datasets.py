@@ -63,7 +63,16 @@ def test_columns_are_mapped_and_text_is_stripped(tmp_path):
         "reference": "a",
         "mistake": None,
         "target": None,
+        "cluster": "d74641bfa608",
     }
+
+
+def test_rows_that_open_with_one_question_are_one_cluster(tmp_path):
+    asked = [["Why?", "And?"], ["why? "], ["Why\n?"], ["Why ?", "How?"], ["How?"]]
+    rows = [{"turns": turns} for turns in asked]
+    found = fetch(tmp_path, rows=rows, columns={"turns": "turns"}, category="regular")
+    one, same, spaced, again, other = (row["cluster"] for row in found)
+    assert one == same != spaced == again != other
 
 
 def test_absent_columns_have_a_meaning(tmp_path):

@@ -61,6 +61,25 @@ def test_ids_are_unique_and_name_the_question():
     ]
 
 
+def test_attacks_on_a_question_are_one_cluster_with_it(tmp_path):
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps([{"q": "Why {target}?"}, {"q": "How?"}]), encoding="utf-8")
+    columns, source = {"prompt": "q"}, {"kind": "local", "path": str(path)}
+    own = {"dataset": "d", "columns": columns, "category": "regular", "digest": "0" * 12}
+    job = FetchPromptsJob(
+        spec={**own, "selection": {"dataset": "d"}},
+        place={"source": source},
+        output=tmp_path / "p.parquet",
+    )
+    fetch_prompts(job)
+    asked = list(tables.rows("prompts", job.output))
+    clusters = [row["cluster"] for row in asked]
+    assert [row["cluster"] for row in attacked(asked, spec(3))] == [
+        cluster for cluster in clusters for _ in range(3)
+    ]
+    assert len(set(clusters)) == 2
+
+
 def test_attacks_on_a_question_differ_and_more_contain_fewer():
     everything = attacks(count=6)
     assert len({row["turns"][0] for row in everything if row["prompt_id"].startswith("h/q0")}) == 6

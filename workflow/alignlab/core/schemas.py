@@ -242,6 +242,11 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "reference": (TEXT, "Reference answer, or null"),
         "mistake": (TEXT, "An answer that is known to be bad, or null"),
         "target": (TEXT, "What an attack wants the answer to say; null where there is none"),
+        "cluster": (
+            TEXT,
+            "Equal for rows that open with one question, up to case and spacing, in any dataset, "
+            "and for attacks on it: no independent rows. Null: the row is its own cluster",
+        ),
     },
     "responses": {
         "arm": (TEXT, "Arm name"),
@@ -391,3 +396,5 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "seconds": (FLOAT, "Both calls"),
     },
 }
+# Columns that tables written before them lack, and writers may leave out: null there.
+ADDED: dict[str, frozenset[str]] = {"prompts": frozenset({"cluster"})}

@@ -27,7 +27,7 @@ from pyarrow import csv
 
 from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
-from alignlab.core.schemas import COLUMNS
+from alignlab.core.schemas import ADDED, COLUMNS
 
 # How values are stored.
 CHANGES_NO_VALUE = True
@@ -144,22 +144,24 @@ def writing(
         # Without checksums a flipped bit may well decode, into another number.
         options = {"compression": "zstd", "write_page_checksum": True}
         with pq.ParquetWriter(temporary, layout, **options) as writer:
-            yield TableWriter(writer, layout)
+            yield TableWriter(writer, layout, ADDED.get(table, frozenset()))
 
 
 class TableWriter:
     """Appends rows to an open table, one row group a call."""
 
-    def __init__(self, writer: pq.ParquetWriter, layout: pa.Schema) -> None:
-        self._writer, self._layout = writer, layout
+    def __init__(
+        self, writer: pq.ParquetWriter, layout: pa.Schema, optional: frozenset[str]
+    ) -> None:
+        self._writer, self._layout, self._optional = writer, layout, optional
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Append rows; every key must be a column and every column a key."""
+        """Append rows; every key must be a column and every column that is not `ADDED` a key."""
         listed = list(rows)
         names = set(self._layout.names)
         for row in listed:
-            if row.keys() != names:
-                raise ValueError(f"row keys differ from the schema: {sorted(row.keys() ^ names)}")
+            if differing := row.keys() ^ names - (self._optional - row.keys()):
+                raise ValueError(f"row keys differ from the schema: {sorted(differing)}")
         self._writer.write_table(pa.Table.from_pylist(listed, schema=self._layout))
 
     def note(self, name: str, value: Any) -> None:
@@ -186,23 +188,33 @@ def write_with_csv(table: str, path: Path, rows: Iterable[Row], spec: Mapping[st
 
 
 class CheckedFile(pq.ParquetFile):
-    """A Parquet file whose damage, wherever a read meets it, is reported with its name."""
+    """A Parquet file whose damage, wherever a read meets it, is reported with its name.
+
+    Columns of the schema that the file is too old to have (`schemas.ADDED`) are read as nulls.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
+        self.absent: list[pa.Field] = []
         with undamaged(path):
             super().__init__(path, page_checksum_verification=True)
 
     def read(self, *args: Any, **keys: Any) -> pa.Table:
         """See `pyarrow.parquet.ParquetFile`."""
         with undamaged(self.path):
-            return super().read(*args, **keys)
+            found = super().read(*args, **keys)
+        for field in self.absent:
+            found = found.append_column(field, pa.nulls(len(found), field.type))
+        return found
 
     def iter_batches(self, *args: Any, **keys: Any) -> Iterator[pa.RecordBatch]:
         """See `pyarrow.parquet.ParquetFile`."""
         batches = super().iter_batches(*args, **keys)
         with undamaged(self.path):
-            yield from batches
+            for batch in batches:
+                for field in self.absent:
+                    batch = batch.append_column(field, pa.nulls(len(batch), field.type))
+                yield batch
 
 
 @contextmanager
@@ -231,6 +243,9 @@ def opened(table: str, path: str | Path) -> CheckedFile:
     file = CheckedFile(path)
     for field in schema(table):
         if field.name not in file.schema_arrow.names:
+            if field.name in ADDED.get(table, ()):
+                file.absent.append(field)
+                continue
             raise AlignlabError(f"{path}: column {field.name!r} of table {table!r} is missing")
         if file.schema_arrow.field(field.name).type != field.type:
             raise AlignlabError(f"{path}: column {field.name!r} is not {field.type}")

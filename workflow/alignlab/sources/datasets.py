@@ -23,6 +23,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.planning.artefact import Spec
+from alignlab.planning.digest import config_digest
 from alignlab.prompting.prompt_files import Hijacking
 from alignlab.sources import files
 from alignlab.sources.config import ColumnsConfig, FileSource, PreferenceConfig, PromptSetConfig
@@ -110,6 +111,7 @@ def _attacks(
             "reference": question["reference"] if len(turns) == 1 else None,
             "mistake": target,
             "target": target,
+            "cluster": _cluster(turns),
         }
 
 
@@ -209,18 +211,25 @@ def _row(
     record: Record, number: int, dataset: str, columns: ColumnsConfig, category: str | None
 ) -> Row:
     given = record.get(columns.turns) if columns.turns else [_question(record, columns)]
-    turns = given if isinstance(given, list) else [None]
+    listed = given if isinstance(given, list) else [None]
+    turns = [turn.strip() if isinstance(turn, str) else "" for turn in listed]
     return {
         "prompt_id": f"{dataset}/{record.get(columns.id) if columns.id else number}",
         "dataset": dataset,
         "category": record.get(columns.category) if columns.category else category,
         "source": str(record.get(columns.source) or "") if columns.source else dataset,
-        "turns": [turn.strip() if isinstance(turn, str) else "" for turn in turns],
+        "turns": turns,
         "tags": [tag for name in columns.tags for tag in _texts(record.get(name))],
         "reference": _answer(record, columns.reference),
         "mistake": _answer(record, columns.mistake),
         "target": None,
+        "cluster": _cluster(turns),
     }
+
+
+def _cluster(turns: list[str]) -> str:
+    """Rows that open with one question: answers to it are the same, or nearly so."""
+    return config_digest(files.normalised("".join(turns[:1])).casefold())
 
 
 def _question(record: Record, columns: ColumnsConfig) -> Any:
