@@ -159,7 +159,7 @@ def test_a_scenario_shows_one_of_its_tables_at_a_time(opened):
     assert shown.last.get_attribute("data-choices") == '["values"]'
     cell = shown.first.locator("td").first
     cell.hover()
-    assert "exact McNemar" in page.locator("#tip").inner_text()
+    assert "mid-p McNemar" in page.locator("#tip").inner_text()
     scales = cell.locator(".track").evaluate("(n) => getComputedStyle(n).getPropertyValue('--at')")
     assert scales.endswith("%")
 

@@ -19,7 +19,7 @@ def own(mean, n=80):
 
 def change(difference, half=0.05, p=0.01, mde=0.12):
     found = {"mean_difference": difference, "ci_low": difference - half}
-    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "exact McNemar"}
+    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "mid-p McNemar"}
     return found | {"minimum_detectable_effect": mde}
 
 
@@ -65,7 +65,7 @@ def test_a_difference_is_faint_unless_significant_and_its_tip_names_the_test():
     assert (cells["lfm"].classes, cells["sft"].classes) == ("significant", "faint")
     assert cells["lfm"].text == "\u22120.30"
     assert cells["lfm"].tip == (
-        "80 pairs · exact McNemar, p after Holm\n"
+        "80 pairs · mid-p McNemar, p after Holm\n"
         "minimum detectable effect 0.12 at 80% power, unadjusted"
     )
 

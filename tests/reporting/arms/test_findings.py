@@ -131,7 +131,7 @@ def own(mean, n=80):
 
 def change(difference, half=0.05, p=0.01, mde=0.12):
     found = {"mean_difference": difference, "ci_low": difference - half}
-    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "exact McNemar"}
+    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "mid-p McNemar"}
     return found | {"minimum_detectable_effect": mde}
 
 

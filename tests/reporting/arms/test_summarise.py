@@ -105,7 +105,7 @@ def test_differences_of_turns_are_averaged_within_the_prompt(summarised):
 def test_mcnemar_only_where_every_prompt_is_won_lost_or_tied_whole(summarised):
     turns = {"q/0": 2}
     base = [*scores([0, 0, 0, 0]), ("q/0", 1, "score", 0)]
-    for value, test in ((1, "exact McNemar"), (0, "sign-flip permutation")):
+    for value, test in ((1, "mid-p McNemar"), (0, "sign-flip permutation")):
         other = [*scores([1, 1, 0, 1]), ("q/0", 1, "score", value)]
         _, (row,) = summarised({"a": base, "b": other}, turns=turns)
         assert row["test"] == test
@@ -174,9 +174,9 @@ def test_zeros_and_ones_get_mcnemar_and_holm_is_within_a_metric(summarised):
     }
     _, comparisons = summarised(arms)
     found = only(comparisons, arm_a="b", metric="refusal")
-    assert found["test"] == "exact McNemar"
-    assert found["p_value"] == pytest.approx(0.125)
-    assert found["p_adjusted"] == pytest.approx(0.25)
+    assert found["test"] == "mid-p McNemar"
+    assert found["p_value"] == pytest.approx(0.0625)
+    assert found["p_adjusted"] == pytest.approx(0.125)
     found = only(comparisons, arm_a="b", metric="score")
     assert found["test"] == "sign-flip permutation"
     assert found["p_adjusted"] == pytest.approx(0.125)

@@ -180,7 +180,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "adjusted_low": (FLOAT, "95% interval of that"),
         "adjusted_high": (FLOAT, "The same"),
         "consistency": (FLOAT, "Share of turns where both orders agree"),
-        "p_value": (FLOAT, "Exact sign test of wins against losses, two-sided"),
+        "p_value": (FLOAT, "Mid-p sign test of wins against losses, two-sided"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the pairs of one judge's aspect"),
         "coverage": (FLOAT, "Share of turns that have an outcome"),
     },
@@ -217,7 +217,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "wins": (INT, "Prompts where only the analysis is right; all it gets right if bad answers"),
         "ties": (INT, "Prompts where both are right or both are wrong"),
         "losses": (INT, "Prompts where only the other side is right"),
-        "p_value": (FLOAT, "Exact McNemar, two-sided; null where a side is right by definition"),
+        "p_value": (FLOAT, "Mid-p McNemar, two-sided; null where a side is right by definition"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the tests of one study's slice"),
         "minimum_detectable_effect": (
             FLOAT,

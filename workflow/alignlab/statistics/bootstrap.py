@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.sparse import csr_array
 
-from alignlab.statistics.intervals import LEVEL, TAILS, Array, Mask, varies, widened
+from alignlab.statistics.intervals import LEVEL, TAILS, Array, Integers, Mask, varies, widened
 
 RESAMPLES = 2000
 DRAWS = 1000
@@ -26,7 +26,6 @@ Positions = npt.NDArray[np.intp]
 # that of the rows, and not that of BLAS, which depends on the number of threads.
 GRAIN = 2.0**-24
 SCORE_GROUPS = 1000
-Integers = npt.NDArray[np.integer]
 
 
 def mean_intervals(values: Array, seed: int) -> Array:

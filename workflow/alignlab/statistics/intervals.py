@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
+Integers = npt.NDArray[np.integer[Any]]
 ALL = "all"
 ROUNDING = 1e-12
 LEVEL = 0.95
