@@ -13,13 +13,19 @@ from alignlab.reporting.inputs import ReadAspect
 
 
 def own(mean, n=80):
-    row = {"n": n, "mean": mean, "coverage": 1.0, "arm": "?"}
+    row = {"n": n, "clusters": n, "mean": mean, "coverage": 1.0, "arm": "?"}
     return row | {"ci_low": mean - 0.05, "ci_high": mean + 0.05}
 
 
 def change(difference, half=0.05, p=0.01, mde=0.12):
     found = {"mean_difference": difference, "ci_low": difference - half}
-    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "mid-p McNemar"}
+    found |= {
+        "ci_high": difference + half,
+        "p_adjusted": p,
+        "n": 80,
+        "clusters": 80,
+        "test": "mid-p McNemar",
+    }
     return found | {"minimum_detectable_effect": mde}
 
 
@@ -108,7 +114,11 @@ def test_nothing_is_stated_where_the_judge_is_not_qualified():
 
 
 def test_a_refused_mean_is_its_coverage_and_an_arm_that_was_not_asked_a_dash():
-    refused = dict.fromkeys(("mean", "ci_low", "ci_high")) | {"n": 50, "coverage": 0.629}
+    refused = dict.fromkeys(("mean", "ci_low", "ci_high")) | {
+        "n": 50,
+        "clusters": 50,
+        "coverage": 0.629,
+    }
     unasked = refused | {"n": 0, "coverage": None}
     changes = {"untuned": {"a": change(0), "b": change(0)}}
     means = {"a": refused, "b": unasked}.items()

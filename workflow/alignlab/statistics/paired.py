@@ -30,7 +30,8 @@ def sign_flip(differences: Array, seed: int) -> Array:
     24 Likert scores would differ significantly 1-4% of the time, not 5%.
 
     Args:
-        differences: shape (comparisons, prompts); NaN where an arm has no value.
+        differences: shape (comparisons, prompts); NaN where an arm has no value. Of clusters of
+            prompts, the sum of each: its prompts keep or lose their signs together.
         seed: of the random signs, which all comparisons share: none depends on the others.
 
     Returns:
