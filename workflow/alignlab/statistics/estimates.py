@@ -77,7 +77,7 @@ def compare(
     bounds[rates] = intervals.rate_difference_intervals(differences[rates], clusters)
     return [
         {
-            **_size(differences[place], clusters, exact=exact[place]),
+            **_size(differences[place], clusters, rate=bool(rates[place])),
             "ci_low": number(bounds[place, 0]),
             "ci_high": number(bounds[place, 1]),
             "test": None if np.isnan(p) else paired.MCNEMAR if exact[place] else paired.SIGN_FLIP,
@@ -110,18 +110,18 @@ def counted(values: Array, clusters: Integers | None) -> int:
     return int(np.count_nonzero(by_cluster(values[None], clusters)[1]))
 
 
-def _size(differences: Array, clusters: Integers | None, *, exact: bool) -> tables.Row:
+def _size(differences: Array, clusters: Integers | None, *, rate: bool) -> tables.Row:
     """How large a difference is, and how small a one could have been found."""
     present = differences[~np.isnan(differences)]
     deviation = float(present.std(ddof=1)) if len(present) > 1 and varies(present) else 0.0
     average = mean(present)
     groups = counted(differences, clusters)
-    error = intervals.standard_errors(differences[None], clusters)[0]
-    detectable = (
-        paired.minimum_detectable_rate(groups, np.count_nonzero(present))
-        if exact
-        else paired.minimum_detectable_effect(groups, error * np.sqrt(groups))
-    )
+    if rate:
+        differing = round(np.count_nonzero(present) * groups / max(1, len(present)))
+        detectable = paired.minimum_detectable_rate(groups, differing)
+    else:
+        error = intervals.standard_errors(differences[None], clusters)[0]
+        detectable = paired.minimum_detectable_effect(groups, error * np.sqrt(groups))
     return {
         "n": len(present),
         "clusters": groups,
