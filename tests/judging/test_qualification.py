@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from judging_tables import judgement, preference, qualification_spec, write
+from judging_tables import judgement, preference, prompt, qualification_spec, write
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
@@ -32,7 +32,7 @@ NOISE = DICE.integers(1, 6, (2, 30))
 def rows(tmp_path):
     """Rows of the table, from rows of the tables that it is made of."""
 
-    def run(needs=NEEDS, controls=(), itself=(), arms=None, words=()):
+    def run(needs=NEEDS, controls=(), itself=(), arms=None, words=(), clusters=None):
         paths = {}
         for judge in needs:
             of_judge = [row for row in controls if row["judge"] == judge]
@@ -47,6 +47,7 @@ def rows(tmp_path):
             for name, count in zip(NAMES, words, strict=False)
         ]
         responses = {"a": write("responses", tmp_path / "r.parquet", answers)}
+        asked = [prompt(n, turns=3) | {"cluster": (clusters or {}).get(n)} for n in NAMES]
         duels = {"j": [write("preferences", tmp_path / "i.parquet", itself)]}
         job = QualificationJob(
             spec=qualification_spec(needs=needs),
@@ -54,7 +55,7 @@ def rows(tmp_path):
             judgements=scored,
             preferences=duels,
             responses=responses,
-            prompts=[],
+            prompts=[write("prompts", tmp_path / "p.parquet", asked)],
             output=tmp_path,
         )
         qualify(job)
