@@ -11,7 +11,7 @@ import numpy as np
 
 from alignlab.judging.winrates import adjusted_rate, relative_length, unfitted
 
-FITS = 1000
+FITS = 400
 COUNTS = (24, 80, 400)
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Mean log-ratio of the answers' lengths, in standard deviations."""
@@ -30,7 +30,10 @@ def main() -> None:
     for (name, (slope, even)), form, shift in product(OUTCOMES.items(), FORMS, SHIFTS):
         dice = np.random.default_rng(0)
         found = [covered(dice, count, shift, slope, even, form) for count in COUNTS]
-        print(f"{name}, {form}, shifted {shift:<15}" + "".join(f"{cell:17}" for cell in found))
+        print(
+            f"{name}, {form}, shifted {shift:<15}" + "".join(f"{cell:17}" for cell in found),
+            flush=True,
+        )
 
 
 def covered(

@@ -287,3 +287,20 @@ def test_ranks_do_not_see_a_harsher_judge_and_kappa_does():
     scores = np.array([2.0, 3, 4, 5, 5, 2])
     assert spearman(scores, scores - 1) == pytest.approx(1)
     assert kappa(scores, scores - 1) < 0.8
+
+
+def test_prompts_of_a_cluster_are_resampled_together(rows):
+    alike = [np.repeat(scores[:10], 3) for scores in NOISE]
+    controls = [*scored("original", alike[0]), *scored("other-answer", alike[1])]
+    controls += scored("again", np.where(np.arange(30) < 15, alike[0], 9))
+    clusters = {name: f"c{place // 3}" for place, name in enumerate(NAMES)}
+    alone, together = (rows(controls=controls, clusters=each) for each in (None, clusters))
+    compared = [
+        (one, other)
+        for one, other in zip(alone, together, strict=True)
+        if one["ci_low"] is not None
+    ]
+    assert {one["check"] for one, _ in compared} >= {"other-answer", "repeat"}
+    for one, other in compared:
+        assert (other["n"], other["value"]) == (one["n"], one["value"])
+        assert other["ci_high"] - other["ci_low"] > 1.2 * (one["ci_high"] - one["ci_low"])

@@ -182,7 +182,11 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "win_rate": (FLOAT, "Share of wins, ties and inconsistent ones counting half"),
         "ci_low": (FLOAT, "95% interval over prompts, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
-        "adjusted": (FLOAT, "Win rate at equal length, from a logistic fit on these outcomes"),
+        "adjusted": (
+            FLOAT,
+            "Win rate at equal length, from a logistic fit on these outcomes; null where that lies "
+            "outside the data",
+        ),
         "adjusted_low": (FLOAT, "95% interval of that"),
         "adjusted_high": (FLOAT, "The same"),
         "consistency": (FLOAT, "Share of turns where both orders agree"),
