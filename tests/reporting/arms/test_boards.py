@@ -7,7 +7,15 @@ import pytest
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
 from alignlab.reporting.arms.boards import boards, heads, leaderboard, slices
-from alignlab.reporting.arms.measures import Comparison, Measure, read_scenarios, sentences
+from alignlab.reporting.arms.measures import (
+    Comparison,
+    Measure,
+    headlines,
+    measures_by_metric,
+    measures_in,
+    read_scenarios,
+    sentences,
+)
 from alignlab.reporting.board import RowHead
 from alignlab.reporting.inputs import ReadAspect
 
@@ -187,3 +195,19 @@ def test_each_set_of_prompts_is_one_slice(study):
     ]
     assert [len(panel.board.rows) for panel in shown.panels] == [7, 6] * 3
     assert shown.more == ("main", f"all {len(results.metrics)}")
+
+
+def test_refusals_are_shown_by_category_with_its_own_direction_and_never_pooled(study):
+    results = inputs.read(study.job)
+    for made in (measures_in(results), measures_in(results, "all", "safety")):
+        found = {measure.label: measure.better for measure in made if measure.metric == "refusal"}
+        pooled = {"Refuses, regular": "lower", "Refuses, safety": "higher"}
+        assert found == (pooled if len(found) > 1 else {"Refuses": "higher"})
+    names = [measure.metric for measure in measures_by_metric(results)]
+    assert len(names) == len(set(names))
+    assert "refusal" in names
+    labels = {headline.label for headline in headlines(results)}
+    assert {label for label in labels if "Refuses" in label} == {
+        "Refuses, regular",
+        "Refuses, safety",
+    }
