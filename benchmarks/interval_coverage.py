@@ -35,6 +35,14 @@ PAIRS = (
     ("like depth, mean 3.4", "like depth, mean 3.4"),
     ("weak model, mean 1.6", "centred, mean 3.0"),
 )
+# Differences of two arms: a few large losses and many small wins, or none.
+SKEWED = {
+    "wins of 1 as losses of 4, 50% ties": ((1, 0, -4), (0.4, 0.5, 0.1)),
+    "wins of 1 as losses of 4, 75% ties": ((1, 0, -4), (0.2, 0.75, 0.05)),
+    "wins of 1 as losses of 4, no ties": ((1, -4), (0.8, 0.2)),
+    "10% losses of 4, else ties": ((0, -4), (0.9, 0.1)),
+    "5% losses of 4, else ties": ((0, -4), (0.95, 0.05)),
+}
 SAME = (0.0, 0.5)
 WON_LOST = ((0.3, 0.3), (0.3, 0.1), (0.4, 0.05), (0.15, 0.15), (0.15, 0.02))
 
@@ -84,6 +92,11 @@ def differences(dice: np.random.Generator) -> Iterator[tuple[str, int, list[floa
                 names = (each.split(",")[0] for each in (ours, theirs))
                 name = f"{' − '.join(names)}, {same:.0%} ties"
                 yield name, n, held(values, truth, difference_intervals(values))
+    for name, (values_of, shares) in SKEWED.items():
+        for n in COUNTS:
+            values = dice.choice(np.array(values_of, dtype=float), (REPLICATES, n), p=shares)
+            found = held(values, np.dot(values_of, shares), difference_intervals(values))
+            yield f"skewed: {name}", n, found
     for won, lost in WON_LOST:
         for n in COUNTS:
             values = won_lost(dice, won, lost, n)
@@ -96,6 +109,12 @@ def rejections(dice: np.random.Generator) -> Iterator[tuple[str, int, list[float
         for n in COUNTS:
             p_values = paired.sign_flip(pair(dice, shares, shares, 0.0, n), seed=0)
             yield f"{paired.SIGN_FLIP}, {shares}", n, [(p_values < paired.ALPHA).mean()]
+    for name in list(SKEWED)[:3]:
+        for n in COUNTS:
+            values_of, shares = SKEWED[name]
+            values = dice.choice(np.array(values_of, dtype=float), (REPLICATES, n), p=shares)
+            p_values = paired.sign_flip(values, seed=0)
+            yield f"skewed: {name}", n, [(p_values < paired.ALPHA).mean()]
     for rate in (0.1, 0.3):
         for n in COUNTS:
             p_values = paired.mcnemar(won_lost(dice, rate, rate, n))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from judging_tables import judgement, preference, qualification_spec, write
+from judging_tables import judgement, preference, prompt, qualification_spec, write
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
@@ -32,7 +32,7 @@ NOISE = DICE.integers(1, 6, (2, 30))
 def rows(tmp_path):
     """Rows of the table, from rows of the tables that it is made of."""
 
-    def run(needs=NEEDS, controls=(), itself=(), arms=None, words=()):
+    def run(needs=NEEDS, controls=(), itself=(), arms=None, words=(), clusters=None):
         paths = {}
         for judge in needs:
             of_judge = [row for row in controls if row["judge"] == judge]
@@ -47,6 +47,7 @@ def rows(tmp_path):
             for name, count in zip(NAMES, words, strict=False)
         ]
         responses = {"a": write("responses", tmp_path / "r.parquet", answers)}
+        asked = [prompt(n, turns=3) | {"cluster": (clusters or {}).get(n)} for n in NAMES]
         duels = {"j": [write("preferences", tmp_path / "i.parquet", itself)]}
         job = QualificationJob(
             spec=qualification_spec(needs=needs),
@@ -54,7 +55,7 @@ def rows(tmp_path):
             judgements=scored,
             preferences=duels,
             responses=responses,
-            prompts=[],
+            prompts=[write("prompts", tmp_path / "p.parquet", asked)],
             output=tmp_path,
         )
         qualify(job)
@@ -286,3 +287,20 @@ def test_ranks_do_not_see_a_harsher_judge_and_kappa_does():
     scores = np.array([2.0, 3, 4, 5, 5, 2])
     assert spearman(scores, scores - 1) == pytest.approx(1)
     assert kappa(scores, scores - 1) < 0.8
+
+
+def test_prompts_of_a_cluster_are_resampled_together(rows):
+    alike = [np.repeat(scores[:10], 3) for scores in NOISE]
+    controls = [*scored("original", alike[0]), *scored("other-answer", alike[1])]
+    controls += scored("again", np.where(np.arange(30) < 15, alike[0], 9))
+    clusters = {name: f"c{place // 3}" for place, name in enumerate(NAMES)}
+    alone, together = (rows(controls=controls, clusters=each) for each in (None, clusters))
+    compared = [
+        (one, other)
+        for one, other in zip(alone, together, strict=True)
+        if one["ci_low"] is not None
+    ]
+    assert {one["check"] for one, _ in compared} >= {"other-answer", "repeat"}
+    for one, other in compared:
+        assert (other["n"], other["value"]) == (one["n"], one["value"])
+        assert other["ci_high"] - other["ci_low"] > 1.2 * (one["ci_high"] - one["ci_low"])

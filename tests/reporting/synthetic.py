@@ -174,7 +174,12 @@ def statistic_rows(measured: dict[str, list[dict]], prompts: list[dict]) -> list
                     found = by_prompt(values, metric, wanted)
                     mean, half = spread(list(found.values())) if found else (None, None)
                     row = {"arm": arm, "dataset": dataset, "category": category, "metric": metric}
-                    row |= {"n": len(found), "mean": mean, "coverage": len(found) / len(wanted)}
+                    row |= {
+                        "n": len(found),
+                        "clusters": len(found),
+                        "mean": mean,
+                        "coverage": len(found) / len(wanted),
+                    }
                     low, high = (mean - half, mean + half) if found else (None, None)
                     rows.append(row | {"ci_low": low, "ci_high": high})
     return rows
@@ -192,14 +197,16 @@ def comparison_rows(measured: dict[str, list[dict]], prompts: list[dict]) -> lis
     baseline, *others = measured
     rows = []
     for dataset in ("all", *dict.fromkeys(row["dataset"] for row in prompts)):
-        wanted = chosen(prompts, dataset, "all")
-        for arm in others:
-            for metric in METRICS:
-                ours = by_prompt(measured[arm], metric, wanted)
-                theirs = by_prompt(measured[baseline], metric, wanted)
-                pairs = [ours[key] - theirs[key] for key in ours if key in theirs]
-                if pairs:
-                    rows.append(comparison(arm, baseline, dataset, metric, pairs))
+        for category in ("all", "regular", "safety"):
+            wanted = chosen(prompts, dataset, category)
+            for arm in others:
+                for metric in METRICS:
+                    ours = by_prompt(measured[arm], metric, wanted)
+                    theirs = by_prompt(measured[baseline], metric, wanted)
+                    pairs = [ours[key] - theirs[key] for key in ours if key in theirs]
+                    if pairs:
+                        row = comparison(arm, baseline, dataset, metric, pairs)
+                        rows.append(row | {"category": category})
     return rows
 
 
@@ -207,7 +214,12 @@ def comparison(arm: str, baseline: str, dataset: str, metric: str, pairs: list[f
     mean, half = spread(pairs)
     p_value = min(1.0, 2.7 ** (-((1.96 * mean / half) ** 2) / 2)) if half else 1.0
     row = {"arm_a": arm, "arm_b": baseline, "dataset": dataset, "metric": metric}
-    row |= {"n": len(pairs), "mean_difference": mean, "test": "sign-flip permutation"}
+    row |= {
+        "n": len(pairs),
+        "clusters": len(pairs),
+        "mean_difference": mean,
+        "test": "sign-flip permutation",
+    }
     row |= {"ci_low": mean - half, "ci_high": mean + half, "p_value": p_value}
     row |= {"p_adjusted": min(1.0, 6 * p_value), "effect_size": mean / half if half else None}
     return row | {"minimum_detectable_effect": 1.43 * half}

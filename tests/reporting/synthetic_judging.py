@@ -77,7 +77,7 @@ def estimate(values, coverage):
     mean, half = spread(list(values.values()))
     known = {"mean": mean, "ci_low": mean - half, "ci_high": mean + half}
     shown = known if coverage >= 0.9 else dict.fromkeys(known)
-    return {"n": len(values), "coverage": coverage} | shown
+    return {"n": len(values), "clusters": len(values), "coverage": coverage} | shown
 
 
 def statistics(judged, metrics):
@@ -103,7 +103,7 @@ def comparisons(judged, metrics, baseline):
             row = comparison(arm, baseline, "all", metric, pairs)
             if covered < 0.9:
                 row |= dict.fromkeys(("mean_difference", "ci_low", "ci_high", "p_adjusted"))
-            rows.append(row)
+            rows.append(row | {"category": "all"})
     return rows
 
 
@@ -144,7 +144,14 @@ def winrates(arms):
                 wins, ties, losses = dice.randint(2, 8), dice.randint(0, 4), dice.randint(8, 18)
                 rate = (wins + (36 - wins - losses) / 2) / 36
                 row = {"judge": judge, "rubric": "judge/pairwise", "aspect": aspect}
-                row |= {"arm_a": a, "arm_b": b, "dataset": "all", "n": 24, "wins": wins}
+                row |= {
+                    "arm_a": a,
+                    "arm_b": b,
+                    "dataset": "all",
+                    "n": 24,
+                    "clusters": 24,
+                    "wins": wins,
+                }
                 row |= {"ties": ties, "losses": losses, "inconsistent": 36 - wins - ties - losses}
                 row |= {"win_rate": rate, "ci_low": rate - 0.12, "ci_high": rate + 0.12}
                 row |= {"adjusted": 0.47, "adjusted_low": 0.3, "adjusted_high": 0.64}

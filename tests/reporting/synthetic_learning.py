@@ -52,7 +52,8 @@ def values(arms: list[str]) -> Values:
         found = noise < 0.75 - 0.6 * drift if binary else 0.4 + 0.2 * noise + 0.02 * drift
         cube[a, m, :, 0] = found * (200 if names[m] == "num_words" else 1)
     expected = np.ones(cube.shape, dtype=bool)
-    return Values(tuple(arms), tuple(names), cube, expected, datasets, datasets)
+    clusters = np.arange(cube.shape[2])
+    return Values(tuple(arms), tuple(names), cube, expected, datasets, datasets, clusters)
 
 
 def study_table() -> list[dict]:

@@ -43,9 +43,18 @@ def test_lines_fit_a_terminal(text):
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
+def shown(differences, metrics):
+    """Rows of the metrics over all prompts, and of refusals by category."""
+    for metric in metrics:
+        for category in ("regular", "safety") if metric == "refusal" else ("all",):
+            for cells in differences["all", category].values():
+                if metric in cells:
+                    yield cells[metric]
+
+
 def test_stars_are_the_significant_differences(study, text):
-    rows = read_differences(study.job.comparisons, "zero-shot")["all"]
-    told = sum(significant(rows[arm][metric]) for arm in rows for metric in MAIN)
+    rows = read_differences(study.job.comparisons, "zero-shot")
+    told = sum(map(significant, shown(rows, MAIN)))
     assert text.split("\n\nMean")[0].count("*") == told > 0
 
 
@@ -81,9 +90,10 @@ def test_refused_means_and_doubts_are_explained_below(judged_text):
 
 
 def test_no_star_is_by_a_judge_that_is_not_qualified(judged_study, judged_text):
-    rows = read_differences(judged_study.job.comparisons, "zero-shot")["all"]
+    rows = read_differences(judged_study.job.comparisons, "zero-shot")
     qualified = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
-    told = sum(significant(rows[arm][m]) for arm in rows for m in (*qualified, *MAIN))
+    told = sum(map(significant, shown(rows, (*qualified, *MAIN))))
+    rows = rows["all", "all"]
     doubted = [m for m in rows["chat"] if ":" in m and m not in qualified]
     assert any(significant(rows[arm][m]) for arm in rows for m in doubted)
     assert judged_text.split("\n\nMean")[0].count("*") == told > 0

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from alignlab.statistics.bootstrap import mean_intervals
 from alignlab.statistics.intervals import (
     bounded_intervals,
     difference_intervals,
@@ -155,3 +156,39 @@ def test_differences_of_rates_by_hand():
     expected = [won - lost - half, won - lost + half]
     assert rate_difference_intervals(values)[0] == pytest.approx(expected, abs=1e-6)
     assert np.isnan(rate_difference_intervals(np.full((1, 3), np.nan))).all()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_prompts_that_repeat_one_another_say_no_more_than_one_of_them(binary):
+    dice = np.random.default_rng(0)
+    values = dice.integers(0, 2 if binary else 5, (20, 40)).astype(float)
+    lost = values - np.roll(values, 1, axis=1)
+    twice, clusters = np.repeat(values, 2, axis=1), np.repeat(np.arange(40), 2)
+    for intervals_of, once in (
+        (lambda v, c: bounded_intervals(v, 0, 1 if binary else 4, c), values),
+        (lambda v, c: mean_intervals(v, 0, c), values),
+        (difference_intervals, lost),
+        (rate_difference_intervals, np.sign(lost)),
+    ):
+        alone = intervals_of(once, None)
+        assert intervals_of(np.repeat(once, 2, axis=1), clusters) == pytest.approx(alone, abs=0.02)
+        assert intervals_of(once, np.arange(40)) == pytest.approx(alone, abs=1e-12)
+    none = np.zeros_like(twice)
+    assert bounded_intervals(none, clusters=clusters) == pytest.approx(
+        bounded_intervals(none[:, :40])
+    )
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_intervals_of_clusters_hold_the_truth(rate):
+    """Three attacks on a question succeed or fail alike: as if independent, 80% hold it."""
+    dice, clusters = np.random.default_rng(0), np.repeat(np.arange(40), 3)
+    shape = (1000, 40)
+    like = np.repeat(dice.random(shape) < rate, 3, axis=1)
+    values = np.where(dice.random((1000, 120)) < 0.7, like, dice.random((1000, 120)) < rate) * 1.0
+    assert held(bounded_intervals(values), rate) < 88
+    assert 92.5 <= held(bounded_intervals(values, clusters=clusters), rate) <= 97.5
+    signs = np.repeat(dice.choice([-1.0, 0, 1], shape, p=[rate / 2, 1 - rate, rate / 2]), 3, axis=1)
+    assert held(rate_difference_intervals(signs), 0) < 85
+    assert 92.5 <= held(rate_difference_intervals(signs, clusters), 0) <= 97.5
+    assert 92.5 <= held(difference_intervals(signs, clusters), 0) <= 97.5

@@ -7,19 +7,33 @@ import pytest
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
 from alignlab.reporting.arms.boards import boards, heads, leaderboard, slices
-from alignlab.reporting.arms.measures import Comparison, Measure, read_scenarios, sentences
+from alignlab.reporting.arms.measures import (
+    Comparison,
+    Measure,
+    headlines,
+    measures_by_metric,
+    measures_in,
+    read_scenarios,
+    sentences,
+)
 from alignlab.reporting.board import RowHead
 from alignlab.reporting.inputs import ReadAspect
 
 
 def own(mean, n=80):
-    row = {"n": n, "mean": mean, "coverage": 1.0, "arm": "?"}
+    row = {"n": n, "clusters": n, "mean": mean, "coverage": 1.0, "arm": "?"}
     return row | {"ci_low": mean - 0.05, "ci_high": mean + 0.05}
 
 
 def change(difference, half=0.05, p=0.01, mde=0.12):
     found = {"mean_difference": difference, "ci_low": difference - half}
-    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "exact McNemar"}
+    found |= {
+        "ci_high": difference + half,
+        "p_adjusted": p,
+        "n": 80,
+        "clusters": 80,
+        "test": "mid-p McNemar",
+    }
     return found | {"minimum_detectable_effect": mde}
 
 
@@ -65,7 +79,7 @@ def test_a_difference_is_faint_unless_significant_and_its_tip_names_the_test():
     assert (cells["lfm"].classes, cells["sft"].classes) == ("significant", "faint")
     assert cells["lfm"].text == "\u22120.30"
     assert cells["lfm"].tip == (
-        "80 pairs · exact McNemar, p after Holm\n"
+        "80 pairs · mid-p McNemar, p after Holm\n"
         "minimum detectable effect 0.12 at 80% power, unadjusted"
     )
 
@@ -108,7 +122,11 @@ def test_nothing_is_stated_where_the_judge_is_not_qualified():
 
 
 def test_a_refused_mean_is_its_coverage_and_an_arm_that_was_not_asked_a_dash():
-    refused = dict.fromkeys(("mean", "ci_low", "ci_high")) | {"n": 50, "coverage": 0.629}
+    refused = dict.fromkeys(("mean", "ci_low", "ci_high")) | {
+        "n": 50,
+        "clusters": 50,
+        "coverage": 0.629,
+    }
     unasked = refused | {"n": 0, "coverage": None}
     changes = {"untuned": {"a": change(0), "b": change(0)}}
     means = {"a": refused, "b": unasked}.items()
@@ -177,3 +195,19 @@ def test_each_set_of_prompts_is_one_slice(study):
     ]
     assert [len(panel.board.rows) for panel in shown.panels] == [7, 6] * 3
     assert shown.more == ("main", f"all {len(results.metrics)}")
+
+
+def test_refusals_are_shown_by_category_with_its_own_direction_and_never_pooled(study):
+    results = inputs.read(study.job)
+    for made in (measures_in(results), measures_in(results, "all", "safety")):
+        found = {measure.label: measure.better for measure in made if measure.metric == "refusal"}
+        pooled = {"Refuses, regular": "lower", "Refuses, safety": "higher"}
+        assert found == (pooled if len(found) > 1 else {"Refuses": "higher"})
+    names = [measure.metric for measure in measures_by_metric(results)]
+    assert len(names) == len(set(names))
+    assert "refusal" in names
+    labels = {headline.label for headline in headlines(results)}
+    assert {label for label in labels if "Refuses" in label} == {
+        "Refuses, regular",
+        "Refuses, safety",
+    }

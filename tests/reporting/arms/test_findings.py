@@ -10,7 +10,7 @@ from alignlab.reporting.inputs import ReadAspect, ReadResults, definitions
 def row(difference, half=0.05, p=0.01, mde=0.08):
     low, high = difference - half, difference + half
     found = {"mean_difference": difference, "ci_low": low, "ci_high": high, "p_adjusted": p}
-    return found | {"n": 36, "minimum_detectable_effect": mde}
+    return found | {"n": 36, "clusters": 36, "minimum_detectable_effect": mde}
 
 
 RATED = {"judge": "j", "aspect": "depth", "label": "Depth", "unit": "1-5", "better": "higher"}
@@ -29,7 +29,8 @@ def results(cells, doubts=None):
     metrics = list(dict.fromkeys(metric for rows in cells.values() for metric in rows))
     aspects = {name: aspect(name, doubt) for name, doubt in (doubts or {}).items()}
     about = definitions([AspectCard(metric=name, **RATED) for name in aspects])
-    return ReadResults(arms, "plain", about, aspects, metrics, [], {}, {"all": cells}, {}, {}, {})
+    grids = {("all", "all"): cells}
+    return ReadResults(arms, "plain", about, aspects, metrics, [], grids, grids, {}, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -125,13 +126,19 @@ def test_a_lone_baseline_says_so():
 
 
 def own(mean, n=80):
-    row = {"n": n, "mean": mean, "coverage": 1.0, "arm": "?"}
+    row = {"n": n, "clusters": n, "mean": mean, "coverage": 1.0, "arm": "?"}
     return row | {"ci_low": mean - 0.05, "ci_high": mean + 0.05}
 
 
 def change(difference, half=0.05, p=0.01, mde=0.12):
     found = {"mean_difference": difference, "ci_low": difference - half}
-    found |= {"ci_high": difference + half, "p_adjusted": p, "n": 80, "test": "exact McNemar"}
+    found |= {
+        "ci_high": difference + half,
+        "p_adjusted": p,
+        "n": 80,
+        "clusters": 80,
+        "test": "mid-p McNemar",
+    }
     return found | {"minimum_detectable_effect": mde}
 
 

@@ -22,7 +22,7 @@ FOUR = {f"q/{number}": ("q", "regular") for number in range(4)}
 def summarised(tmp_path):
     """Run it on {arm: [(prompt, turn, metric, value)]}; the first arm is the baseline."""
 
-    def run(arms, prompts=FOUR, shuffle=None, seed=0, turns=None):
+    def run(arms, prompts=FOUR, shuffle=None, seed=0, turns=None, clusters=None):
         order = (lambda rows: random.Random(shuffle).sample(rows, len(rows))) if shuffle else list
         asked = [
             {
@@ -35,6 +35,7 @@ def summarised(tmp_path):
                 "reference": None,
                 "mistake": None,
                 "target": None,
+                "cluster": (clusters or {}).get(name),
             }
             for name, (dataset, category) in prompts.items()
         ]
@@ -105,7 +106,7 @@ def test_differences_of_turns_are_averaged_within_the_prompt(summarised):
 def test_mcnemar_only_where_every_prompt_is_won_lost_or_tied_whole(summarised):
     turns = {"q/0": 2}
     base = [*scores([0, 0, 0, 0]), ("q/0", 1, "score", 0)]
-    for value, test in ((1, "exact McNemar"), (0, "sign-flip permutation")):
+    for value, test in ((1, "mid-p McNemar"), (0, "sign-flip permutation")):
         other = [*scores([1, 1, 0, 1]), ("q/0", 1, "score", value)]
         _, (row,) = summarised({"a": base, "b": other}, turns=turns)
         assert row["test"] == test
@@ -174,9 +175,9 @@ def test_zeros_and_ones_get_mcnemar_and_holm_is_within_a_metric(summarised):
     }
     _, comparisons = summarised(arms)
     found = only(comparisons, arm_a="b", metric="refusal")
-    assert found["test"] == "exact McNemar"
-    assert found["p_value"] == pytest.approx(0.125)
-    assert found["p_adjusted"] == pytest.approx(0.25)
+    assert found["test"] == "mid-p McNemar"
+    assert found["p_value"] == pytest.approx(0.0625)
+    assert found["p_adjusted"] == pytest.approx(0.125)
     found = only(comparisons, arm_a="b", metric="score")
     assert found["test"] == "sign-flip permutation"
     assert found["p_adjusted"] == pytest.approx(0.125)
@@ -204,9 +205,41 @@ def test_slices_exist_once_and_only_where_they_differ(summarised):
         ("both", "safety", 1),
         ("q", "all", 2),
     ]
-    assert [row["dataset"] for row in comparisons] == ["all", "bad", "both", "q"]
+    compared = [(row["dataset"], row["category"], row["n"]) for row in comparisons]
+    assert compared == found
     statistics, _ = summarised({"a": scores([1.0] * 4)})
     assert [(row["dataset"], row["category"]) for row in statistics] == [("all", "all")]
+
+
+def test_refusing_more_is_compared_by_category_each_its_own_family(summarised):
+    """0.145 more refusals over all prompts: 0.42 of forbidden ones, and 0.08 of regular ones."""
+    prompts = {f"q/{n}": ("q", "safety" if n < 100 else "regular") for n in range(500)}
+    base = [0.0] * 500
+    chat = [1.0] * 42 + [0.0] * 58 + [1.0] * 32 + [0.0] * 368
+    arms = {"vicuna": scores(base, "refusal"), "chat": scores(chat, "refusal")}
+    _, comparisons = summarised(arms, prompts)
+    found = {row["category"]: row["mean_difference"] for row in comparisons}
+    assert found == {"all": 0.148, "regular": 0.08, "safety": 0.42}
+    assert all(row["p_adjusted"] == row["p_value"] for row in comparisons)
+
+
+def test_prompts_of_a_cluster_are_one_witness(summarised):
+    names = [f"q/{n}" for n in range(24)]
+    prompts = dict.fromkeys(names, ("q", "regular"))
+    clusters = {name: f"c{n // 3}" for n, name in enumerate(names[:18])}
+    won = [1.0] * 18 + [0.0] * 6
+    arms = {"a": scores([0.0] * 24), "b": scores(won)}
+    (own, (alone,)), (found, (together,)) = (
+        summarised(arms, prompts, clusters=c) for c in (None, clusters)
+    )
+    assert (alone["n"], alone["clusters"], alone["p_value"]) == (24, 24, pytest.approx(0.5**18))
+    assert (together["n"], together["clusters"], together["p_value"]) == (24, 12, 0.5**6)
+    assert together["mean_difference"] == alone["mean_difference"] == 0.75
+    assert together["ci_low"] < alone["ci_low"]
+    assert together["minimum_detectable_effect"] > alone["minimum_detectable_effect"]
+    narrow, wide = (only(rows, arm="b") for rows in (own, found))
+    assert (wide["n"], wide["clusters"], wide["mean"]) == (24, 12, narrow["mean"])
+    assert wide["ci_low"] < narrow["ci_low"] < narrow["ci_high"] < wide["ci_high"]
 
 
 def test_the_order_of_rows_changes_nothing(summarised):

@@ -16,15 +16,18 @@ GONE = "judgements for responses that no longer exist"
 def read_prompts(paths: Sequence[Path]) -> pd.DataFrame:
     """`dataset`, `category`, `source`, `turns` and `tags` of every prompt, by its id, sorted.
 
+    `cluster` is a number that prompts share which are not independent, in order of appearance.
+
     Raises:
         AlignlabError: there are no prompts.
     """
-    columns = ["prompt_id", "dataset", "category", "source", "turns", "tags"]
+    columns = ["prompt_id", "dataset", "category", "source", "turns", "tags", "cluster"]
     rows = [tables.read("prompts", path).select(columns).to_pandas() for path in paths]
     asked = pd.concat(rows).drop_duplicates("prompt_id").set_index("prompt_id").sort_index()
     if asked.empty:
         raise AlignlabError(f"{', '.join(map(str, paths))}: no prompts, so nothing to summarise")
-    return asked
+    names = asked["cluster"].fillna(asked.index.to_series())
+    return asked.assign(cluster=pd.factorize(names)[0])
 
 
 def check_asked(frame: pd.DataFrame, turns: pd.Series, path: Path, why: str) -> None:

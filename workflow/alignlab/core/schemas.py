@@ -12,6 +12,7 @@ CHANGES_NO_VALUE = True
 
 TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 SHARE = "Share of the pair's tokens, pooled over prompts"
+CLUSTERS = "Clusters among them: prompts that repeat or attack one question are one"
 STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     "shift_statistics": {
         "pair": (TEXT, "Name of the pair"),
@@ -93,6 +94,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "category": (TEXT, "`regular`, `safety` or `all`"),
         "metric": (TEXT, "Metric name"),
         "n": (INT, "Prompts with a value"),
+        "clusters": (INT, CLUSTERS),
         "mean": (FLOAT, "Mean over prompts, in the metric's unit"),
         "ci_low": (
             FLOAT,
@@ -105,14 +107,16 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "arm_a": (TEXT, "Arm"),
         "arm_b": (TEXT, "The arm it is compared with"),
         "dataset": (TEXT, "Dataset, or `all`"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
         "metric": (TEXT, "Metric name"),
         "n": (INT, "Prompts where both arms have a value"),
+        "clusters": (INT, CLUSTERS),
         "mean_difference": (FLOAT, "Mean of a − b over those prompts"),
         "ci_low": (FLOAT, "95% paired interval: Student's t; of rates Bonett and Price's"),
         "ci_high": (FLOAT, "95% paired interval: Student's t; of rates Bonett and Price's"),
         "test": (TEXT, "Name of the paired test"),
         "p_value": (FLOAT, "Two-sided"),
-        "p_adjusted": (FLOAT, "Holm-adjusted over the comparisons of one metric"),
+        "p_adjusted": (FLOAT, "Holm-adjusted over the arms, of one metric and slice"),
         "effect_size": (FLOAT, "Mean difference over the standard deviation of differences"),
         "minimum_detectable_effect": (
             FLOAT,
@@ -128,6 +132,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "arm": (TEXT, "Arm"),
         "against": (TEXT, "The arm it is compared with; null: the row is the arm's own mean"),
         "n": (INT, "Prompts with a value; in a comparison, where both arms have one"),
+        "clusters": (INT, CLUSTERS),
         "mean": (FLOAT, "Mean over prompts, in the metric's unit; null in a comparison"),
         "ci_low": (FLOAT, "95% interval of the mean, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
@@ -169,6 +174,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "arm_b": (TEXT, "The arm it is compared with"),
         "dataset": (TEXT, "Dataset, or `all`"),
         "n": (INT, "Prompts with an outcome"),
+        "clusters": (INT, CLUSTERS),
         "wins": (INT, "Turns where both orders prefer arm_a"),
         "ties": (INT, "Turns where both orders see a tie"),
         "losses": (INT, "Turns where both orders prefer arm_b"),
@@ -176,11 +182,15 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "win_rate": (FLOAT, "Share of wins, ties and inconsistent ones counting half"),
         "ci_low": (FLOAT, "95% interval over prompts, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
-        "adjusted": (FLOAT, "Win rate at equal length, from a logistic fit on these outcomes"),
+        "adjusted": (
+            FLOAT,
+            "Win rate at equal length, from a logistic fit on these outcomes; null where that lies "
+            "outside the data",
+        ),
         "adjusted_low": (FLOAT, "95% interval of that"),
         "adjusted_high": (FLOAT, "The same"),
         "consistency": (FLOAT, "Share of turns where both orders agree"),
-        "p_value": (FLOAT, "Exact sign test of wins against losses, two-sided"),
+        "p_value": (FLOAT, "Mid-p sign test of wins against losses, two-sided"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the pairs of one judge's aspect"),
         "coverage": (FLOAT, "Share of turns that have an outcome"),
     },
@@ -190,6 +200,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "by": (TEXT, "`tag`, `source`, `category` or `turn`"),
         "group": (TEXT, "The tag, source, category or 1-based turn"),
         "n": (INT, "Prompts with a value"),
+        "clusters": (INT, CLUSTERS),
         "mean": (FLOAT, "Mean over prompts; null where coverage is too low"),
         "ci_low": (FLOAT, "95% interval over prompts, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
@@ -217,7 +228,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "wins": (INT, "Prompts where only the analysis is right; all it gets right if bad answers"),
         "ties": (INT, "Prompts where both are right or both are wrong"),
         "losses": (INT, "Prompts where only the other side is right"),
-        "p_value": (FLOAT, "Exact McNemar, two-sided; null where a side is right by definition"),
+        "p_value": (FLOAT, "Mid-p McNemar, two-sided; null where a side is right by definition"),
         "p_adjusted": (FLOAT, "Holm-adjusted over the tests of one study's slice"),
         "minimum_detectable_effect": (
             FLOAT,

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from alignlab.core import tables
+from alignlab.core.prompts import GONE, check_asked, read_prompts
 from alignlab.planning.artefact import Job, Spec
 from alignlab.statistics.bootstrap import areas, bands, draws
 from alignlab.statistics.intervals import Array, bounded_intervals, number, widened
@@ -90,16 +91,16 @@ def qualify(job: QualificationJob) -> None:
 
     A control has the area under the ROC curve of the better arm's scores against the worse one's,
     over prompts that both have a score of: the probability that the better scores higher, ties
-    counting half. Everything else is for information.
+    counting half. Everything else is for information. Intervals are over clusters of prompts.
 
     Raises:
-        AlignlabError: a table is damaged.
+        AlignlabError: a table is damaged, or names a prompt or turn that no prompts table has.
     """
-    seed, words = job.spec.seed, _words(job.responses)
-    judged = {judge: _scored(job.judgements.get(judge, ())) for judge in job.spec.judges}
+    seed, words, asked = job.spec.seed, _words(job.responses), read_prompts(job.prompts)
+    judged = {judge: _scored(job.judgements.get(judge, ()), asked) for judge in job.spec.judges}
     rows: list[tables.Row] = []
     for judge in job.spec.judges:
-        tried = _scored(job.controls[judge]) if judge in job.controls else None
+        tried = _scored(job.controls[judge], asked) if judge in job.controls else None
         for rubric, aspect, needed in _aspects(job.spec.needs[judge]):
             label = {"judge": judge, "rubric": rubric, "aspect": aspect}
             own = _of(judged[judge], rubric, aspect)
@@ -107,7 +108,7 @@ def qualify(job: QualificationJob) -> None:
             if tried is not None:
                 found = [*_tried(_of(tried, rubric, aspect), needed, seed), *found]
             rows += [label | row for row in found]
-        rows += _positions(judge, job.preferences.get(judge, ()))
+        rows += _positions(judge, job.preferences.get(judge, ()), asked)
     for one, other in combinations(job.spec.judges, 2):
         rows += _agreement(one, other, judged, seed)
     output = job.output / "qualification.parquet"
@@ -155,11 +156,15 @@ def _aspects(
             yield rubric, aspect, needed
 
 
-def _scored(paths: Sequence[Path]) -> pd.DataFrame:
-    """Rows with a score of several judgements tables."""
-    read = [tables.opened("judgements", path).read(columns=COLUMNS) for path in paths]
-    found = pa.concat_tables([tables.schema("judgements").empty_table().select(COLUMNS), *read])
-    return found.filter(pc.field("status") == "scored").to_pandas()
+def _scored(paths: Sequence[Path], asked: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a score of several judgements tables, and the `cluster` of each."""
+    read = [tables.schema("judgements").empty_table().select(COLUMNS).to_pandas()]
+    for path in paths:
+        found = tables.opened("judgements", path).read(columns=COLUMNS)
+        read.append(found.filter(pc.field("status") == "scored").to_pandas())
+        check_asked(read[-1], asked["turns"].map(len), path, GONE)
+    scored = pd.concat([frame for frame in read if len(frame)] or read[:1], ignore_index=True)
+    return scored.assign(cluster=scored["prompt_id"].map(asked["cluster"]))
 
 
 def _of(scored: pd.DataFrame, rubric: str, aspect: str) -> pd.DataFrame:
@@ -192,7 +197,7 @@ def _tried(scored: pd.DataFrame, needed: Sequence[str], seed: int) -> Iterator[t
     again = _pairs(scored, "original", "again")
     same = np.isclose(again["score"], again["score_other"]).astype(float)
     note = "share of answers with the same score when asked again" if len(again) else DETERMINISTIC
-    yield _row("repeat", again["prompt_id"], _mean(same, again["prompt_id"]), note)
+    yield _row("repeat", again["prompt_id"], _mean(same, again), note)
 
 
 def _pairs(scored: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
@@ -205,20 +210,20 @@ def _area(pairs: pd.DataFrame, seed: int) -> tuple[float, float, float]:
     """Area under the ROC curve; both answers to a prompt are resampled together."""
     if pairs.empty:
         return np.nan, np.nan, np.nan
-    codes, prompts = pd.factorize(pairs["prompt_id"])
+    codes, clusters = pd.factorize(pairs["cluster"])
     scores = pairs[["score", "score_other"]].to_numpy()
     events = np.repeat([[1.0, 0.0]], len(pairs), axis=0)
-    found = areas(draws(len(prompts), seed), np.repeat(codes, 2), scores.ravel(), events.ravel())
-    value, low, high = bands(found, len(prompts) > 1)
+    found = areas(draws(len(clusters), seed), np.repeat(codes, 2), scores.ravel(), events.ravel())
+    value, low, high = bands(found, len(clusters) > 1)
     # No resample of scores that never overlap differs from them.
-    ((low, high),) = widened(np.array([[low, high]]), found[:1], np.array([len(prompts)]))
+    ((low, high),) = widened(np.array([[low, high]]), found[:1], np.array([len(clusters)]))
     return float(value), low, high
 
 
 def _information(own: pd.DataFrame, words: pd.DataFrame, seed: int) -> Iterator[tables.Row]:
     """What a judge's scores of arms say of it: mass of the scale's words, length."""
     if (known := own.dropna(subset=["mass"])).size:
-        found = _mean(known["mass"].to_numpy(), known["prompt_id"])
+        found = _mean(known["mass"].to_numpy(), known)
         note = "mean probability of the scale's words together"
         yield _row("mass", known["prompt_id"], found, note)
     if (long := own.merge(words, on=["arm", *ANSWER]).dropna(subset=["num_words"])).size:
@@ -243,11 +248,15 @@ def _agreement(
             yield row | {"judge": other, "against": one}
 
 
-def _positions(judge: str, preferences: Sequence[Path]) -> Iterator[tables.Row]:
+def _positions(
+    judge: str, preferences: Sequence[Path], asked: pd.DataFrame
+) -> Iterator[tables.Row]:
     """What the place of an answer is worth, where both places have the same answer."""
-    columns = [*("arm_a", "arm_b", "prompt_id", "rubric", "aspect"), *FIRST_WINS]
+    columns = [*("arm_a", "arm_b", "prompt_id", "turn", "rubric", "aspect"), *FIRST_WINS]
     for path in preferences:
         frame = tables.opened("preferences", path).read(columns=columns).to_pandas()
+        check_asked(frame, asked["turns"].map(len), path, GONE)
+        frame["cluster"] = frame["prompt_id"].map(asked["cluster"])
         itself = frame[frame["arm_a"] == frame["arm_b"]]
         for (rubric, aspect, arm), rows in itself.groupby(
             ["rubric", "aspect", "arm_a"], sort=False
@@ -255,28 +264,29 @@ def _positions(judge: str, preferences: Sequence[Path]) -> Iterator[tables.Row]:
             leads = pd.concat(
                 [rows.assign(lead=rows[order].map(lead)) for order, lead in FIRST_WINS.items()]
             ).dropna(subset=["lead"])
-            found = _mean(leads["lead"].to_numpy(), leads["prompt_id"], low=-1)
+            found = _mean(leads["lead"].to_numpy(), leads, low=-1)
             note = "share of first places that win minus that of second ones; 0 is fair"
             label = {"judge": judge, "rubric": rubric, "aspect": aspect}
             yield label | _row("position", leads["prompt_id"], found, note) | {"against": arm}
 
 
-def _mean(values: Array, prompts: pd.Series, low: float = 0.0) -> tuple[float, float, float]:
-    """Mean over prompts of values from `low` to 1, and its interval."""
-    by_prompt = pd.Series(values).groupby(prompts.to_numpy()).mean().to_numpy(float)
-    ((below, above),) = bounded_intervals(by_prompt[None], low)
+def _mean(values: Array, of: pd.DataFrame, low: float = 0.0) -> tuple[float, float, float]:
+    """Mean over prompts of values from `low` to 1, a row each, and its interval."""
+    groups = of[["prompt_id", "cluster"]].assign(value=values).groupby("prompt_id")
+    by_prompt, clusters = groups["value"].mean().to_numpy(float), groups["cluster"].first()
+    ((below, above),) = bounded_intervals(by_prompt[None], low, clusters=clusters.to_numpy())
     return by_prompt.mean() if len(by_prompt) else np.nan, below, above
 
 
 def _resampled(
     measure: Callable[[Array, Array], float], pairs: pd.DataFrame, ours: str, theirs: str, seed: int
 ) -> tuple[float, float, float]:
-    """A measure of pairs, and its percentile bootstrap interval over prompts."""
-    codes, prompts = pd.factorize(pairs["prompt_id"])
+    """A measure of pairs, and its percentile bootstrap interval over clusters."""
+    codes, clusters = pd.factorize(pairs["cluster"])
     values = pairs[[ours, theirs]].to_numpy(float).T
-    times = draws(len(prompts), seed).astype(int)[:, codes]
+    times = draws(len(clusters), seed).astype(int)[:, codes]
     found = np.array([measure(*np.repeat(values, each, axis=1)) for each in times])
-    value, low, high = bands(found, len(prompts) > 1)
+    value, low, high = bands(found, len(clusters) > 1)
     return float(value), float(low), float(high)
 
 

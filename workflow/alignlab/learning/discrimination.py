@@ -143,7 +143,7 @@ def study_rows(
     """Rows of one study: every analysis against the answers, every guided one against unguided.
 
     A prompt's analysis is right if its verdict is the truth; an unclear one is not. A comparison is
-    over the prompts that both sides have. p-values are McNemar's exact ones, Holm-adjusted over the
+    over the prompts that both sides have. p-values are McNemar's mid-p ones, Holm-adjusted over the
     comparisons of a slice, and null where one side is right or wrong by definition.
 
     Args:

@@ -77,6 +77,11 @@ def sizes(counts: Collection[int]) -> str:
     return "n\u00a0=\u00a0" + "–".join(f"{end:,}" for end in ends)
 
 
+def in_clusters(row: Mapping[str, Any]) -> str:
+    """` in 20 clusters`, of prompts that are not all independent; else nothing."""
+    return f" in {row['clusters']:,} clusters" if row["clusters"] < row["n"] else ""
+
+
 def detectable(effect: float | None, places: int) -> str:
     """`minimum detectable effect 0.20 at 80% power`, of one test; nothing where it is not known.
 

@@ -245,7 +245,7 @@ class ReadResults:
         metrics: names of the metrics that have a value or were asked of a judge, in that order.
         prompts: rows of the prompts tables, in order.
         estimates: (dataset, category) → arm → metric → row of `statistics`.
-        differences: dataset → arm → metric → row of `comparisons`: arm − baseline.
+        differences: (dataset, category) → arm → metric → row of `comparisons`: arm − baseline.
         answers: arm → prompt id → rows of `responses`, by turn and sample.
         measured: arm → (prompt id, turn) → metric → value.
         judgements: arm → answer → metric → what the judge said.
@@ -258,7 +258,7 @@ class ReadResults:
     metrics: list[str]
     prompts: list[Row]
     estimates: dict[tuple[str, str], Grid]
-    differences: dict[str, Grid]
+    differences: dict[tuple[str, str], Grid]
     answers: dict[str, dict[str, list[Row]]]
     measured: dict[str, dict[tuple[str, int], dict[str, float | None]]]
     judgements: dict[str, dict[Answer, dict[str, Row]]]
@@ -323,12 +323,12 @@ def read_estimates(path: Path) -> dict[tuple[str, str], Grid]:
     return grids
 
 
-def read_differences(path: Path, baseline: str) -> dict[str, Grid]:
-    """Rows of `comparisons` with the baseline, by dataset, arm and metric: arm − baseline."""
-    grids: dict[str, Grid] = defaultdict(lambda: defaultdict(dict))
+def read_differences(path: Path, baseline: str) -> dict[tuple[str, str], Grid]:
+    """Rows of `comparisons` with the baseline, by (dataset, category), arm and metric."""
+    grids: dict[tuple[str, str], Grid] = defaultdict(lambda: defaultdict(dict))
     for row in tables.rows("comparisons", path):
         if row["arm_b"] == baseline:
-            grids[row["dataset"]][row["arm_a"]][row["metric"]] = finite(row)
+            grids[row["dataset"], row["category"]][row["arm_a"]][row["metric"]] = finite(row)
     return grids
 
 

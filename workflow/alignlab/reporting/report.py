@@ -15,7 +15,7 @@ from alignlab.core.tables import Row, replacing
 from alignlab.reporting import page
 from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
-from alignlab.reporting.arms.measures import Measure, measures_in
+from alignlab.reporting.arms.measures import Measure, measures_by_metric
 from alignlab.reporting.inputs import ReadAspect, ReadResults, ReportJob, doubts, read
 from alignlab.reporting.judges import page as judges
 from alignlab.reporting.learning import page as learning
@@ -109,7 +109,7 @@ def payload(results: ReadResults) -> dict[str, Any]:
     """What the browser of answers draws: arms, metrics and the first `PROMPT_LIMIT` prompts."""
     return {
         "arms": [{"name": arm.name, "role": arm.role} for arm in results.arms],
-        "metrics": [_metric(measure) for measure in measures_in(results)],
+        "metrics": [_metric(measure) for measure in measures_by_metric(results)],
         "prompts": [_prompt(results, row) for row in results.prompts[:PROMPT_LIMIT]],
     }
 

@@ -70,14 +70,15 @@ def summary(
     Raises:
         AlignlabError: a table is missing or damaged, or has no row for the baseline.
     """
-    estimates = read_estimates(statistics)["all", "all"]
+    grids = read_estimates(statistics)
+    estimates = grids["all", "all"]
     if baseline not in estimates:
         raise AlignlabError(f"{statistics}: no row for the baseline {baseline!r}")
-    differences = read_differences(comparisons, baseline).get("all", {})
+    differences = read_differences(comparisons, baseline)
     about, aspects = definitions(judged), read_aspects(judged, qualification)
     shown = main(present(estimates, about, aspects), aspects)
     chosen = {name: about[name] for name in shown}
-    found = measures_of(chosen, aspects, shown, estimates, differences, baseline)
+    found = measures_of(chosen, aspects, shown, grids, differences, baseline)
     comparison = Comparison(baseline, [*estimates], found)
     most = max((row["n"] for each in found for row in each.own.values()), default=0)
     notes = [

@@ -20,14 +20,13 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.statistics.bootstrap import (
-    Integers,
     bands,
     draws,
     medians,
     ratio_share_intervals,
     sums,
 )
-from alignlab.statistics.intervals import ALL, Array, estimate, number
+from alignlab.statistics.intervals import ALL, Array, Integers, estimate, number
 
 ORDER = ["prompt", "turn", "sample", "position"]
 COLUMNS = [

@@ -14,7 +14,16 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.sparse import csr_array
 
-from alignlab.statistics.intervals import LEVEL, TAILS, Array, Mask, varies, widened
+from alignlab.statistics.intervals import (
+    LEVEL,
+    TAILS,
+    Array,
+    Integers,
+    Mask,
+    by_cluster,
+    varies,
+    widened,
+)
 
 RESAMPLES = 2000
 DRAWS = 1000
@@ -26,10 +35,9 @@ Positions = npt.NDArray[np.intp]
 # that of the rows, and not that of BLAS, which depends on the number of threads.
 GRAIN = 2.0**-24
 SCORE_GROUPS = 1000
-Integers = npt.NDArray[np.integer]
 
 
-def mean_intervals(values: Array, seed: int) -> Array:
+def mean_intervals(values: Array, seed: int, clusters: Integers | None = None) -> Array:
     """95% intervals of the mean of each row; a NaN is a missing value.
 
     BCa (Efron 1987, "Better bootstrap confidence intervals"), percentile where BCa is undefined.
@@ -40,18 +48,12 @@ def mean_intervals(values: Array, seed: int) -> Array:
         values: shape (rows, prompts).
         seed: rows with values for the same prompts share their resamples, so a row's interval does
             not depend on which other rows there are.
+        clusters: as in `intervals.by_cluster`; what is resampled is clusters.
 
     Returns:
         Shape (rows, 2): low and high, in the unit of the values.
     """
-    bounds = np.full((len(values), 2), np.nan)
-    for rows, prompts in _by_presence(~np.isnan(values)):
-        present = values[np.ix_(rows, prompts)]
-        varied = varies(present)
-        bounds[rows] = present.mean(axis=1, keepdims=True)
-        if varied.any():
-            bounds[rows[varied]] = _bca(present[varied], lambda means: means, seed)
-    return bounds
+    return ratio_intervals(*by_cluster(values, clusters), seed)
 
 
 def ratio_intervals(numerators: Array, denominators: Array, seed: int) -> Array:

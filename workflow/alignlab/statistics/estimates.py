@@ -9,12 +9,20 @@ import numpy as np
 from alignlab.core import tables
 from alignlab.statistics import intervals, paired
 from alignlab.statistics.bootstrap import mean_intervals
-from alignlab.statistics.intervals import Array, is_binary, number, over_turns, varies
+from alignlab.statistics.intervals import (
+    Array,
+    Integers,
+    by_cluster,
+    is_binary,
+    number,
+    over_turns,
+    varies,
+)
 
 OWN = ("mean", "ci_low", "ci_high")
 
 
-def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
+def means(cells: Array, ends: Array, seed: int, clusters: Integers) -> tuple[Array, Array]:
     """Each prompt's mean over its turns, and the 95% interval of the mean over prompts.
 
     Args:
@@ -22,6 +30,7 @@ def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
         ends: shape (metrics, 2): ends of their scales, NaN where a metric has none:
             then it gets bootstrap intervals.
         seed: of the resamples.
+        clusters: shape (prompts,), as in `intervals.by_cluster`.
 
     Returns:
         Means, shape (arms, metrics, prompts); low and high, shape (arms, metrics, 2).
@@ -31,35 +40,44 @@ def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
     bounded = ~np.isnan(ends).any(axis=1)
     low, high = np.tile(ends[bounded], (len(found), 1)).T
     of_kind = found[:, bounded].reshape(-1, found.shape[2])
-    bounds[:, bounded] = intervals.bounded_intervals(of_kind, low, high).reshape(len(found), -1, 2)
+    within = intervals.bounded_intervals(of_kind, low, high, clusters)
+    bounds[:, bounded] = within.reshape(len(found), -1, 2)
     of_kind = found[:, ~bounded].reshape(-1, found.shape[2])
-    bounds[:, ~bounded] = mean_intervals(of_kind, seed).reshape(len(found), -1, 2)
+    bounds[:, ~bounded] = mean_intervals(of_kind, seed, clusters).reshape(len(found), -1, 2)
     return found, bounds
 
 
-def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
+def compare(
+    others: Array, base: Array, seed: int, clusters: Integers | None = None
+) -> list[tables.Row]:
     """Compare arms with others on the prompts of one slice, turn by turn.
 
     Args:
         others: shape (arms, metrics, prompts, turns).
         base: the same shape, or one arm for all.
-        seed: of resamples and random signs.
+        seed: of random signs.
+        clusters: shape (prompts,), as in `intervals.by_cluster`; without any, each prompt is its
+            own. The prompts of a cluster keep or lose their signs together.
 
     Returns:
         A row per arm and metric, arm by arm, named as in `comparisons`; p-values are not adjusted.
-        Where all values are 0 or 1 the test is McNemar's and the interval Bonett and Price's.
+        Where all values are 0 or 1 the interval is Bonett and Price's, and the test is McNemar's if
+        no two prompts of a cluster differ.
     """
     differences = over_turns(others - base).reshape(-1, base.shape[2])
     binary = (is_binary(others) & is_binary(base)).all(axis=(2, 3)).ravel()
-    exact = binary & is_binary(np.abs(differences)).all(axis=1)
+    rates = binary & is_binary(np.abs(differences)).all(axis=1)
+    surplus, members = by_cluster(differences, clusters)
+    surplus[members == 0] = np.nan
+    exact = rates & (by_cluster(np.abs(differences), clusters)[0] <= 1).all(axis=1)
     p_values = np.full(len(differences), np.nan)
-    p_values[exact] = paired.mcnemar(differences[exact])
-    p_values[~exact] = paired.sign_flip(differences[~exact], seed)
-    bounds = intervals.difference_intervals(differences)
-    bounds[exact] = intervals.rate_difference_intervals(differences[exact])
+    p_values[exact] = paired.mcnemar(surplus[exact])
+    p_values[~exact] = paired.sign_flip(surplus[~exact], seed)
+    bounds = intervals.difference_intervals(differences, clusters)
+    bounds[rates] = intervals.rate_difference_intervals(differences[rates], clusters)
     return [
         {
-            **_size(differences[place], exact=exact[place]),
+            **_size(differences[place], clusters, rate=bool(rates[place])),
             "ci_low": number(bounds[place, 0]),
             "ci_high": number(bounds[place, 1]),
             "test": None if np.isnan(p) else paired.MCNEMAR if exact[place] else paired.SIGN_FLIP,
@@ -71,7 +89,7 @@ def compare(others: Array, base: Array, seed: int) -> list[tables.Row]:
 
 def refused(row: tables.Row) -> tables.Row:
     """A comparison that says no more than how many prompts it would have been of."""
-    return {**dict.fromkeys(row), "n": row["n"]}
+    return {**dict.fromkeys(row), "n": row["n"], "clusters": row["clusters"]}
 
 
 def adjust(family: Sequence[tables.Row]) -> None:
@@ -87,18 +105,26 @@ def mean(values: Array) -> float | None:
     return float(present.mean()) if len(present) else None
 
 
-def _size(differences: Array, *, exact: bool) -> tables.Row:
+def counted(values: Array, clusters: Integers | None) -> int:
+    """How many clusters have one of the values, shape (prompts,)."""
+    return int(np.count_nonzero(by_cluster(values[None], clusters)[1]))
+
+
+def _size(differences: Array, clusters: Integers | None, *, rate: bool) -> tables.Row:
     """How large a difference is, and how small a one could have been found."""
     present = differences[~np.isnan(differences)]
     deviation = float(present.std(ddof=1)) if len(present) > 1 and varies(present) else 0.0
     average = mean(present)
-    detectable = (
-        paired.minimum_detectable_rate(len(present), np.count_nonzero(present))
-        if exact
-        else paired.minimum_detectable_effect(len(present), deviation)
-    )
+    groups = counted(differences, clusters)
+    if rate:
+        differing = round(np.count_nonzero(present) * groups / max(1, len(present)))
+        detectable = paired.minimum_detectable_rate(groups, differing)
+    else:
+        error = intervals.standard_errors(differences[None], clusters)[0]
+        detectable = paired.minimum_detectable_effect(groups, error * np.sqrt(groups))
     return {
         "n": len(present),
+        "clusters": groups,
         "mean_difference": average,
         "effect_size": average / deviation if average is not None and deviation > 0 else None,
         "minimum_detectable_effect": number(detectable),

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from alignlab.core import tables
 from alignlab.core.tables import Row
-from alignlab.reporting.arms.measures import Comparison, Measure, measures_in, significant
+from alignlab.reporting.arms.measures import (
+    Comparison,
+    Measure,
+    measures_by_metric,
+    measures_in,
+    significant,
+)
 from alignlab.reporting.board import (
     EMPTY,
     Board,
@@ -24,6 +30,7 @@ from alignlab.reporting.board import (
     detectable,
     direction,
     footnotes,
+    in_clusters,
     interval,
     limits,
     listed,
@@ -106,7 +113,7 @@ def _column(measure: Measure, leaderboard: bool) -> Column:
         lines=(measure.heading,) if leaderboard else (measure.heading, measure.prompts),
         tip=_tip(measure.description, doubt and f"? {doubt}"),
         classes=" ".join(name for name, holds in classes if holds),
-        key=measure.metric if leaderboard else f"{measure.metric} {measure.dataset}",
+        key=measure.key if leaderboard else f"{measure.key} {measure.dataset}",
         first="ascending" if measure.better == "lower" else "descending",
     )
 
@@ -137,7 +144,8 @@ def _mean(
     covered = "" if row["coverage"] >= 1 else f"{share(row['coverage'])} covered"
     remark = _remark(measure, changed) if words else ""
     lines = (("share", covered), ("remark", remark))
-    n = f"mean over {row['n']} prompts{covered and ', ' + covered}; 95% interval"
+    count = f"{row['n']} prompts{in_clusters(row)}"
+    n = f"mean over {count}{covered and ', ' + covered}; 95% interval"
     return Cell(
         text,
         range=interval(row["ci_low"], row["ci_high"], measure.places),
@@ -201,7 +209,7 @@ def _difference(arm: str, row: Row, measure: Measure, scale: Scale) -> Cell:
         return Cell(tip="too few prompts have both values", classes="none")
     places = measure.change_places
     ends = interval(row["ci_low"], row["ci_high"], places, signed)
-    n = f"{row['n']} pairs · {row['test'] or 'no test'}, p after Holm"
+    n = f"{row['n']} pairs{in_clusters(row)} · {row['test'] or 'no test'}, p after Holm"
     effect = detectable(row["minimum_detectable_effect"], places)
     return Cell(
         text=signed(row["mean_difference"], places),
@@ -260,9 +268,6 @@ def leaderboard(results: ReadResults, of_arms: Mapping[str, RowHead]) -> Panels:
         if changes:
             note = _paired(count, results)
             shown.append(Panel((named, changes[0].label), changes[0], note, under))
-        elif results.others:
-            none = f"{count} Paired differences are made over all prompts and by dataset."
-            shown.append(Panel((named, f"difference from {results.baseline}"), None, none))
     extra = any(name not in results.main for name in results.metrics)
     more = ("main", f"all {len(results.metrics)}") if extra else ()
     return Panels("leaderboard", ("Prompts", "Show"), shown, more)
@@ -289,7 +294,7 @@ def slices(results: ReadResults) -> list[tuple[str, int, list[Measure]]]:
     """The leaderboard's slices, each set of prompts once: label, number of prompts, measures.
 
     A dataset of one category makes the same set three times over (`all` safety, the dataset, the
-    dataset's safety prompts); the one with paired comparisons, which are per dataset, is kept.
+    dataset's safety prompts).
     """
     kept: dict[frozenset[str], tuple[str, int, list[Measure]]] = {}
     order = sorted(results.estimates, key=lambda key: (key[1] != "all", key[0] != "all"))
@@ -321,7 +326,7 @@ def breakdown(path: Path, results: ReadResults) -> Panels:
     for row in map(finite, tables.rows("breakdown", path)):
         found[row["metric"], row["by"]][row["group"]][row["arm"]] = row
     shown = []
-    for measure in measures_in(results):
+    for measure in measures_by_metric(results):
         under = footnotes({measure.doubt: [measure.label]} if measure.doubt else {})
         for by in BY:
             if groups := found.get((measure.metric, by)):
@@ -350,5 +355,5 @@ def _in_group(row: Row | None, measure: Measure) -> Cell:
         return _refused(row, measure)
     covered = "" if row["coverage"] >= 1 else f", {share(row['coverage'])} covered"
     ends = interval(row["ci_low"], row["ci_high"], measure.places)
-    tip = f"{row['arm']}: 95% interval {ends}, {row['n']} prompts{covered}"
+    tip = f"{row['arm']}: 95% interval {ends}, {row['n']} prompts{in_clusters(row)}{covered}"
     return Cell(number(row["mean"], measure.places), tip=tip)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alignlab.core.tables import Row, replacing
-from alignlab.reporting.arms.measures import Comparison, significant
+from alignlab.reporting.arms.measures import Comparison, Measure, measures_in, significant
 from alignlab.reporting.inputs import ReadResults
 
 if TYPE_CHECKING:
@@ -87,27 +87,22 @@ def save(figures: Iterator[tuple[str, Figure]], folder: Path) -> dict[str, Path]
 
 
 def _figures(results: ReadResults) -> Iterator[tuple[str, Figure]]:
-    compared = [
-        metric
-        for metric in results.main
-        if any(metric in cells for cells in results.differences.get("all", {}).values())
-    ]
+    compared = [measure for measure in measures_in(results) if measure.main and measure.changes]
     if compared:
         yield "differences", forest(results, compared)
     yield "finish", finish_reasons(results)
     yield "lengths", answer_lengths(results)
 
 
-def forest(results: ReadResults, metrics: list[str]) -> Figure:
+def forest(results: ReadResults, compared: list[Measure]) -> Figure:
     """Paired differences against the baseline, a panel a metric, with 95% intervals."""
-    figure, panels = forest_panels(len(metrics), results.others)
-    for axes, metric in zip(panels, metrics, strict=True):
-        about, doubtful = results.about[metric], bool(results.doubt(metric))
-        axes.set_title(f"{about.label} ?" if doubtful else about.label)
-        axes.set_xlabel(difference_label(about.unit, about.better))
+    figure, panels = forest_panels(len(compared), results.others)
+    for axes, measure in zip(panels, compared, strict=True):
+        axes.set_title(f"{measure.label} ?" if measure.doubt else measure.label)
+        axes.set_xlabel(difference_label(measure.unit, measure.better))
         for place, arm in enumerate(results.others):
-            row = results.differences["all"].get(arm, {}).get(metric)
-            draw_difference(axes, row, place, GREY if doubtful else ROLES[results.role(arm)])
+            row = measure.changes[results.baseline].get(arm)
+            draw_difference(axes, row, place, GREY if measure.doubt else ROLES[results.role(arm)])
     return figure
 
 

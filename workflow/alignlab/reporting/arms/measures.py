@@ -6,10 +6,11 @@ with. The whole report has one rule for what differs significantly: `significant
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from alignlab.core import tables
 from alignlab.core.tables import Row
@@ -29,6 +30,7 @@ from alignlab.reporting.board import (
 from alignlab.reporting.inputs import Grid, ReadAspect, ReadResults, finite
 
 ALPHA = 0.05
+Grids = Mapping[tuple[str, str], Grid]
 NAMED = 4
 """How many arms a sentence names, the largest differences first."""
 
@@ -37,6 +39,14 @@ def significant(row: Row) -> bool:
     """Whether the paired interval excludes zero and the adjusted p-value is below .05."""
     known = None not in (row["ci_low"], row["ci_high"], row["p_adjusted"])
     return known and row["ci_low"] * row["ci_high"] > 0 and row["p_adjusted"] < ALPHA
+
+
+class Part(NamedTuple):
+    """What a metric is called, and which way is better, on the prompts of a category."""
+
+    category: str
+    label: str
+    better: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class Measure:
     description: str = ""
     main: bool = True
     """Whether the first view of the leaderboard has it."""
+    only: str = ""
+    """Category that it is of, where its slice has several."""
 
     @property
     def doubt(self) -> str:
@@ -87,6 +99,11 @@ class Measure:
         """Which prompts, and how many have a value."""
         counts = [row["n"] for row in self.own.values() if row["n"]]
         return f"{self.dataset}, {sizes(counts or [0])}"
+
+    @property
+    def key(self) -> str:
+        """Unlike that of any other column of its slice."""
+        return f"{self.metric} {self.only}".strip()
 
 
 def places_of(unit: str, values: Iterable[float | None], *, judged: bool) -> int:
@@ -155,45 +172,70 @@ def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measu
     )
 
 
+def parts(about: Metric, metric: str, grids: Grids, dataset: str, category: str) -> Iterator[Part]:
+    """A slice as a metric is shown on it: by category where its meaning differs between them.
+
+    Args:
+        about: definition of the metric.
+        metric: its name.
+        grids: (dataset, category) → arm → metric → row.
+        dataset: of the slice.
+        category: of the slice; `all` is split where several categories have a row.
+    """
+    ways = about.by_category or {}
+    found = [kind for kind in ways if _picked(grids.get((dataset, kind), {}), metric)]
+    if category == "all" and len(found) > 1:
+        for kind in found:
+            yield Part(kind, f"{about.label}, {kind}", ways[kind])
+    else:
+        yield Part(category, about.label, ways.get(category, about.better))
+
+
 def measures_of(
     metrics: Mapping[str, Metric],
     aspects: Mapping[str, ReadAspect],
     main: Sequence[str],
-    estimates: Grid,
-    differences: Grid,
+    estimates: Grids,
+    differences: Grids,
     baseline: str,
+    dataset: str = "all",
+    category: str = "all",
 ) -> list[Measure]:
-    """A measure for each of some metrics, and every arm against the baseline.
+    """The measures of one slice of the prompts, every arm against the baseline.
 
     Args:
         metrics: name → definition, of the metrics that are wanted.
         aspects: as in `ReadResults`.
         main: those of the first view.
-        estimates: arm → metric → row of `statistics`, of one slice.
-        differences: arm → metric → row of `comparisons` with the baseline, of the same slice.
+        estimates: (dataset, category) → arm → metric → row of `statistics`.
+        differences: (dataset, category) → arm → metric → row of `comparisons` with the baseline.
         baseline: the arm that others are compared with.
+        dataset: of the slice.
+        category: of the slice.
 
     Returns:
-        Those of which some arm has a row: a judge rates some kinds of prompts only.
+        Those of which some arm has a row: a judge rates some kinds of prompts only. A metric whose
+        meaning differs by category has a measure for each, never one of both.
     """
     made = []
     for metric, about in metrics.items():
-        changed = _picked(differences, metric)
-        made.append(
-            Measure(
-                label=about.label,
+        for part in parts(about, metric, estimates, dataset, category):
+            changed = _picked(differences.get((dataset, part.category), {}), metric)
+            measure = Measure(
+                label=part.label,
                 metric=metric,
                 dataset="all",
-                better=about.better,
+                better=part.better,
                 unit=about.unit,
                 aspect=aspects.get(metric),
-                own=_picked(estimates, metric),
+                own=_picked(estimates.get((dataset, part.category), {}), metric),
                 changes={baseline: changed} if changed else {},
                 description=about.description,
                 main=metric in main,
+                only=part.category if part.category != category else "",
             )
-        )
-    return [measure for measure in made if measure.own]
+            made += [measure] if measure.own else []
+    return made
 
 
 def _picked(grid: Grid, metric: str) -> dict[str, Row]:
@@ -206,10 +248,18 @@ def measures_in(results: ReadResults, dataset: str = "all", category: str = "all
         {name: results.about[name] for name in results.metrics},
         results.aspects,
         results.main,
-        results.estimates[dataset, category],
-        results.differences.get(dataset, {}) if category == "all" else {},
+        results.estimates,
+        results.differences,
         results.baseline,
+        dataset,
+        category,
     )
+
+
+def measures_by_metric(results: ReadResults) -> list[Measure]:
+    """A measure for each metric, of all prompts of its last category: its name, unit and places."""
+    made = {measure.metric: measure for measure in measures_in(results)}
+    return [replace(made[name], label=results.about[name].label) for name in made]
 
 
 @dataclass(frozen=True)
@@ -236,14 +286,18 @@ def headlines(results: ReadResults) -> list[Headline]:
 
     A judge that is not qualified makes none.
     """
-    overall = results.differences.get("all", {})
     made = []
     for metric in (name for name in results.main if not results.doubt(name)):
-        found = ((arm, overall.get(arm, {}).get(metric)) for arm in results.others)
-        # A comparison is null where too few answers have a score.
-        rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
-        if rows:
-            made.append(_headline(results.about[metric], rows, metric in results.aspects))
+        for part in parts(results.about[metric], metric, results.differences, "all", "all"):
+            cells = _picked(results.differences.get(("all", part.category), {}), metric)
+            found = ((arm, cells.get(arm)) for arm in results.others)
+            # A comparison is null where too few answers have a score.
+            rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
+            if rows:
+                moves = [row["mean_difference"] for row in rows.values()]
+                judged = metric in results.aspects
+                places = places_of(results.about[metric].unit, moves, judged=judged)
+                made.append(_headline(part, rows, places))
     return sorted(made, key=lambda headline: not headline.findings)
 
 
@@ -262,15 +316,13 @@ def opening(results: ReadResults, made: list[Headline]) -> str:
     )
 
 
-def _headline(metric: Metric, rows: dict[str, Row], judged: bool) -> Headline:
-    found = [row["mean_difference"] for row in rows.values()]
-    places = places_of(metric.unit, found, judged=judged)
+def _headline(part: Part, rows: dict[str, Row], places: int) -> Headline:
     moved = [arm for arm, row in rows.items() if significant(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     still = [arm for arm in rows if arm not in moved]
     findings = [
         Finding(
-            direction=direction(metric.better, rows[arm]["mean_difference"]).capitalize(),
+            direction=direction(part.better, rows[arm]["mean_difference"]).capitalize(),
             arm=arm,
             change=signed(rows[arm]["mean_difference"], places),
             evidence=_evidence(rows[arm], places),
@@ -279,7 +331,7 @@ def _headline(metric: Metric, rows: dict[str, Row], judged: bool) -> Headline:
     ]
     shown = power([rows[arm] for arm in still], places) if still else ""
     rest = f"No significant difference: {listed(still)} ({shown})." if still else ""
-    return Headline(metric.label, findings, rest)
+    return Headline(part.label, findings, rest)
 
 
 def _evidence(row: Row, places: int) -> str:

@@ -31,6 +31,7 @@ FEWEST = 2
 OWN = ("mean", "ci_low", "ci_high", "coverage")
 DIFFERENCE = {
     "n": "n",
+    "clusters": "clusters",
     "mean_difference": "difference",
     "ci_low": "difference_low",
     "ci_high": "difference_high",
@@ -53,9 +54,10 @@ def summarise(job: StatisticsJob) -> None:
     every arm, are all 0 or 1, are `intervals.bounded_intervals`; those of all other metrics are
     bootstrapped.
 
-    `comparisons` has one row per other arm (`arm_a`), slice by dataset and metric: a − baseline on
-    the (prompt, turn) cells where both have a value, averaged within the prompt. Refused where one
-    of the means is, and then outside the family of adjusted p-values.
+    `comparisons` has one row per other arm (`arm_a`), slice and metric: a − baseline on the
+    (prompt, turn) cells where both have a value, averaged within the prompt. Refused where one of
+    the means is. Holm's family is all arms on one metric and slice, those refused aside: each
+    dataset and category asks a question of its own.
 
     `breakdown` is as `breakdown_rows` makes it; `scenarios`, if there are any, as `scenario_rows`.
 
@@ -87,11 +89,10 @@ def _statistics(values: Values, seed: int) -> Iterator[tables.Row]:
 
 def _comparisons(values: Values, baseline: str, seed: int) -> Iterator[tables.Row]:
     for dataset, category, mask in values.slices():
-        if category == ALL:
-            rows = list(_differences(values, baseline, mask, seed))
-            for metric in values.metrics:
-                estimates.adjust([row for row in rows if row["metric"] == metric])
-            yield from ({"dataset": dataset, **row} for row in rows)
+        rows = list(_differences(values, baseline, mask, seed))
+        for metric in values.metrics:
+            estimates.adjust([row for row in rows if row["metric"] == metric])
+        yield from ({"dataset": dataset, "category": category, **row} for row in rows)
 
 
 def _differences(values: Values, baseline: str, mask: Mask, seed: int) -> Iterator[tables.Row]:
@@ -103,7 +104,7 @@ def _differences(values: Values, baseline: str, mask: Mask, seed: int) -> Iterat
     cube, expected = values.cube[:, :, mask], values.expected[:, :, mask]
     refused = values.refused(values.coverage(mask[:, None]))
     places = product(others, range(len(values.metrics)))
-    rows = estimates.compare(cube[others], cube[[base]], seed)
+    rows = estimates.compare(cube[others], cube[[base]], seed, values.clusters[mask])
     for (a, m), row in zip(places, rows, strict=True):
         if (expected[a, m] & expected[base, m]).any():
             yield {
@@ -210,7 +211,7 @@ def _scenario_means(
 ) -> Iterator[tables.Row]:
     (metric,) = values.metrics
     found = mean_rows(values, scales(values), mask[:, None], seed)
-    unasked = {**dict.fromkeys(OWN), "n": 0}
+    unasked = {**dict.fromkeys(OWN), "n": 0, "clusters": 0}
     for arm in arms:
         row = {**dict.fromkeys(DIFFERENCE.values()), **found.get((arm, metric), unasked)}
         yield {**row, "arm": arm, "against": None}
@@ -222,11 +223,10 @@ def _scenario_differences(
     cube = values.cube[:, :, mask]
     refused = values.refused(values.coverage(mask[:, None]))[:, 0]
     ours, theirs = ([values.arms.index(pair[side]) for pair in chosen] for side in (0, 1))
+    found = estimates.compare(cube[ours], cube[theirs], seed, values.clusters[mask])
     compared = [
         estimates.refused(row) if refused[a] or refused[b] else row
-        for a, b, row in zip(
-            ours, theirs, estimates.compare(cube[ours], cube[theirs], seed), strict=True
-        )
+        for a, b, row in zip(ours, theirs, found, strict=True)
     ]
     estimates.adjust(compared)
     for (arm, other), row in zip(chosen, compared, strict=True):

@@ -17,8 +17,8 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import GONE, check_asked
 from alignlab.learning.config import ScenarioConfig
 from alignlab.planning.artefact import Job, Spec
-from alignlab.statistics.estimates import OWN, mean, means
-from alignlab.statistics.intervals import Array, Mask, Names, is_binary, number, slices
+from alignlab.statistics.estimates import OWN, counted, mean, means
+from alignlab.statistics.intervals import Array, Integers, Mask, Names, is_binary, number, slices
 
 SLACK = 1e-6
 """How far beyond its scale an expected score may come to lie by rounding."""
@@ -78,6 +78,8 @@ class Values:
     """Shape (prompts,): the dataset of each prompt."""
     categories: Names
     """Shape (prompts,): the category of each prompt."""
+    clusters: Integers
+    """Shape (prompts,): equal for prompts that are not independent."""
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Metric → ends of the scale that its judge uses; of judged metrics."""
     floors: Mapping[str, float] = field(default_factory=dict)
@@ -155,6 +157,7 @@ def load(job: StatisticsJob, asked: pd.DataFrame) -> Values:
         expected=np.where(by_judge, rows > 0, expected),
         datasets=asked["dataset"].to_numpy(str),
         categories=asked["category"].to_numpy(str),
+        clusters=asked["cluster"].to_numpy(),
         scales={name: scales[name] for name in names if name in scales},
         floors={name: floors[name.rpartition(":")[0]] for name in names if name in scales},
     )
@@ -229,13 +232,14 @@ def mean_rows(
         seed: of the resamples.
 
     Returns:
-        (arm, metric) → `n` (prompts), `mean`, `ci_low`, `ci_high` and `coverage`, arm by arm;
-        nothing where no value is expected.
+        (arm, metric) → `n` (prompts), `clusters`, `mean`, `ci_low`, `ci_high` and `coverage`, arm
+        by arm; nothing where no value is expected.
     """
     coverage = values.coverage(cells)
     prompts = np.broadcast_to(cells, values.cube.shape[2:]).any(axis=1)
     chosen = np.where(cells, values.cube, np.nan)[:, :, prompts]
-    found, bounds = means(chosen, ends, seed)
+    clusters = values.clusters[prompts]
+    found, bounds = means(chosen, ends, seed, clusters)
     refused = values.refused(coverage)
     made = {}
     for a, m in zip(*np.nonzero(~np.isnan(coverage)), strict=True):
@@ -243,6 +247,7 @@ def mean_rows(
         shown = {"mean": mean(found[a, m]), "ci_low": number(low), "ci_high": number(high)}
         made[values.arms[a], values.metrics[m]] = {
             "n": int((~np.isnan(found[a, m])).sum()),
+            "clusters": counted(found[a, m], clusters),
             **(dict.fromkeys(OWN) if refused[a, m] else shown),
             "coverage": float(coverage[a, m]),
         }
