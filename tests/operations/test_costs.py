@@ -202,7 +202,7 @@ def test_the_paper_asks_23_arms_its_1000_questions(tmp_path, repository, monkeyp
     written = [cost.written for cost in costs if cost.stage == "responses" and cost.written]
     assert written == [1000 * 1024] * 23
     weights = paper.model("llama-2-70b").cost(Speeds(32)).disk
-    assert weights == 2 * 68_976_648_192
+    assert weights == 4 * 68_976_648_192
     shifts = [cost for cost in costs if cost.stage == "shift"]
     assert len(shifts) == 6
     assert sum(cost.usd for cost in costs if cost.stage == "judgements") > 100

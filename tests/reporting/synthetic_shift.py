@@ -154,7 +154,8 @@ def statistic_rows(head: dict, rows: list[dict]) -> list[dict]:
     values = {name: shares[name] / len(rows) for name in ("unshifted", "marginal", "shifted")}
     values["top3"] = values["unshifted"] + values["marginal"]
     values["kl_aligned_base"] = sum(row["kl_aligned_base"] for row in rows) / len(rows)
-    head |= {"dataset": "all", "weighting": "pooled", "coverage": None, "tokens": len(rows)}
+    head |= {"dataset": "all", "weighting": "pooled", "coverage": None, "lacking": 0}
+    head["tokens"] = len(rows)
     head["prompts"] = len({row["prompt_id"] for row in rows})
     return [
         head | {"metric": name, "value": value, "ci_low": 0.95 * value, "ci_high": 1.05 * value}

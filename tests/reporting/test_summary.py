@@ -116,6 +116,7 @@ def test_every_pair_has_a_line(tmp_path):
     row |= {
         "weighting": "pooled",
         "coverage": 0.9,
+        "lacking": 0,
         "tokens": 90,
         "value": 0.5,
         "ci_low": 0.25,

@@ -3,18 +3,20 @@
 import json
 
 import pytest
+import torch
 from asked import ZERO_SHOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.shift.model import HeadPair, OutputHead
 
 
 def test_what_cannot_be_scored_is_counted(tmp_path, scored, answer, model_folder, caplog):
     pair = model_folder("tied", 0), model_folder("tied", 1)
     rows = [answer(0, 5), answer(1, 0, finish_reason="error"), answer(2, 250)]
     assert {row["prompt_id"] for row in scored(*pair, rows)} == {"q/0"}
-    assert "1 answers have no token: q/1 turn 0" in caplog.text
+    assert "1 answers have no token to score: q/1 turn 0" in caplog.text
     assert "1 answers do not fit the context window: q/2 turn 0" in caplog.text
     assert tables.counts_of(tmp_path / "shift.parquet")["scored"] == 1
     (tmp_path / "shift.parquet").unlink()
@@ -41,7 +43,7 @@ def test_published_answers_are_tokenised(tmp_path, scored, answer, model_folder,
     found = scored(*pair, rows, **asked)
     assert "".join(row["token"] for row in found) == text
     counts = tables.counts_of(tmp_path / "shift.parquet")
-    assert counts == {"answers": 1, "scored": 1, "retokenised": 1}
+    assert counts == {"answers": 1, "scored": 1, "retokenised": 1, "left_out_tokens": 0}
 
 
 def test_another_revision_of_the_tokenizer_is_noticed(scored, answer, model_folder):
@@ -79,8 +81,6 @@ def test_a_nan_names_its_row(tmp_path, scored, model_folder, answer):
 
 
 def test_a_head_that_does_something_else_is_refused(model_folder, scored, monkeypatch):
-    from alignlab.shift.model import OutputHead
-
     made = OutputHead.__init__
 
     def forgetful(self, model):
@@ -111,17 +111,82 @@ def test_the_end_token_of_a_published_text_is_its_end(scored, answer, model_fold
     assert [r["is_eos"] for r in found] == [False] * (len(found) - 1) + [True]
 
 
-def test_a_token_that_one_model_has_no_logit_for(tmp_path, scored, model_folder, tokenizer):
-    larger = tmp_path / "larger"
-    larger.mkdir()
-    model = AutoModelForCausalLM.from_pretrained(model_folder("tied", 0))
-    grown = AutoTokenizer.from_pretrained(model_folder("tied", 0))
-    grown.add_tokens([f"<extra-{i}>" for i in range(model.config.vocab_size - len(grown) + 1)])
-    model.resize_token_embeddings(len(grown))
-    model.save_pretrained(larger)
-    grown.save_pretrained(larger)
-    with pytest.raises(AlignlabError, match=r"larger and tied-0\S* have different vocabularies"):
-        scored(model_folder("tied", 0), larger)
+@pytest.fixture
+def grown(tmp_path, model_folder):
+    """Writes a `tied` model with two more rows in its head, and tokens for them or none."""
+
+    def write(name, number, tokens):
+        model = AutoModelForCausalLM.from_pretrained(model_folder("tied", number))
+        tokenizer = AutoTokenizer.from_pretrained(model_folder("tied", number))
+        model.resize_token_embeddings(model.config.vocab_size + 2)
+        tokenizer.add_tokens(tokens, special_tokens=True)
+        for part in (model, tokenizer):
+            part.save_pretrained(tmp_path / name)
+        return tmp_path / name, tokenizer.convert_tokens_to_ids(tokens)
+
+    return write
+
+
+EXTRA = ["<|im_start|>", "<|im_end|>"]
+
+
+def test_a_base_model_with_tokens_that_the_aligned_one_lacks_is_refused(
+    scored, model_folder, grown
+):
+    folder, _ = grown("grown", 1, EXTRA)
+    with pytest.raises(AlignlabError, match=r"tied-0\S* and grown have different vocabularies"):
+        scored(folder, model_folder("tied", 0))
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_tokens_that_the_base_model_lacks_are_left_out_and_counted(
+    tmp_path, scored, answer, model_folder, grown, padded
+):
+    folder, added = grown("grown", 1, EXTRA)
+    base = grown("padded", 0, [])[0] if padded else model_folder("tied", 0)
+    whole = answer(0, 6)
+    ends = {**whole, "token_ids": [*whole["token_ids"][:5], added[-1]], "num_tokens": 6}
+    amid = {**ends, "prompt_id": "q/1", "token_ids": [*ends["token_ids"][:3], *added, 7]}
+    none = {**ends, "prompt_id": "q/2", "token_ids": added}
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for row in (ends, amid, none):
+        row["raw_text"] = row["text"] = tokenizer.decode(row["token_ids"], skip_special_tokens=True)
+    found = scored(base, folder, [ends, amid, none])
+    lengths = [sum(row["prompt_id"] == f"q/{number}" for row in found) for number in range(3)]
+    assert lengths == [5, 3, 0]
+    assert not any(row["is_eos"] for row in found)
+    assert {row["kl_kind"] for row in found} == {"shared"}
+    assert not {id_ for row in found for id_ in row["aligned_topk_ids"]} & set(added)
+    counts = tables.counts_of(tmp_path / "shift.parquet")
+    assert counts["scored"] == 2
+    assert counts["left_out_tokens"] == 1 + len(added) + 1 + len(added)
+
+
+def test_measures_are_those_of_the_shared_vocabulary():
+    torch.manual_seed(0)
+    hidden, tokens = torch.randn(7, 16), torch.arange(7)
+    base, aligned = (Layer(torch.randn(rows, 16)) for rows in (90, 95))
+    lacking = [40, 88, 93]
+    found = HeadPair(OutputHead(base), OutputHead(aligned), lacking).compare(hidden, hidden, tokens)
+    shared = [id_ for id_ in range(90) if id_ not in lacking]
+    q, p = ((hidden @ m.head.weight[shared].T).log_softmax(1) for m in (base, aligned))
+    rank = 1 + (q > q.gather(1, tokens[:, None])).sum(1)
+    assert torch.equal(found.base_rank, rank)
+    assert torch.allclose(found.kl_aligned_base, (p.exp() * (p - q)).sum(1), atol=1e-4)
+    assert torch.allclose(found.base_entropy, -(q.exp() * q).sum(1), atol=1e-4)
+
+
+class Layer:
+    """As much of a model as an output head is made from."""
+
+    config = None
+
+    def __init__(self, weight):
+        self.head = torch.nn.Linear(1, 1, bias=False)
+        self.head.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+    def get_output_embeddings(self):
+        return self.head
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 #
 # REQUIRED INPUTS: none; packages, hubs and local files are named in config/catalog.
 # OUTPUTS:
-#   results/store/models/<model>-<digest>/            bf16 safetensors + tokenizer
+#   results/store/models/<model>-<digest>/            safetensors + tokenizer
 #   results/store/prompts/<dataset>-<digest>.parquet  the rows an experiment asks
 #   results/store/responses/<arm>-<digest>.parquet    answers that somebody else published
 

@@ -144,7 +144,13 @@ def test_sampled_answers_are_said_to_be(shift_study):
 
 def test_values_that_the_table_does_not_have_are_dashes_without_interval(tmp_path):
     row = {"pair": "smol-own", "template": "own", "dataset": "all", "category": "all"}
-    row |= {"eos": "with", "weighting": "pooled", "coverage": None, "metric": "shifted"}
+    row |= {
+        "eos": "with",
+        "weighting": "pooled",
+        "coverage": None,
+        "lacking": 0,
+        "metric": "shifted",
+    }
     row |= {"prompts": 1, "tokens": 3}
     row |= {"value": 0.25, "ci_low": None, "ci_high": float("nan")}
     tables.write("shift_statistics", tmp_path / "shift_statistics.parquet", [row], {})

@@ -11,7 +11,7 @@ import numpy as np
 from alignlab.core import tables
 
 # Mean difference of log-probabilities, in nats, that kernels alone explain.
-TOLERANCE = {"float32": 0.001, "bfloat16": 0.05}
+TOLERANCE = {"float32": 0.001, "float16": 0.01, "bfloat16": 0.05}
 
 
 def engine_row(path: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class EngineConfig(StrictModel):
         "transformers",
         description="`vllm` needs `make vllm`; `fake` answers without weights, for tests",
     )
-    dtype: Literal["bfloat16", "float32"] = Field(
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16",
         description="On CPUs without bfloat16 instructions float32 is faster",
     )
@@ -53,7 +53,7 @@ class EngineConfig(StrictModel):
 class Computing(StrictModel):
     """What a slice says of a job that runs its models with transformers, whatever answers arms."""
 
-    dtype: Literal["bfloat16", "float32"]
+    dtype: Literal["bfloat16", "float16", "float32"]
 
 
 def engine_unit(name: str) -> Unit:

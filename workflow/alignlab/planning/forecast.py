@@ -16,7 +16,7 @@ from pydantic import Field
 
 from alignlab.core.config import StrictModel
 
-BYTES = {"bfloat16": 2, "float32": 4}
+BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 # Python, its libraries, tables, and the cache of a small model that runs without a GPU, MB. Of the
 # demo's and lfm-demo's jobs the largest peaks 2.6 GB above two copies of its weights (max_rss of
 # results/benchmarks/generate_responses/retrieval-icl-*.tsv).

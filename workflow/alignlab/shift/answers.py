@@ -10,7 +10,7 @@ import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,12 +101,16 @@ class ShiftJob(Job):
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One answer to score; `number` counts those of an arm."""
+    """One answer to score; `number` counts those of an arm.
+
+    The base model cannot read a token that it lacks: that one and what follows are `left_out`.
+    """
 
     number: int
     row: Row
     base: Forced
     aligned: Forced
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,9 @@ class Answers:
     Attributes:
         total: answers of the table.
         retokenised: published answers, which come without token ids.
-        empty: answers without a token, or that ended in their thoughts.
+        lacking: ids of tokens that the base model lacks.
+        left_out: tokens of answers that are such, or follow one in their answer.
+        empty: answers without a token to score, or that ended in their thoughts.
         too_long: answers that do not fit a model's context window.
     """
 
@@ -139,7 +145,7 @@ class Answers:
         """
         self.spec, self.responses = job.spec, job.responses
         self.base, self.aligned = job.base(), job.aligned()
-        check_vocabularies(self.base, self.aligned)
+        self.lacking = check_vocabularies(self.base, self.aligned)
         self.turns = {
             row["prompt_id"]: row["turns"]
             for path in job.prompts
@@ -153,6 +159,7 @@ class Answers:
         }
         text_only = [_has_text_only(row) for row in self._rows()]
         self.total, self.retokenised = len(text_only), sum(text_only)
+        self.left_out: dict[str, int] = {}
         self.empty: dict[str, None] = {}
         self.too_long: dict[str, None] = {}
 
@@ -165,6 +172,8 @@ class Answers:
                 talk, earlier = (row["prompt_id"], row["sample"]), []
             answer = self._answer(number, row, earlier)
             earlier = [*earlier, row["text"]]
+            if answer.left_out:
+                self.left_out[_label(row)] = answer.left_out
             if not answer.base.answer:
                 self.empty[_label(row)] = None
             elif not self._fits(answer):
@@ -179,26 +188,38 @@ class Answers:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many answers there are, and how many of them were scored or made ids of."""
+        """How many answers there are, and how many of them were scored or made ids of; and how
+        many tokens are not scored because of those that the base model lacks.
+        """
         scored = self.total - len(self.empty) - len(self.too_long)
-        return {"answers": self.total, "scored": scored, "retokenised": self.retokenised}
+        counts = {"answers": self.total, "scored": scored, "retokenised": self.retokenised}
+        return {**counts, "left_out_tokens": sum(self.left_out.values())}
 
     def report(self) -> None:
         """Say what was left out or tokenised again."""
         for rows, what in (
-            (self.empty, "have no token"),
+            (self.empty, "have no token to score"),
             (self.too_long, "do not fit the context window"),
         ):
             if rows:
                 some = ", ".join(list(rows)[:5])
                 log.warning("pair %s: %d answers %s: %s", self.spec.pair, len(rows), what, some)
+        if tokens := sum(self.left_out.values()):
+            log.warning(
+                "pair %s: %d tokens of %d answers are not scored: they are tokens that the base "
+                "model lacks, or follow one; the measures are over the %s",
+                *(self.spec.pair, tokens, len(self.left_out), "vocabulary that both models have"),
+            )
         if self.retokenised:
             count = self.retokenised
             log.warning("pair %s: %d answers tokenised from text", self.spec.pair, count)
 
     def _answer(self, number: int, row: Row, earlier: list[str]) -> ScoredAnswer:
         turns = self.turns[row["prompt_id"]]
-        thoughts, ids = self._ids(row)
+        thoughts, spoken_ids = self._ids(row)
+        ids = list(takewhile(lambda id_: id_ not in self.lacking, [*thoughts, *spoken_ids]))
+        left_out = len(thoughts) + len(spoken_ids) - len(ids)
+        thoughts, ids = ids[: len(thoughts)], ids[len(thoughts) :]
         base = self.voices["base"].context(turns, earlier)
         if self.spec.template == "shared":
             aligned = base
@@ -207,7 +228,7 @@ class Answers:
         else:
             aligned = row["prompt_ids"]
         before = [[*context, *thoughts] for context in (base, aligned)]
-        return ScoredAnswer(number, row, Forced(before[0], ids), Forced(before[1], ids))
+        return ScoredAnswer(number, row, Forced(before[0], ids), Forced(before[1], ids), left_out)
 
     def _ids(self, row: Row) -> tuple[list[int], list[int]]:
         """The ids of the thoughts, which both models read and which are not scored, and the
@@ -241,11 +262,12 @@ class Answers:
                 f"they were made with another revision of the tokenizer of {self.aligned.name}"
             )
         width = min(self.base.width, self.aligned.width)
-        if max(row["token_ids"], default=0) >= width:
-            raise AlignlabError(
-                f"{self.responses}: {_label(row)}: {self.aligned.name} and {self.base.name} have "
-                f"no common token {max(row['token_ids'])}"
-            )
+        for id_ in row["token_ids"]:
+            if id_ >= width and id_ not in self.lacking:
+                raise AlignlabError(
+                    f"{self.responses}: {_label(row)}: {self.aligned.name} and {self.base.name} "
+                    f"have no common token {id_}"
+                )
 
     def _fits(self, answer: ScoredAnswer) -> bool:
         return (
@@ -254,25 +276,28 @@ class Answers:
         )
 
 
-def check_vocabularies(base: Weights, aligned: Weights) -> None:
-    """Every id must mean the same token to both tokenizers, and have a logit in both models.
+def check_vocabularies(base: Weights, aligned: Weights) -> frozenset[int]:
+    """Every id that both know must mean the same token, and the aligned model know all the base's.
+
+    Returns:
+        Ids of tokens that only the aligned model has, such as those of a chat template.
 
     Raises:
-        AlignlabError: one does not.
+        AlignlabError: the vocabularies differ otherwise.
     """
     ours, theirs = (
         {id_: token for token, id_ in weights.tokenizer.get_vocab().items() if id_ < weights.width}
         for weights in (base, aligned)
     )
-    width = min(base.width, aligned.width)
-    for id_ in sorted(ours.keys() | theirs.keys()):
-        here, there = ours.get(id_), theirs.get(id_)
-        if (here and there and here != there) or id_ >= width:
+    for id_, here in sorted(ours.items()):
+        there = theirs.get(id_)
+        if (there and here != there) or id_ >= aligned.width:
             raise AlignlabError(
                 f"{aligned.name} and {base.name} have different vocabularies: token {id_} is "
                 f"{there!r} in the one and {here!r} in the other; token shift compares models that "
-                "share one"
+                "share one, to which the aligned model may add tokens"
             )
+    return frozenset(theirs.keys() - ours.keys())
 
 
 def _voice(method: dict[str, Any], weights: Weights) -> Voice:

@@ -8,7 +8,7 @@ at a near-tie, rank second here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import log
@@ -334,10 +334,13 @@ class OutputHead:
 class HeadPair:
     """The heads of two models that share a vocabulary."""
 
-    def __init__(self, base: OutputHead, aligned: OutputHead) -> None:
+    def __init__(self, base: OutputHead, aligned: OutputHead, lacking: Iterable[int] = ()) -> None:
+        """Compare over the ids that both have, without those that the base model is `lacking`."""
         self.base, self.aligned = base, aligned
-        # What one head has more is padding: both tokenizers agree on all ids below.
+        # What one head has more is padding or lacking: both tokenizers agree on all others.
         self.width = min(base.width, aligned.width)
+        within = sorted(id_ for id_ in lacking if id_ < self.width)
+        self.lacking = torch.tensor(within, dtype=torch.long, device=base.weight.device)
         columns = padded_width(self.width)
         shape = (2, max(1, MAX_LOGITS // columns), columns)
         self.logits = torch.full(shape, NOTHING, device=base.weight.device)
@@ -356,5 +359,7 @@ class HeadPair:
             ours, theirs = self.logits[:, : len(tokens[rows])]
             self.base.logits(base[rows], ours[:, : self.width])
             self.aligned.logits(aligned[rows], theirs[:, : self.width])
+            if len(self.lacking):
+                ours[:, self.lacking] = theirs[:, self.lacking] = NOTHING
             parts.append(compare(ours, theirs, tokens[rows]))
         return joined(parts)

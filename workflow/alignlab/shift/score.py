@@ -62,7 +62,7 @@ class Scorer:
         dtype = spec.engine.dtype
         head, self.aligned_states = _aligned_side(answers, dtype, scratch)
         self.base = ScoringModel(answers.base, dtype)
-        self.heads = HeadPair(self.base.head, head)
+        self.heads = HeadPair(self.base.head, head, answers.lacking)
 
     @torch.inference_mode()
     def scored(self) -> Iterator[pa.Table]:
@@ -76,7 +76,8 @@ class Scorer:
             for batch, ours, theirs in zip(window.batches, states, self.aligned_states):  # noqa: B905
                 shift = self._compare(batch, ours, theirs)
                 bar.update(len(batch))
-                done = _table(self.spec, batch, shift, vocabulary)
+                kind = "shared" if self.answers.lacking else "exact"
+                done = _table(self.spec, batch, shift, vocabulary, kind)
                 at = 0
                 for answer in batch:
                     parts[answer.number] = done.slice(at, len(answer.base.answer))
@@ -166,7 +167,11 @@ class Vocabulary:
 
 
 def _table(
-    spec: ShiftSpec, answers: Sequence[ScoredAnswer], shift: Shift, vocabulary: Vocabulary
+    spec: ShiftSpec,
+    answers: Sequence[ScoredAnswer],
+    shift: Shift,
+    vocabulary: Vocabulary,
+    kl_kind: str,
 ) -> pa.Table:
     """Rows of `answers`, one after the other; `shift` holds their tokens in the same order."""
     lengths = [len(answer.base.answer) for answer in answers]
@@ -182,7 +187,7 @@ def _table(
         "token_id": pa.array(ids.numpy()),
         "token": vocabulary.texts(ids),
         "shift_class": pa.array(CLASSES[np.digitize(shift.base_rank.numpy(), LIMITS, right=True)]),
-        "kl_kind": pa.array(["exact"] * len(ids)),
+        "kl_kind": pa.array([kl_kind] * len(ids)),
         **{name: _column(values) for name, values in vars(shift).items()},
         "base_topk_tokens": _lists(vocabulary.texts(shift.base_topk_ids.flatten())),
         "aligned_topk_tokens": _lists(vocabulary.texts(shift.aligned_topk_ids.flatten())),
@@ -209,7 +214,12 @@ def _kinds(answers: Sequence[ScoredAnswer], vocabulary: Vocabulary) -> dict[str,
     for answer, flags in zip(answers, special, strict=True):
         kinds += categorise([vocabulary.text(id_) for id_ in answer.base.answer], flags)
         # A published answer's text may hold the end token; why it ended is unknown.
-        last = answer.base.answer[-1] == vocabulary.tokenizer.eos_token_id
-        ends += [False] * (len(flags) - 1) + [answer.row["finish_reason"] == "eos" or last]
+        last = not answer.left_out and answer.base.answer[-1] == vocabulary.tokenizer.eos_token_id
+        ends += [False] * (len(flags) - 1) + [_ended(answer) or last]
     flat = list(chain.from_iterable(special))
     return {"is_special": flat, "is_eos": ends, "token_category": kinds}
+
+
+def _ended(answer: ScoredAnswer) -> bool:
+    """Whether the last token that is scored ended the answer."""
+    return not answer.left_out and answer.row["finish_reason"] == "eos"

@@ -90,10 +90,11 @@ def summarise_shift(job: ShiftStatisticsJob) -> None:
     for pair in job.spec.pairs:
         tokens = read_tokens(job.shifts[pair.name], asked)
         label = {"pair": pair.name, "template": pair.template}
+        lacking = tables.counts_of(job.shifts[pair.name]).get("left_out_tokens", 0)
         for table, describe in TABLES.items() if len(tokens) else ():
             found[table] += [label | row for row in describe(tokens, asked, seed)]
         for row in found["shift_statistics"]:
-            row.setdefault("coverage", coverage(job.shifts[pair.name]))
+            row |= {"coverage": coverage(job.shifts[pair.name]), "lacking": lacking}
         added[pair.name] = sums(tokens, len(asked))
     found["shift_comparisons"] = list(differences(job.spec.pairs, added, asked, seed))
     for table, rows in found.items():

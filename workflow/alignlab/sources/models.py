@@ -111,7 +111,7 @@ def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
         output_loading_info=True,
         trust_remote_code=False,
     )
-    reader = gguf.GGUFReader(file)
+    reader = gguf.GGUFReader(str(file))  # as transformers asks for it, so that it is parsed once
     architecture = str(reader.fields["general.architecture"].contents())
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())
     known = get_gguf_hf_weights_map(model, processor)

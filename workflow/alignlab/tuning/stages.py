@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alignlab.core.config import dump
+from alignlab.core.errors import AlignlabError
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
@@ -36,7 +37,16 @@ ACTIVATIONS = 1
 def adapter(
     entry: TunedConfig, base: UsedModel, trainset: Artefact, *, dtype: str, seed: int
 ) -> Artefact:
-    """A model's low-rank update, learnt from a training set; its fact is the base's size."""
+    """A model's low-rank update, learnt from a training set; its fact is the base's size.
+
+    Raises:
+        AlignlabError: the dtype is float16, in which small gradients become zero.
+    """
+    if dtype == "float16":
+        raise AlignlabError(
+            f"{entry.name}: adapters are not tuned in float16, in which small gradients become "
+            "zero: set `engine.dtype` to bfloat16 or float32"
+        )
     spec: dict[str, Any] = {
         **dump(entry),
         "method": entry.method.resolved(),

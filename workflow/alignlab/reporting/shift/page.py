@@ -231,6 +231,8 @@ def shares_board(pairs: Sequence[PairCard], folder: Path) -> Board:
         size = counted(first["prompts"], "prompt")
         if first["coverage"] is not None and first["coverage"] < 1:
             size += f", {first['coverage']:.0%} of answers"
+        if lacking := first.get("lacking"):
+            size += f"; {lacking:,} left out at tokens the base model lacks"
         tokens = Cell(f"{first['tokens']:,}", range=size)
         rows.append((_pair_head(pair), [Cell("", bar=parts), *_cells(whole), tokens]))
     bar = Column("Shares", classes="meter")
