@@ -33,6 +33,7 @@ from transformers import (
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.equality import record
 from alignlab.planning.artefact import Spec
 from alignlab.sources import files
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
@@ -258,6 +259,8 @@ def fetch_model(job: FetchModelJob) -> None:
             if template := job.spec.chat_template:
                 (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
             _finish(job, folder)
+            if job.spec.role != "embedder":
+                record(folder)
     except AlignlabError as error:
         raise AlignlabError(f"model {job.spec.id}: {error}") from error
     except SafetensorError as error:  # of a write: damaged weights are reported where they are read
