@@ -31,6 +31,8 @@ ROWS = ([7, 40, 12], [30, 6, 25, 58, 11, 47, 19, 36, 3, 22, 61, 15, 28, 42])
 NEXT = [18, 55]
 # Rope whose angles depend on the longest row of a batch.
 BY_LENGTH = {"dynamic", "longrope"}
+# Other kinds keep what a token may see in a mask or a state, which has no place for a prefix.
+LAYERS = {"full_attention", "sliding_attention"}
 WINDOWS = (
     *("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length"),
     *("max_seq_length", "context_length", "n_ctx"),
@@ -144,9 +146,14 @@ def examine(config: Any) -> Outcome:
     if not _causal(plain, expected[1]):
         return Outcome("refused", "its logits of a token depend on later tokens")
     if problem := _unable(plain):
-        return Outcome("refused", f"transformers' own generate fails: {problem}")
+        return Outcome("plain", f"it could not be compared in small: {problem}")
+    if (
+        kinds := set(getattr(config.get_text_config(decoder=True), "layer_types", None) or [])
+        - LAYERS
+    ):
+        return Outcome("plain", f"layers of type {', '.join(sorted(kinds))} keep other state")
     if kinds := _rope_types(config) & BY_LENGTH:
-        return Outcome("plain", f"its rope ({', '.join(kinds)}) depends on the longest row")
+        return Outcome("plain", f"its rope ({', '.join(sorted(kinds))}) depends on the longest row")
     return _compare(plain, small)
 
 

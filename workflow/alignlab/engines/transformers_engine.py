@@ -193,6 +193,12 @@ class TransformersEngine:
                 logits_processor=LogitsProcessorList([_Chosen(chooser)]),
                 stopping_criteria=StoppingCriteriaList([_Ended(ending)]),
             )
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise AlignlabError(
+                f"{self._spoken}: transformers' own generate fails for this architecture: {error}"
+            ) from error
         finally:
             self.model.generation_config = own
         return ending.completions[0]

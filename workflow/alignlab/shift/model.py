@@ -274,7 +274,8 @@ class ScoringModel:
         states = []
         for row in rows:
             ids = torch.tensor([row], device=self.engine.device)
-            states.append(self.engine.model.base_model(input_ids=ids, use_cache=False)[0][0])
+            output = self.engine.model.base_model(input_ids=ids, use_cache=False)
+            states.append(output.last_hidden_state[0])
         width = max(map(len, rows))
         return torch.stack([pad(each, (0, 0, width - len(each), 0)) for each in states])
 
