@@ -124,5 +124,5 @@ def test_what_generate_cannot_do_is_one_error_that_names_the_model(made, monkeyp
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(engine.model, "generate", broken)
-    with pytest.raises(AlignlabError, match="codegen.*list index out of range"):
+    with pytest.raises(AlignlabError, match=r"codegen.*list index out of range"):
         answers(engine, [PREFIX], DecodingConfig(max_new_tokens=2))

@@ -218,6 +218,7 @@ def _causal(model: Any, whole: Tensor) -> bool:
     return _equal(_logits(model, PREFIX), whole[: len(PREFIX)])
 
 
+@torch.inference_mode()
 def _unable(model: Any) -> str:
     try:
         model.generate(torch.tensor([PREFIX]), max_new_tokens=2, do_sample=False, pad_token_id=0)

@@ -299,7 +299,7 @@ class OutputHead:
         layer = model.get_output_embeddings()
         if not isinstance(getattr(layer, "weight", None), Tensor):
             raise AlignlabError(
-                f"a {model.config.model_type} model has no output layer: token shift cannot score it"
+                f"{model.config.model_type} has no output layer: token shift cannot score it"
             )
         self.weight: Tensor = layer.weight
         self.bias: Tensor | None = getattr(layer, "bias", None)
