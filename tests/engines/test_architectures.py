@@ -1,6 +1,7 @@
 """Every causal architecture of the installed transformers is equal, run plainly, or refused."""
 
 import json
+import runpy
 
 import pytest
 import torch
@@ -126,3 +127,11 @@ def test_what_generate_cannot_do_is_one_error_that_names_the_model(made, monkeyp
     monkeypatch.setattr(engine.model, "generate", broken)
     with pytest.raises(AlignlabError, match=r"codegen.*list index out of range"):
         answers(engine, [PREFIX], DecodingConfig(max_new_tokens=2))
+
+
+def test_the_page_of_models_says_how_each_is_run(repository_root):
+    """An architecture that a new transformers brings, or runs otherwise, shows here."""
+    page = (repository_root / "docs/models.md").read_text(encoding="utf-8")
+    script = runpy.run_path(str(repository_root / "docs/list_models.py"))
+    missing = [n for n in script["names"]() if f"| {n} | {script['way'](n)} |\n" not in page]
+    assert not missing

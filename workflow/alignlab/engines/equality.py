@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -97,7 +98,7 @@ def record(folder: Path) -> None:
     Raises:
         AlignlabError: the model cannot be run either way.
     """
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = _opened(folder)
     context_window(config, "model")
     outcome = examine(config)
     if outcome.way == "refused":
@@ -119,11 +120,18 @@ def outcome_of(folder: Path) -> Outcome:
         noted = json.loads(note.read_text(encoding="utf-8")).get("engine", {})
         if noted.get("transformers") == transformers.__version__:
             return Outcome(noted["way"], noted["reason"])
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = _opened(folder)
     outcome = examine(config)
     if outcome.way == "refused":
         raise AlignlabError(f"{folder}: {_kind(config)}: {outcome.reason}")
     return outcome
+
+
+def _opened(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, StrictDataclassError) as error:
+        raise AlignlabError(f"{folder}: config.json cannot be opened: {_short(error)}") from error
 
 
 def examine(config: Any) -> Outcome:
