@@ -76,10 +76,3 @@ def test_logits_are_those_of_plain_attention_row_by_row(models, kind, scores, pr
         found = last_logits(ours, prefix, rows)
         expected = torch.stack([plain(torch.tensor([prefix + row])).logits[0, -1] for row in rows])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
-
-
-def test_attention_sinks_are_refused(models):
-    with pytest.raises(ValueError, match="sinks"):
-        prefix_attention.prefix_attention(
-            None, None, None, None, None, 1.0, None, s_aux=torch.ones(1)
-        )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from alignlab.engines.base import Completion, Request
 from alignlab.engines.config import DecodingConfig
@@ -23,6 +23,8 @@ class FakeEngine:
             adapter or folder, trust_remote_code=False
         )
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "max_position_embeddings" not in config:  # says it in other words, or by default
+            config = {"max_position_embeddings": _window(folder)}
         self.context_window = int(config["max_position_embeddings"])
         self.batch_size = batch_size
 
@@ -49,6 +51,12 @@ class FakeEngine:
         ids = [*said, *tail][: decoding.max_new_tokens]
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return Completion(ids, "stop" if stopping.cut(text)[1] else "length")
+
+
+def _window(folder: Path) -> int:
+    from alignlab.engines.equality import context_window  # torch takes seconds to import
+
+    return context_window(AutoConfig.from_pretrained(folder, trust_remote_code=False), folder)
 
 
 def load(folder: Path, dtype: str, batch_size: int, adapter: Path | None = None) -> FakeEngine:

@@ -60,6 +60,7 @@ def _parameters(folder: Path) -> int:
 
 def _values_per_token(config: Any) -> int:
     """Numbers that a token leaves in the cache: keys and values of every layer."""
+    config = config.get_text_config(decoder=True)
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     return (

@@ -58,6 +58,15 @@ class Context:
         )
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What is done to scores before the softmax, and the sinks' own scores, [heads]."""
+
+    scaling: float
+    softcap: float | None
+    sinks: Tensor | None
+
+
 def prefix_attention(
     module: torch.nn.Module,
     query: Tensor,
@@ -78,28 +87,25 @@ def prefix_attention(
         module: the attention layer; its `layer_idx` selects the prefix layer.
         query: [batch, heads, queries, head_dim].
         key: own keys, [batch, kv_heads, keys, head_dim].
-        value: like `key`.
+        value: like `key`; a head may be narrower than that of keys (DeepSeek).
         attention_mask: always None, positions are in `context`.
         scaling: factor of the scores.
         context: prefix and positions.
         sliding_window: keys at this distance or further are not seen.
         softcap: scores are squashed to this magnitude (Gemma 2).
         dropout: unused at inference.
-        s_aux: attention sinks (gpt-oss), which are not supported.
+        s_aux: attention sinks (gpt-oss), [heads]: a score each that no value stands for.
 
     Returns:
-        [batch, queries, heads, head_dim] and None.
+        [batch, queries, heads, head_dim of values] and None.
     """
-    if s_aux is not None:
-        raise ValueError("attention sinks are not supported")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     pair = (context.prefix.keys[layer], context.prefix.values[layer]) if context.prefix.keys else ()
     spare = key.shape[2] + context.prefix.length
     chunk = max(1, MAX_SCORES // (query.shape[0] * query.shape[1] * spare))
+    shape = Scores(scaling, softcap, s_aux)
     outputs = [
-        _attend(
-            part, key, value, pair, _allowed(positions, context, sliding_window), scaling, softcap
-        )
+        _attend(part, key, value, pair, _allowed(positions, context, sliding_window), shape)
         for part, positions in zip(
             torch.split(query, chunk, dim=2),
             torch.split(context.query_positions, chunk, dim=1),
@@ -125,8 +131,7 @@ def _attend(
     value: Tensor,
     prefix: tuple[Tensor, ...],
     allowed: Tensor,
-    scaling: float,
-    softcap: float | None,
+    shape: Scores,
 ) -> Tensor:
     batch, heads, queries, dim = query.shape
     kv_heads, groups = key.shape[1], heads // key.shape[1]
@@ -137,22 +142,30 @@ def _attend(
         folded = grouped.transpose(0, 1).reshape(kv_heads, -1, dim) @ prefix[0].transpose(1, 2)
         shared = folded.view(kv_heads, batch, groups * queries, -1).transpose(0, 1)
         scores = torch.cat([shared, scores], dim=-1)
-    weights = _softmax(scores, allowed.repeat(1, groups, 1)[:, None], scaling, softcap)
+    weights = _softmax(scores, allowed.repeat(1, groups, 1)[:, None], shape, kv_heads)
     weights = weights.to(value.dtype)
     length = prefix[0].shape[1] if prefix else 0
     mixed = weights[..., length:] @ value
     if prefix:
         folded = weights[..., :length].transpose(0, 1).reshape(kv_heads, -1, length) @ prefix[1]
-        mixed += folded.view(kv_heads, batch, groups * queries, dim).transpose(0, 1)
-    return mixed.view(batch, heads, queries, dim).transpose(1, 2).contiguous()
+        mixed += folded.view(kv_heads, batch, groups * queries, -1).transpose(0, 1)
+    return mixed.view(batch, heads, queries, -1).transpose(1, 2).contiguous()
 
 
-def _softmax(scores: Tensor, allowed: Tensor, scaling: float, softcap: float | None) -> Tensor:
+def _softmax(scores: Tensor, allowed: Tensor, shape: Scores, kv_heads: int) -> Tensor:
     """Masked softmax in float32; a padding query sees nothing and gets any finite weights."""
-    scores = scores.float().mul_(scaling)
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    return scores.masked_fill_(~allowed, torch.finfo(torch.float32).min).softmax(dim=-1)
+    scores = scores.float().mul_(shape.scaling)
+    if shape.softcap is not None:
+        scores = torch.tanh(scores / shape.softcap) * shape.softcap
+    scores.masked_fill_(~allowed, torch.finfo(torch.float32).min)
+    if shape.sinks is None:
+        return scores.softmax(dim=-1)
+    groups = shape.sinks.numel() // kv_heads
+    sinks = shape.sinks.float().view(1, kv_heads, groups, 1)
+    sinks = sinks.expand(len(scores), -1, -1, scores.shape[2] // groups).reshape(
+        *scores.shape[:3], 1
+    )
+    return torch.cat([scores, sinks], dim=-1).softmax(dim=-1)[..., :-1]
 
 
 AttentionInterface.register(NAME, prefix_attention)

@@ -50,12 +50,22 @@ class ScoringEngine(TransformersEngine):
         stems = [_stem(group) for group in groups]
         if not all(stems):
             raise ValueError("the questions of a group must begin alike")
+        if self.plain:
+            for at, group in enumerate(groups):
+                yield [(at, [self._score_plainly(question) for question in group])]
+            return
         prefix = self.prefill_prefix(common_beginning(groups))
         order = sorted(range(len(groups)), key=lambda i: len(stems[i]), reverse=True)
         for at in range(0, len(order), self.batch_size):
             batch = order[at : at + self.batch_size]
             scores = self._score([groups[i] for i in batch], [stems[i] for i in batch], prefix)
             yield list(zip(batch, scores, strict=True))
+
+    def _score_plainly(self, question: ScoredQuestion) -> Tensor:
+        self.prefilled += len(question.prompt_ids)
+        ids = torch.tensor([question.prompt_ids], device=self.device)
+        logits: Tensor = self.model(input_ids=ids, use_cache=False).logits[0, -1].float()
+        return logits.log_softmax(-1)[question.choices].cpu()
 
     def _score(
         self, groups: list[Group], stems: list[list[int]], prefix: Prefix

@@ -1,10 +1,12 @@
 """Answers prompts with a transformers model, on CPU or CUDA, prefilling a shared prefix once.
 
-Batches are sorted by length and padded on the left; a row leaves its batch when it ends.
+Batches are sorted by length and padded on the left; a row leaves its batch when it ends. A model
+that this would change (`alignlab.engines.equality`) is run by plain `generate`, one row at a time.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +19,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     Cache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
     PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
@@ -25,14 +32,13 @@ from transformers import (
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion, Ending, Request, end_ids
 from alignlab.engines.config import DecodingConfig
+from alignlab.engines.equality import context_window, outcome_of
 from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.engines.prefix_attention import NAME, Context, Prefix, growing_cache, joined
 from alignlab.prompting.encode import Stopping, begins_with
 
-# Other kinds keep what a token may see in a mask, which a shared prefix has no place for.
-LAYERS = {"full_attention", "sliding_attention"}
-
 FEW_ROWS = 64
+log = logging.getLogger(__name__)
 
 
 class TransformersEngine:
@@ -40,6 +46,7 @@ class TransformersEngine:
 
     Attributes:
         prefilled: tokens run through the model before decoding, padding included; for accounting.
+        plain: why rows are run alone by transformers' own code, empty for the fast way.
     """
 
     def __init__(self, folder: Path, dtype: str, batch_size: int, adapter: Path | None) -> None:
@@ -55,17 +62,18 @@ class TransformersEngine:
         if self.device.type == "cuda":
             check_gpu_memory(folder, dtype, batch_size)
         try:
+            self.plain = outcome_of(folder).reason
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
-                attn_implementation=NAME,
+                attn_implementation="eager" if self.plain else NAME,
                 use_safetensors=True,
                 trust_remote_code=False,
             )
         except (OSError, ValueError, ImportError) as error:
             raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
-        if unknown := set(getattr(self.model.config, "layer_types", None) or []) - LAYERS:
-            raise AlignlabError(f"{folder}: layers of type {', '.join(unknown)} are not supported")
+        if self.plain:
+            log.warning("%s runs one row at a time, slowly: %s", folder.name, self.plain)
         if adapter:
             from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
 
@@ -74,7 +82,7 @@ class TransformersEngine:
         if torch.get_num_threads() > 1:
             turn_linears_round(self.model)
         self.batch_size = batch_size
-        self.context_window = int(self.model.config.max_position_embeddings)
+        self.context_window = context_window(self.model.config, folder)
         self.prefilled = 0
         self._spoken = adapter or folder
         self._computed: tuple[list[int], Prefix] | None = None
@@ -96,6 +104,11 @@ class TransformersEngine:
         """Every token that ends a turn."""
         return end_ids(self.model.generation_config.eos_token_id, self.tokenizer)
 
+    @property
+    def vocabulary(self) -> int:
+        """Ids that have a logit."""
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
+
     @torch.inference_mode()
     def generate(
         self,
@@ -105,6 +118,10 @@ class TransformersEngine:
         stopping: Stopping,
     ) -> Iterator[list[tuple[int, Completion]]]:
         """See `Engine.generate`."""
+        if self.plain:
+            for at, request in enumerate(requests):
+                yield [(at, self._answer_plainly(request, decoding, stopping))]
+            return
         shared = list(prefix)
         fits = [begins_with(request.prompt_ids, shared) for request in requests]
         for chosen, start in ((True, shared), (False, [])):
@@ -119,8 +136,11 @@ class TransformersEngine:
                 yield list(zip(batch, answers, strict=True))
 
     def prefill_prefix(self, ids: list[int]) -> Prefix:
-        """Keys and values of a prefix; the last one is kept for the next window of prompts."""
-        if not ids:
+        """Keys and values of a prefix; the last one is kept for the next window of prompts.
+
+        Of a model that is run plainly it is empty: rows are run whole.
+        """
+        if not ids or self.plain:
             return Prefix(0)
         if self._computed and self._computed[0] == ids:
             return self._computed[1]
@@ -138,7 +158,7 @@ class TransformersEngine:
         """Decode one batch; rows that end leave it, so the last long answer runs alone."""
         own = [request.prompt_ids[prefix.length :] for request in requests]
         ending = Ending(self.tokenizer, self.end_ids, stopping, self._budgets(requests, decoding))
-        chooser = Chooser(requests, decoding, self.model.config.vocab_size, self.device)
+        chooser = Chooser(requests, decoding, self.vocabulary, self.device)
         logits, context, cache = self._prefill(own, prefix)
         while True:
             tokens = chooser.choose(logits)
@@ -153,6 +173,35 @@ class TransformersEngine:
                 chooser.keep(keep)
             context = context.extended(positions)
             logits = self._forward(tokens[:, None].tolist(), context, cache)
+
+    def _answer_plainly(
+        self, request: Request, decoding: DecodingConfig, stopping: Stopping
+    ) -> Completion:
+        """One row by transformers' own `generate`, with our choice of tokens and our endings."""
+        budgets = self._budgets([request], decoding)
+        ending = Ending(self.tokenizer, self.end_ids, stopping, budgets)
+        chooser = Chooser([request], decoding, self.vocabulary, self.device)
+        self.prefilled += len(request.prompt_ids)
+        ids = torch.tensor([request.prompt_ids], device=self.device)
+        # What the model's own generation config asks for beside its end is no part of a decoding.
+        own, self.model.generation_config = self.model.generation_config, GenerationConfig()
+        try:
+            self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=GenerationConfig(max_new_tokens=budgets[0], pad_token_id=0),
+                logits_processor=LogitsProcessorList([_Chosen(chooser)]),
+                stopping_criteria=StoppingCriteriaList([_Ended(ending)]),
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise AlignlabError(
+                f"{self._spoken}: transformers' own generate fails for this architecture: {error}"
+            ) from error
+        finally:
+            self.model.generation_config = own
+        return ending.completions[0]
 
     def _prefill(self, rows: list[list[int]], prefix: Prefix) -> tuple[Tensor, Context, Cache]:
         """Run the rows' own tokens, in groups of like length, into one cache to decode from."""
@@ -260,6 +309,28 @@ class Chooser:
             warped = TopPLogitsWarper(self.decoding.top_p)(None, warped)
         rows = zip(warped.softmax(dim=-1), self.generators, strict=True)
         return torch.cat([torch.multinomial(p, 1, generator=g) for p, g in rows])
+
+
+class _Chosen(LogitsProcessor):
+    """Leaves `generate` one token to take."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self.chooser = chooser
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        tokens = self.chooser.choose(scores.float())
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+
+
+class _Ended(StoppingCriteria):
+    """Tells `generate` that its row has ended."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        staying = self.ending.accept(input_ids[:, -1].tolist())
+        return torch.tensor([not staying], device=input_ids.device)
 
 
 def _generator(request: Request, device: torch.device) -> torch.Generator:

@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.equality import context_window
 from alignlab.engines.prefix_attention import Context
 from alignlab.engines.transformers_engine import load
 
@@ -208,12 +209,12 @@ class Weights:
     @cached_property
     def context_window(self) -> int:
         """Tokens the model can see."""
-        return int(self._config.max_position_embeddings)
+        return context_window(self._config, self.name)
 
     @cached_property
     def width(self) -> int:
         """Ids the model gives a logit: the vocabulary, with the padding some models add."""
-        return int(self._config.vocab_size)
+        return int(self._config.get_text_config(decoder=True).vocab_size)
 
     @cached_property
     def _config(self) -> Any:
@@ -258,6 +259,8 @@ class ScoringModel:
 
     def _run(self, rows: list[list[int]], context: Context) -> Tensor:
         """Last hidden states of left-padded rows, after the final norm, [rows, width, hidden]."""
+        if self.engine.plain:
+            return self._run_plainly(rows)
         output = self.engine.model.base_model(
             input_ids=self.engine.padded(rows),
             position_ids=context.query_positions.clamp(min=0),
@@ -266,17 +269,23 @@ class ScoringModel:
         )
         return output.last_hidden_state
 
+    def _run_plainly(self, rows: list[list[int]]) -> Tensor:
+        """The same by transformers' own code, each row alone."""
+        states = []
+        for row in rows:
+            ids = torch.tensor([row], device=self.engine.device)
+            output = self.engine.model.base_model(input_ids=ids, use_cache=False)
+            states.append(output.last_hidden_state[0])
+        width = max(map(len, rows))
+        return torch.stack([pad(each, (0, 0, width - len(each), 0)) for each in states])
+
     @torch.inference_mode()
     def _check_head(self, name: str) -> None:
         rows = [list(range(min(8, self.head.width)))]
         positions = self.engine.positions(rows, 0)
         context = Context(self.engine.prefill_prefix([]), positions, positions)
-        expected = self.engine.model(
-            input_ids=self.engine.padded(rows),
-            position_ids=positions,
-            use_cache=False,
-            context=context,
-        )
+        fast = {} if self.engine.plain else {"position_ids": positions, "context": context}
+        expected = self.engine.model(input_ids=self.engine.padded(rows), use_cache=False, **fast)
         self.head.check(self._run(rows, context)[0], expected.logits[0], name)
 
 
@@ -288,9 +297,13 @@ class OutputHead:
 
     def __init__(self, model: Any) -> None:
         layer = model.get_output_embeddings()
+        if not isinstance(getattr(layer, "weight", None), Tensor):
+            raise AlignlabError(
+                f"{model.config.model_type} has no output layer: token shift cannot score it"
+            )
         self.weight: Tensor = layer.weight
-        self.bias: Tensor | None = layer.bias
-        config = model.config
+        self.bias: Tensor | None = getattr(layer, "bias", None)
+        config = model.config.get_text_config(decoder=True)
         self.scale = getattr(config, "logit_scale", None) or 1.0
         self.scale /= getattr(config, "logits_scaling", None) or 1.0
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)

@@ -38,6 +38,7 @@ from transformers.modeling_gguf_pytorch_utils import (
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.equality import record
 from alignlab.planning.artefact import Spec
 from alignlab.planning.digest import counted
 from alignlab.sources import files
@@ -315,6 +316,8 @@ def fetch_model(job: FetchModelJob) -> None:
             if template := job.spec.chat_template:
                 (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
             _finish(job, folder, wrappers)
+            if job.spec.role != "embedder" and job.spec.engine is None:
+                record(folder)
     except AlignlabError as error:
         raise AlignlabError(f"model {job.spec.id}: {error}") from error
     except SafetensorError as error:  # of a write: damaged weights are reported where they are read

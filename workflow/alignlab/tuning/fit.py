@@ -7,6 +7,7 @@ through PEFT; weights are read and written as safetensors only.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
@@ -84,7 +85,17 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
     except (ValueError, ImportError) as error:
         raise AlignlabError(f"{spec.name}: {spec.base} cannot be tuned: {error}") from error
     _check_targets(spec, model)
+    _name_frozen(spec, model)
     return model
+
+
+def _name_frozen(spec: AdapterSpec, model: Any) -> None:
+    experts = [n for n, p in model.named_parameters() if p.dim() == 3 and "conv" not in n]
+    if experts:
+        log.warning(
+            "%s: LoRA leaves %d fused expert tensors of %s as they are, among them %s",
+            *(spec.name, len(experts), spec.base, experts[0]),
+        )
 
 
 def _check_targets(spec: AdapterSpec, model: Any) -> None:
@@ -99,6 +110,18 @@ def _check_targets(spec: AdapterSpec, model: Any) -> None:
             f"{spec.name}: lora.targets: {spec.base} has no linear layer "
             f"{', '.join(unknown)}; it has {', '.join(sorted(known))}"
         )
+
+
+def fused_experts(model: torch.nn.Module) -> list[str]:
+    """Parameters of several matrices in one, such as routed experts, which no linear layer holds.
+
+    PEFT adapts modules; `all-linear` leaves these as they are.
+    """
+    return sorted(
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.dim() == 3 and not parameter.requires_grad and "conv" not in name
+    )
 
 
 def lora_config(spec: AdapterSpec, task: str) -> LoraConfig:
@@ -242,6 +265,9 @@ def _step(entry: Row, passes: float) -> Row:
 def save(trained: Trained, examples: Examples, folder: Path) -> None:
     """Write the adapter, the tokenizer with its chat template, and `training.parquet`."""
     save_adapter(trained.model, examples.spec.base, folder)
+    if frozen := fused_experts(trained.model):
+        content = json.dumps({"not_tuned": frozen}, indent=2) + "\n"
+        (folder / "not_tuned.json").write_text(content, encoding="utf-8")
     examples.tokenizer.save_pretrained(folder)
     tables.write("training", folder / "training.parquet", trained.steps, examples.spec.signed)
 
