@@ -16,7 +16,7 @@ BIN := .venv/bin
 GPU := $(if $(shell command -v nvidia-smi),gpu=1)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $(GPU)
 
-.PHONY: run test lint hooks vllm conda clean
+.PHONY: run test lint hooks stages vllm conda clean
 
 run: .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."

@@ -134,6 +134,20 @@ def test_nothing_is_made_in_one_run_with_what_it_is_made_from():
     assert found == [["p"], ["s", "t"]]
 
 
+def test_no_batch_of_the_real_evidence_holds_what_another_part_of_it_is_made_from(repository):
+    made = evidence.parents_first(inventory())
+    behind = {}
+    for entry in made:
+        assert behind.keys() >= {*entry["parents"]}
+        above = (behind[parent] | {parent} for parent in entry["parents"])
+        behind[entry["digest"]] = frozenset().union(*above)
+    found = evidence.batches(made, made)
+    assert sum(map(len, found)) == len(made)
+    for batch in found:
+        together = {entry["digest"] for entry in batch}
+        assert all(together.isdisjoint(behind[digest]) for digest in together)
+
+
 def test_what_is_made_again_is_all_that_is_behind_a_unit():
     assert evidence.remade("z", MADE) == ["table statistics"]
     assert evidence.remade("y", MADE) == ["responses", "metrics", "shift", "table statistics"]

@@ -257,6 +257,16 @@ def test_however_an_answer_ended_its_badge_says_what_that_means(opened):
     assert "not known how it ended" in page.locator("#tip").inner_text()
 
 
+def test_arrows_move_through_the_list_and_tab_reaches_it_whatever_is_filtered(opened):
+    page = opened()
+    page.locator("#prompts a").first.focus()
+    page.keyboard.press("ArrowDown")
+    current = page.locator("#prompts [aria-current]")
+    assert page.locator("#prompts a").nth(1).get_attribute("href") == current.get_attribute("href")
+    page.evaluate("browser.entry = null; markEntry()")
+    assert page.locator("#prompts a[tabindex='0']").count() == 1
+
+
 def test_arms_can_be_left_out(opened):
     page = opened("#prompt=mt-bench%2F82")
     page.locator("#arms").get_by_text("retrieval").click()

@@ -33,6 +33,15 @@ def test_what_judges_rate_comes_first_and_names_the_judge_where_there_are_severa
     assert (one[f"{GOOD}:depth"].unit, one[f"{GOOD}:depth"].better) == ("1-5", "higher")
 
 
+def test_no_two_metrics_have_one_label():
+    card = next(card for card in JUDGED if card.judge == GOOD)
+    label = METRICS["num_words"].label
+    named = {"metric": f"{GOOD}:length", "label": label, "rubric": "judge/other"}
+    found = definitions([card, card.model_copy(update=named)])
+    assert found[f"{GOOD}:length"].label == f"{label} · judge/other"
+    assert len({metric.label for metric in found.values()}) == len(found)
+
+
 def test_without_judges_the_definitions_are_the_metrics():
     assert definitions([]) == METRICS
 

@@ -175,6 +175,13 @@ def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypa
     assert "\x1b" not in text
 
 
+def test_a_terminal_that_is_too_narrow_folds_lines_and_loses_no_number(monkeypatch, study, text):
+    monkeypatch.setattr("alignlab.reporting.summary.WIDTH", 20)
+    narrow = summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
+    assert {word for word in text.split() if "[" in word} <= set(narrow.split())
+    assert "…" not in narrow
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
 def test_no_terminal_fails_for_its_encoding(monkeypatch, study, encoding):
     shown = on_screen(monkeypatch, encoding, study)

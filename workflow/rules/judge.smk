@@ -29,7 +29,7 @@ rule make_controls:
         spec=spec_of("controls"),
         job=job_of("controls"),
     message:
-        "Spoiling answers of {wildcards.key} to try the judges"
+        "Corrupting answers of {wildcards.key} to validate the judges"
     script:
         "../scripts/make_controls.py"
 
@@ -155,6 +155,6 @@ if PLAN.experiment.judges:
             spec=renewed(MADE.qualification.signed_spec, MADE.qualification),
             job=job_of_result(MADE.qualification),
         message:
-            "Trying the judges, and counting whom they prefer"
+            "Validating the judges, and counting whom they prefer"
         script:
             "../scripts/qualify_judges.py"

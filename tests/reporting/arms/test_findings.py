@@ -198,3 +198,12 @@ def test_a_comparison_with_no_value_is_not_called_insignificant():
     rows = {"lfm": change(0) | empty, "sft": change(-0.2)}
     assert "lfm" not in said(rows)
     assert said({"lfm": change(0) | empty}) == "Against untuned: nothing to compare."
+
+
+@pytest.mark.parametrize(
+    ("metric", "change"), [("relevance", "+0.120"), ("clean_stop", "+0.12"), ("j:depth", "+0.12")]
+)
+def test_a_headline_rounds_as_its_column_does(metric, change):
+    doubts = {"j:depth": ""} if metric == "j:depth" else None
+    (made,) = headlines(results({"other": {metric: row(0.12)}}, doubts))
+    assert made.findings[0].change == change

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from synthetic_judging import GOOD, POOR, QUALITY, winrates
 
 from alignlab.core import tables
-from alignlab.reporting.judges.page import differs, duel, read_duels, turned
+from alignlab.reporting.judges.page import (
+    Matrix,
+    _duels,
+    differs,
+    duel,
+    read_duels,
+    turned,
+)
 
 SHARES = st.floats(0, 1)
 COUNTS = st.integers(0, 99)
@@ -56,6 +63,15 @@ def test_a_duel_says_rate_counts_adjusted_rate_and_consistency():
 def test_only_a_rate_that_differs_significantly_from_a_half_is_coloured(changed, classes, style):
     found = duel(row(**changed))
     assert (found.classes, found.style) == (classes, style)
+
+
+@pytest.mark.parametrize(("doubt", "classes"), [("", ["ahead", "behind"]), ("no AUC", ["", ""])])
+def test_no_rate_of_a_judge_that_is_not_qualified_is_coloured(doubt, classes):
+    cells = {("a", "b"): duel(row()), ("b", "a"): duel(turned(row()))}
+    panel = _duels(Matrix("j", "depth", ["a", "b"], cells), "Depth", doubt)
+    (_, (_, ahead)), (_, (behind, _)) = panel.board.rows
+    assert [ahead.classes, behind.classes] == classes
+    assert bool(ahead.style) == bool(classes[0])
 
 
 def test_what_could_not_be_fitted_or_compared_is_said_and_never_a_number():

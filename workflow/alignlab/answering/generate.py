@@ -92,6 +92,7 @@ class GenerateJob(ResponsesJob):
         output: responses table of this part.
     """
 
+    replies: Path
     part: Part
     batch_size: int
 

@@ -20,8 +20,6 @@ from tqdm import tqdm
 from alignlab.core import tables
 from alignlab.core.tables import Row, TableWriter
 
-CHANGES_NO_VALUE = True
-
 
 class Unfinished:
     """The rows of one table that wait in a folder.

@@ -317,7 +317,10 @@ def due(note: Path, max_usd: float | None) -> int:
 
 
 def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | None) -> None:
-    """Say how many rows an attempt failed to fill, and how many its limit left no room for."""
+    """Say how many rows an attempt failed to fill, and how many its limit left no room for.
+
+    The note lies beside the replies: Snakemake deletes the table itself before a further attempt.
+    """
     told = {"attempt": attempt, "failed": failed, "no_room": no_room, "max_usd": max_usd}
     with replacing(note) as temporary:
         temporary.write_text(json.dumps(told), encoding="utf-8")

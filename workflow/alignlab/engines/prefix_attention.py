@@ -10,15 +10,12 @@ padding between prefix and row never shifts a sliding window.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, Cache
 from transformers.cache_utils import DynamicLayer
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NAME = "alignlab_prefix"
 # Score elements (float32) alive at a time: 64 MB. Long prompts are processed in query chunks.

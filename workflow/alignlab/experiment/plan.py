@@ -214,15 +214,11 @@ class Plan:
         return [sources.prompts(each, self.catalog.datasets) for each in chosen]
 
     def _answers(self, name: str, asked: AskedConfig, prompts: list[Artefact]) -> Artefact:
+        model, embedder = self.used(asked.model), self._embedder(asked.method)
+        decoding, seed = self.experiment.decoding, self.experiment.seed
         try:
             return answering.responses(
-                name,
-                asked,
-                self.used(asked.model),
-                prompts,
-                decoding=self.experiment.decoding,
-                seed=self.experiment.seed,
-                embedder=self._embedder(asked.method),
+                name, asked, model, prompts, decoding=decoding, seed=seed, embedder=embedder
             )
         except AlignlabError as error:
             raise AlignlabError(f"{self.path}: {error}") from error

@@ -18,7 +18,6 @@ from alignlab.endpoints import config as endpoints
 from alignlab.engines import config as engines
 from alignlab.experiment import config as experiment
 from alignlab.experiment.config import Catalog
-from alignlab.judging import config
 from alignlab.judging import config as judging
 from alignlab.learning import config as learning
 from alignlab.planning.forecast import RuntimeConfig
@@ -116,7 +115,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "Prompt texts (`prompts/**/*.yaml`)",
         "URIAL's own `.txt` files can be named too; their bytes are kept.",
-        (PromptFile, Example, LfmTexts, Hijacking, config.Rubric, config.Aspect, config.Scale),
+        (PromptFile, Example, LfmTexts, Hijacking, judging.Rubric, judging.Aspect, judging.Scale),
     ),
 )
 

@@ -50,8 +50,8 @@ def build_prompter(
 ) -> Prompter:
     """The prompter of a resolved method (`MethodConfig.resolved`).
 
-    Modules are imported by name so that a change in one method's code leaves the digests of arms
-    with other methods alone.
+    Modules are imported by name so that a change in one module leaves the digests of arms with
+    methods of other modules alone.
     """
     config, loaded = METHODS[method["kind"]], {"tokenizer": tokenizer, "embedder": embedder}
     module = import_module(config.unit.module)

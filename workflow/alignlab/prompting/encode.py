@@ -58,7 +58,11 @@ class Stopping:
 
 
 def _closing_fence(raw: str, complete: bool) -> int:
-    """Offset of the fence line that closes the answer, or -1."""
+    """Offset of the fence line that closes the answer, or -1.
+
+    URIAL's runner strips every fence, which destroys code: here a fence with a language, or a bare
+    one after a colon with text behind it, opens a block inside the answer.
+    """
     opened: re.Match[str] | None = None
     for fence in FENCE_LINE.finditer(raw):
         ends_text = not fence[3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +35,21 @@ Answer = tuple[str, int, int]
 
 
 def definitions(judged: Sequence[AspectCard]) -> dict[str, Metric]:
-    """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`."""
+    """Metrics of an experiment: what its judges rate, in order of display, then `METRICS`.
+
+    No two have one label.
+    """
     several = len({card.judge for card in judged}) > 1
+    names = [f"{card.label} · {card.judge}" if several else card.label for card in judged]
+    taken = Counter([*names, *(metric.label for metric in METRICS.values())])
     rated = {
         card.metric: Metric(
-            f"{card.label} · {card.judge}" if several else card.label,
+            f"{name} · {card.rubric}" if taken[name] > 1 else name,
             card.unit,
             card.better,
             f"{card.description} Rated by {card.model}, rubric {card.rubric}",
         )
-        for card in judged
+        for name, card in zip(names, judged, strict=True)
     }
     return {**rated, **METRICS}
 

@@ -72,7 +72,9 @@ def visible(text: str) -> Markup:
 
 
 def _spelled(found: re.Match[str]) -> str:
-    return f'<span class="control">U+{ord(found[0]):04X}</span>'
+    code = ord(found[0])
+    shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"U+{code:04X}"
+    return f'<span class="control" title="control character U+{code:04X}">{shown}</span>'
 
 
 def _asset(name: str) -> str:

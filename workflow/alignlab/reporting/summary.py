@@ -35,6 +35,7 @@ from alignlab.reporting.shift.page import shift_cell
 from alignlab.shift import tokens
 
 WIDTH = 110
+UNCUT = 10_000
 GAP = "  "
 # Which rows of shift_statistics: dataset, category, eos, weighting.
 POOLED = ("all", "all", "with", "pooled")
@@ -184,13 +185,14 @@ def _text(parts: Iterable[Board | str]) -> str:
             written.append(textwrap.fill(part, width, subsequent_indent=GAP))
             continue
         for block in _folded(part, width):
-            written.append(_drawn(block, width, screen=screen) + "\n")
+            written.append(_drawn(block, screen=screen) + "\n")
     return _encodable("\n".join(written))
 
 
-def _drawn(table: Table, width: int, *, screen: bool) -> str:
+def _drawn(table: Table, *, screen: bool) -> str:
+    """The table as wide as it is: a terminal folds a line, and rich would cut a number."""
     memory = io.StringIO()
-    console = Console(file=memory, width=width, force_terminal=screen, highlight=False)
+    console = Console(file=memory, width=UNCUT, force_terminal=screen, highlight=False)
     console.print(table)
     shown = memory.getvalue().replace(BLANK, " ").replace("\u00a0", " ")
     return "\n".join(line.rstrip() for line in shown.splitlines())

@@ -1,7 +1,9 @@
 """Answers, and judgements of them, that somebody else published, as tables of an experiment.
 
 just-eval and AlpacaEval both publish a list of records with `instruction` and `output`; answers
-are found by the text of the question, because their ids are not ours.
+are found by the text of the question, because their ids are not ours. just-eval's judgements are
+records with `input`, `output_cand`, the judge's reply as `result` and, per aspect, its reason and
+score as `parsed_result`; one belongs to the answer that has its question and its text.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Statistics: means with intervals for every arm, and paired comparisons with the baseline."""
+"""Pure mathematics: intervals, paired tests, bootstrap. Knows no arm and no table."""

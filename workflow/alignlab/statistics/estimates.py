@@ -19,8 +19,8 @@ def means(cells: Array, ends: Array, seed: int) -> tuple[Array, Array]:
 
     Args:
         cells: shape (arms, metrics, prompts, turns); NaN is a missing value.
-        ends: shape (metrics, 2): ends of their scales, as `scales` gives them; metrics that have
-            none get bootstrap intervals.
+        ends: shape (metrics, 2): ends of their scales, NaN where a metric has none:
+            then it gets bootstrap intervals.
         seed: of the resamples.
 
     Returns:

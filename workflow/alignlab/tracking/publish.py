@@ -1,8 +1,8 @@
 """Publishes an experiment's finished tables, figures and report to Weights & Biases.
 
-Runs are offline by default; `wandb sync` sends them later. Compute jobs never import wandb. One run
-per state of an experiment: its id is the report's digest, so publishing twice resumes the same run
-instead of adding one.
+Runs are offline by default; `wandb sync results/<experiment>/wandb/offline-run-*` sends them later.
+Compute jobs never import wandb. One run per state of an experiment: its id is the report's digest,
+so publishing twice resumes the same run instead of adding one.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class AdapterSpec(Spec):
     """How a model is tuned: the keys of `TunedConfig`, with method and chat template resolved.
 
     Attributes:
-        method: as `prompt_files.resolved_method` gives it.
+        method: as `MethodConfig.resolved` gives it.
         chat_template: Jinja text that replaces the tokenizer's.
         engine: how the base's weights are held.
         seed: of the order of rows, dropout, new weights and sampled answers.

@@ -58,7 +58,7 @@ def experiments() -> list[str]:
 
 
 def inventory() -> list[Made]:
-    """Everything that the evidence experiments make, parents first, each experiment on its own.
+    """Everything that the evidence experiments make, each experiment on its own.
 
     Raises:
         AlignlabError: an experiment is not valid.

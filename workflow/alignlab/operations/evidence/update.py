@@ -13,8 +13,10 @@ import hashlib
 import shutil
 import tempfile
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,7 +196,7 @@ def _gather(
     with tempfile.TemporaryDirectory(prefix="stages-") as scratch, loopback.serving() as endpoint:
         old = recorded_tree(root, commit, Path(scratch) / "recorded", endpoint)
         new = todays_tree(root, old, Path(scratch) / "todays", lock, endpoint)
-        made = old.inventory()
+        made = parents_first(old.inventory())
         _check_recorded(made, commit)
         evidence.blocked = {
             name: f"needs {unit.environment}, which `make vllm` makes"
@@ -226,6 +228,20 @@ def _check_recorded(made: Iterable[Made], commit: str) -> None:
                 f"{commit[:9]} last changed {LOCK}, but its code of {', '.join(behind)} is another "
                 "than it records: code and lock must be committed together"
             )
+
+
+def parents_first(made: Sequence[Made]) -> list[Made]:
+    """In an order in which everything comes after what it is made from.
+
+    A plan lists its artefacts by stage, and learning from mistakes goes back: mistakes are made
+    from answers, and answers by models that were tuned on them.
+    """
+    by_digest: dict[str, list[Made]] = defaultdict(list)
+    for entry in made:
+        by_digest[entry["digest"]].append(entry)
+    graph = {digest: found[0]["parents"] for digest, found in by_digest.items()}
+    order = TopologicalSorter(graph).static_order()
+    return [entry for digest in order for entry in by_digest.get(digest, ())]
 
 
 def _identity(made: Made) -> tuple[str, str, str]:

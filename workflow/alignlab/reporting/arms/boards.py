@@ -156,7 +156,7 @@ def _refused(row: Row, measure: Measure) -> Cell:
         return Cell(tip="no prompt has a value", classes="none")
     covered, needed = share(row["coverage"]), share(measure.aspect.min_coverage)
     tip = f"the judge scored {covered} of the answers; a mean needs {needed}"
-    return Cell("", lines=[("share", f"coverage {covered}")], tip=tip, classes="none refused")
+    return Cell("", lines=[("share", f"coverage {covered}")], tip=tip, classes="none")
 
 
 def _signs(measure: Measure, changed: Mapping[str, Row | None]) -> Iterator[str]:

@@ -75,10 +75,7 @@ class Measure:
         return self._places(row["mean_difference"] for row in rows)
 
     def _places(self, values: Iterable[float | None]) -> int:
-        """Two for a share, which few prompts resolve any finer, and at most for a Likert mean."""
-        if self.unit == "share":
-            return 2
-        return min(2, decimals(values)) if self.aspect else decimals(values)
+        return places_of(self.unit, values, judged=self.aspect is not None)
 
     @property
     def heading(self) -> str:
@@ -90,6 +87,13 @@ class Measure:
         """Which prompts, and how many have a value."""
         counts = [row["n"] for row in self.own.values() if row["n"]]
         return f"{self.dataset}, {sizes(counts or [0])}"
+
+
+def places_of(unit: str, values: Iterable[float | None], *, judged: bool) -> int:
+    """Decimals: two for a share, which few prompts resolve any finer, at most two for a rating."""
+    if unit == "share":
+        return 2
+    return min(2, decimals(values)) if judged else decimals(values)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Comparison:
 def read_scenarios(
     path: Path, about: Mapping[str, Metric], aspects: Mapping[str, ReadAspect]
 ) -> list[Comparison]:
-    """Read the table `scenarios`, in the order of the experiment; the rest as in `Results`.
+    """Read the table `scenarios`, in the order of the experiment; the rest as in `ReadResults`.
 
     Raises:
         AlignlabError: it is missing or damaged.
@@ -163,7 +167,7 @@ def measures_of(
 
     Args:
         metrics: name → definition, of the metrics that are wanted.
-        aspects: as in `Results`.
+        aspects: as in `ReadResults`.
         main: those of the first view.
         estimates: arm → metric → row of `statistics`, of one slice.
         differences: arm → metric → row of `comparisons` with the baseline, of the same slice.
@@ -239,7 +243,7 @@ def headlines(results: ReadResults) -> list[Headline]:
         # A comparison is null where too few answers have a score.
         rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
         if rows:
-            made.append(_headline(results.about[metric], rows))
+            made.append(_headline(results.about[metric], rows, metric in results.aspects))
     return sorted(made, key=lambda headline: not headline.findings)
 
 
@@ -258,8 +262,9 @@ def opening(results: ReadResults, made: list[Headline]) -> str:
     )
 
 
-def _headline(metric: Metric, rows: dict[str, Row]) -> Headline:
-    places = decimals(row["mean_difference"] for row in rows.values())
+def _headline(metric: Metric, rows: dict[str, Row], judged: bool) -> Headline:
+    found = [row["mean_difference"] for row in rows.values()]
+    places = places_of(metric.unit, found, judged=judged)
     moved = [arm for arm, row in rows.items() if significant(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     still = [arm for arm in rows if arm not in moved]

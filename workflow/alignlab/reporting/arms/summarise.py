@@ -122,7 +122,7 @@ def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[t
 
     Args:
         values: every value of the experiment.
-        asked: its prompts in the same order, as `values.read_prompts` gives them.
+        asked: its prompts in the same order, as `core.prompts.read_prompts` gives them.
         seed: of the resamples.
     """
     ends = scales(values)

@@ -9,6 +9,7 @@ const FILTERS = ["dataset", "category", "tag"];
 // These scroll a page, so they are the browser's only once the focus is inside it.
 const SCROLLING = ["ArrowUp", "ArrowDown", "Home", "End"];
 const STEPS = { n: 1, j: 1, p: -1, k: -1 };
+const LIST_STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 // What was chosen stays chosen where there is still something of the kind.
 function fillFilters(prompts) {
@@ -65,7 +66,7 @@ function markEntry() {
   byId("previous").disabled = place <= 0;
   byId("next").disabled = place < 0 || place === links.length - 1;
   links.forEach((link, at) => {
-    link.tabIndex = at === place ? 0 : -1;
+    link.tabIndex = at === Math.max(place, 0) ? 0 : -1;
     if (at === place) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   });
@@ -92,8 +93,8 @@ function pressed(event) {
   const inside = event.target.closest?.(".browser");
   const place = byId("answers").getBoundingClientRect();
   if (!inside && (place.top > innerHeight * 0.6 || place.bottom < 0 || SCROLLING.includes(event.key))) return;
-  const by = browser.steps[event.key] ?? STEPS[event.key];
   const inList = Boolean(event.target.closest?.("#prompts"));
+  const by = browser.steps[event.key] ?? STEPS[event.key] ?? (inList ? LIST_STEPS[event.key] : undefined);
   if (by) guarded(step(by).then(() => keepFocus(inList)));
   else if (browser.keys[event.key]) browser.keys[event.key]();
   else return;

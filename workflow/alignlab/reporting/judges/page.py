@@ -50,6 +50,7 @@ AUC = (
 )
 AGREEMENT = ("spearman", "kappa", "alpha")
 EVEN = 0.5
+LEADS = ("ahead", "behind")
 RATES = (("win_rate", "ci_low", "ci_high"), ("adjusted", "adjusted_low", "adjusted_high"))
 
 
@@ -281,6 +282,11 @@ def _shown(
     # Duels may be about aspects that no rubric rates alone.
     for name in (*(m.aspect for m in own), *(r["aspect"] for r in checked if r["judge"] == judge)):
         labels.setdefault(name, name.replace("-", " ").capitalize())
+    # A panel is chosen by its label.
+    labels = {
+        name: f"{label} ({name})" if list(labels.values()).count(label) > 1 else label
+        for name, label in labels.items()
+    }
     compared = [_duels(m, labels[m.aspect], doubt(checked, judge, m.aspect)) for m in own]
     return ShownJudge(
         name=judge,
@@ -300,6 +306,8 @@ def _duels(matrix: Matrix, label: str, doubt: str) -> Panel:
     classes = "narrow duels untrusted" if doubt else "narrow duels"
     itself = {(arm, arm): Cell("·", classes="none") for arm in matrix.arms}
     cells = matrix.cells | itself
+    if doubt:  # no rate of such a judge is said to differ significantly
+        cells = {of: replace(cell, style="", classes=_plain(cell)) for of, cell in cells.items()}
     rows = [
         (RowHead(row), [cells.get((row, column), EMPTY) for column in matrix.arms])
         for row in matrix.arms
@@ -308,6 +316,10 @@ def _duels(matrix: Matrix, label: str, doubt: str) -> Panel:
     board = Board(f"{label}: win rates", "Row against column", columns, rows, classes)
     under = footnotes({doubt: [label]} if doubt else {})
     return Panel((f"{label} ?" if doubt else label,), board, footnotes=under)
+
+
+def _plain(cell: Cell) -> str:
+    return "" if cell.classes in LEADS else cell.classes
 
 
 def read_duels(path: Path) -> list[Matrix]:
@@ -360,7 +372,7 @@ def duel(row: Row) -> Cell:
         lines=[("detail", line) for line in (*said, covered) if line],
         tip=f"{row['arm_a']} against {row['arm_b']}: {counted(row['n'], 'prompt')}, "
         f"{p_value(row['p_adjusted'])} (sign test, Holm)",
-        classes="ahead" if lead > 0 else "behind" if lead < 0 else "",
+        classes=LEADS[lead < 0] if lead else "",
         style=f"--tint: {8 + 30 * abs(lead):.0f}%" if lead else "",
     )
 
