@@ -239,7 +239,7 @@ def test_a_key_that_gemini_refuses_ends_the_job_after_one_call(ask):
     assert server.calls.total() == 1
 
 
-@pytest.mark.parametrize("key", ["ollama", "EMPTY", "test", "x", "a", "lama", "sk-1234567890"])
+@pytest.mark.parametrize("key", ["ollama", "EMPTY", "test", "x", "a", "llama", "sk-1234567890"])
 def test_a_key_is_hidden_in_errors_and_never_cut_out_of_an_answer(ask, key):
     text = f"The llama {key} constants of {key}x."
     error = f"Ollama, textual: Bearer {key} is axed"

@@ -56,7 +56,7 @@ def damaged_text():
 
 
 def gz_with_a_flipped_bit():
-    packed = bytearray(gzip.compress(b'[{"q": "Why?"}]'))
+    packed = bytearray(gzip.compress(b'[{"q": "Why?"}]', mtime=0))
     packed[12] ^= 0xFF
     return bytes(packed)
 
@@ -77,18 +77,18 @@ QUESTIONS = [
     ("a.csv", b"q\nNA\nnan\nnull\n", ["NA", "nan", "null"]),
     ("a.csv", b"q\n007\n1.0\ntrue\n", ["007", "1.0", "true"]),
     ("a.csv", pd.DataFrame({"q": ["Why?", "How?"]}), ["Why?", "How?"]),
-    ("a.csv.gz", gzip.compress(b"q\nWhy?\n"), ["Why?"]),
+    ("a.csv.gz", gzip.compress(b"q\nWhy?\n", mtime=0), ["Why?"]),
     # JSON
     ("a.json", [{"q": "Why?"}, {"q": "How?", "x": 1}], ["Why?", "How?"]),
     ("a.json", b'\xef\xbb\xbf[{"q": "Why?"}]', ["Why?"]),
     ("a.json", [{"q": "Why?", "x": {"deep": [float("nan"), None, 1e999]}}], ["Why?"]),
     ("a.json", [{"q": "\ud83d\ude00?", "x": "\ud83d"}], ["😀?"]),
     ("a.json", [{"q": "Why?", "": "no name"}], ["Why?"]),
-    ("a.json.gz", gzip.compress(b'[{"q": "Why?"}]'), ["Why?"]),
+    ("a.json.gz", gzip.compress(b'[{"q": "Why?"}]', mtime=0), ["Why?"]),
     ("a.jsonl", b'{"q": "Why?"}\r\n\r\n{"q": "How?"}\r\n', ["Why?", "How?"]),
     ("a.jsonl", '{"q": "a\u2028b"}\n'.encode(), ["a\u2028b"]),
     ("a.jsonl", b'{"q": "Why?"}', ["Why?"]),
-    ("a.jsonl.gz", gzip.compress(b'{"q": "Why?"}\n'), ["Why?"]),
+    ("a.jsonl.gz", gzip.compress(b'{"q": "Why?"}\n', mtime=0), ["Why?"]),
     # White space: indentation belongs to code, what is around a question does not
     ("a.json", [{"q": "    return x\n  y"}, {"q": "\tx"}], ["    return x\n  y", "\tx"]),
     ("a.json", [{"q": "\n \r\n  def f():\n    1 \n\n"}], ["  def f():\n    1"]),
@@ -244,7 +244,7 @@ REFUSED = [
     ("a.json", [{"messages": [*says(("user", "Why?")), "How?"]}], CHAT, "are 'user', None;"),
     ("a.json", [{"messages": [{"from": "human", "value": "Why?"}]}], CHAT, "the roles are None;"),
     ("a.json", [{"messages": says(("user", [{"type": "text", "text": "Why?"}]))}], CHAT,
-     "column 'messages', `content` of message 1: found [{'text': 'Why?', 'type': 'text'}], expec"),
+     "column 'messages', `content` of message 1: found [{'text': 'Why?', 'type': 'text'}], expected"),
     ("a.json", [{"messages": says(("user", "Why?"), ("assistant", None))}], CHAT,
      "column 'messages', `content` of message 2 is empty"),
     ("a.json", [{"messages": says(("user", "Why?"), ("assistant", "So.")), "a": "b"}],
@@ -257,7 +257,7 @@ REFUSED = [
     ("a.yaml", b"- {q: " + b"[" * 3000 + b"]" * 3000 + b"}", None, "column 'q' is nested too"),
     ("a.yaml", b"- &a {q: *a}\n", None, "row 0, counted from 0: column 'q' is nested too deeply"),
     ("a.yaml", b'- {q: "\\ud83d"}\n', None, "not valid YAML"),
-    ("a.yaml.gz", gzip.compress(b"- {q: Why?}\n"), None, "unknown format; expected .json, .jsonl"),
+    ("a.yaml.gz", gzip.compress(b"- {q: Why?}\n", mtime=0), None, "unknown format; expected .json, .jsonl"),
     ("a.txt", b"Why?\n", None, "unknown format; expected .json, .jsonl, .csv (or these .gz)"),
     ("data", b"Why?\n", None, "unknown format"),
     ("a.parquet", b"", None, "damaged Parquet file"),
