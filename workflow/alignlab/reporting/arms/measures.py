@@ -113,13 +113,6 @@ def places_of(unit: str, values: Iterable[float | None], *, judged: bool) -> int
     return min(2, decimals(values)) if judged else decimals(values)
 
 
-def places_of(unit: str, values: Iterable[float | None], *, judged: bool) -> int:
-    """Decimals: two for a share, which few prompts resolve any finer, at most two for a rating."""
-    if unit == "share":
-        return 2
-    return min(2, decimals(values)) if judged else decimals(values)
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Arms on measures; an arm that was not asked for one measure may have others."""
@@ -295,11 +288,16 @@ def headlines(results: ReadResults) -> list[Headline]:
     """
     made = []
     for metric in (name for name in results.main if not results.doubt(name)):
-        found = ((arm, overall.get(arm, {}).get(metric)) for arm in results.others)
-        # A comparison is null where too few answers have a score.
-        rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
-        if rows:
-            made.append(_headline(results.about[metric], rows, metric in results.aspects))
+        for part in parts(results.about[metric], metric, results.differences, "all", "all"):
+            cells = _picked(results.differences.get(("all", part.category), {}), metric)
+            found = ((arm, cells.get(arm)) for arm in results.others)
+            # A comparison is null where too few answers have a score.
+            rows = {arm: row for arm, row in found if row and row["mean_difference"] is not None}
+            if rows:
+                moves = [row["mean_difference"] for row in rows.values()]
+                judged = metric in results.aspects
+                places = places_of(results.about[metric].unit, moves, judged=judged)
+                made.append(_headline(part, rows, places))
     return sorted(made, key=lambda headline: not headline.findings)
 
 
@@ -318,9 +316,7 @@ def opening(results: ReadResults, made: list[Headline]) -> str:
     )
 
 
-def _headline(metric: Metric, rows: dict[str, Row], judged: bool) -> Headline:
-    found = [row["mean_difference"] for row in rows.values()]
-    places = places_of(metric.unit, found, judged=judged)
+def _headline(part: Part, rows: dict[str, Row], places: int) -> Headline:
     moved = [arm for arm, row in rows.items() if significant(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     still = [arm for arm in rows if arm not in moved]
