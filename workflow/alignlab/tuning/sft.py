@@ -57,7 +57,8 @@ class CompletionTrainer(SFTTrainer):
     ) -> Any:
         """Mean loss of the labelled tokens of an optimizer step, nats."""
         base = model.get_base_model()
-        if any(getattr(base.config, name, None) is not None for name in SCALINGS):
+        config = base.config.get_text_config(decoder=True)
+        if any(getattr(config, name, None) is not None for name in SCALINGS):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs.pop("labels")[:, 1:]
         hidden = base.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
