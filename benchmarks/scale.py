@@ -92,6 +92,7 @@ def generate_many(folder: str) -> float:
         output=Path(folder) / "out.parquet",
         part=Part(0, 1),
         aside=Path(folder) / "aside",
+        replies=Path(folder) / "replies.jsonl",
         batch_size=32,
     )
     generate(job)

@@ -75,6 +75,7 @@ def run(tmp_path, model):
         tables.write("prompts", table, prompts, {})
         output = tmp_path / f"{name}.parquet"
         work = {"part": part, "aside": tmp_path / "aside", "batch_size": batch_size}
+        work["replies"] = tmp_path / "replies.jsonl"
         generate(GenerateJob(spec=spec, prompts=[table], model=model, output=output, **work))
         return list(tables.rows("responses", output))
 
@@ -180,6 +181,7 @@ def test_a_prompt_in_two_sets_is_refused(run, tmp_path, model):
     table = tmp_path / "p.parquet"
     tables.write("prompts", table, [prompt(0)], {})
     work = {"part": WHOLE, "batch_size": 3, "output": tmp_path / "o", "aside": tmp_path / "a"}
+    work["replies"] = tmp_path / "replies.jsonl"
     with pytest.raises(AlignlabError, match="prompt 'd/0' is in two prompt sets"):
         generate(GenerateJob(spec=SPEC, prompts=[table, table], model=model, **work))
 

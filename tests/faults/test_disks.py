@@ -90,6 +90,7 @@ def test_batches_on_a_full_disk_are_kept_and_the_rest_is_asked_later(
 
     def run(output):
         work = {"part": Part(0, 1), "aside": disk / "aside", "batch_size": 3}
+        work["replies"] = disk / "replies.jsonl"
         generate(GenerateJob(spec=SPEC, prompts=[prompts], model=model, output=output, **work))
         return list(tables.rows("responses", output))
 

@@ -75,6 +75,7 @@ def scored(experiment, repository_root, real_model, tmp_path_factory):
     with chdir(folder):
         finetune(TuneJob.model_validate_json(tuned))
     work = {"part": Part(0, 1), "aside": folder / "batches", "batch_size": 4}
+    work["replies"] = folder / "replies.jsonl"
     answering = GenerateJob(
         spec=experiment.responses["tuned"].signed_spec,
         prompts=[prompts],
