@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from asked import ZERO_SHOT
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -179,7 +179,7 @@ def test_measures_are_those_of_the_shared_vocabulary():
 class Layer:
     """As much of a model as an output head is made from."""
 
-    config = None
+    config = PreTrainedConfig()
 
     def __init__(self, weight):
         self.head = torch.nn.Linear(1, 1, bias=False)

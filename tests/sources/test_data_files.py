@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.datasets import FileRows, normalise
+from alignlab.sources.rows import FileRows, normalise
 
 LONG = "x" * 200_000
 ALPACA = {"prompt": "instruction", "context": "input", "reference": "output"}

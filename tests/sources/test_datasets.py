@@ -16,14 +16,8 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_catalog
 from alignlab.sources.config import ColumnsConfig, DatasetConfig, PromptSetConfig
-from alignlab.sources.datasets import (
-    FetchPromptsJob,
-    FileRows,
-    fetch_prompts,
-    normalise,
-    select,
-    with_references,
-)
+from alignlab.sources.datasets import FetchPromptsJob, fetch_prompts, select
+from alignlab.sources.rows import FileRows, normalise, with_references
 
 ROWS = [
     {"key": 7, "q": "  Why? \n", "kind": "regular", "from": "a", "topic": ["x", "y"], "task": "t"},

@@ -8,7 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from alignlab.experiment.load import load_catalog
 from alignlab.metrics.refusal import is_refusal
 from alignlab.sources.config import RandomConfig
-from alignlab.sources.datasets import FileRows, normalise
+from alignlab.sources.rows import FileRows, normalise
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "

@@ -16,6 +16,7 @@ STATISTIC = {
     "category": "all",
     "metric": "echo",
     "n": 3,
+    "clusters": 3,
     "mean": 0.25,
     "ci_low": 0.1,
     "ci_high": 0.4,

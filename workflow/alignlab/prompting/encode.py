@@ -138,7 +138,7 @@ class Prompt(str):
         return Prompt.of(whole, (*self.said, (len(self), len(whole))))
 
 
-class Tokens(NamedTuple):
+class EncodedText(NamedTuple):
     """Token ids, and the characters of the text that each covers: first and one past last."""
 
     ids: list[int]
@@ -217,21 +217,21 @@ class Encoder:
             )
         return ids
 
-    def tokens(self, text: str) -> Tokens:
+    def tokens(self, text: str) -> EncodedText:
         """Ids of a prompt, or of a prompt and its answer, with their characters."""
         said = text.said if isinstance(text, Prompt) else ()
         found = self._tokens(text, said if self.templated else ((0, len(text)),))
-        return Tokens([*self.before, *found.ids], [(0, 0)] * len(self.before) + found.offsets)
+        return EncodedText([*self.before, *found.ids], [(0, 0)] * len(self.before) + found.offsets)
 
-    def alone(self, text: str) -> Tokens:
+    def alone(self, text: str) -> EncodedText:
         """Ids of what is said, without what stands before it."""
         return self._tokens(text, ((0, len(text)),))
 
-    def _tokens(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+    def _tokens(self, text: str, said: Sequence[tuple[int, int]]) -> EncodedText:
         if self._named(text, said):
             return self._split(text, said)
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return Tokens(found.input_ids, found.offset_mapping)
+        return EncodedText(found.input_ids, found.offset_mapping)
 
     def _named(self, text: str, said: Sequence[tuple[int, int]]) -> re.Match[str] | None:
         """The first control token that is said, if only in part."""
@@ -278,7 +278,7 @@ class Encoder:
             self._splitting.add_tokens([added])
         return self._stand_ins[token]
 
-    def _split(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+    def _split(self, text: str, said: Sequence[tuple[int, int]]) -> EncodedText:
         """Tokens of a text that names control tokens.
 
         The same template around harmless words must have the tokenizer's own ids in this way too,
@@ -306,7 +306,7 @@ class Encoder:
             )
         return found
 
-    def _without_control(self, text: str, said: Sequence[tuple[int, int]]) -> Tokens:
+    def _without_control(self, text: str, said: Sequence[tuple[int, int]]) -> EncodedText:
         pieces, origin, at = [], [], 0
         for match in self._control.finditer(text):
             if any(match.start() < stop and start < match.end() for start, stop in said):
@@ -320,7 +320,7 @@ class Encoder:
             self._splitting.token_to_id(mark): self._added[token][0]
             for token, mark in self._stand_ins.items()
         }
-        return Tokens(
+        return EncodedText(
             [ids.get(id_, id_) for id_ in found.ids],
             [(origin[start], origin[stop]) for start, stop in found.offsets],
         )

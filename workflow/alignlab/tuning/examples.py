@@ -24,7 +24,7 @@ from alignlab.core.tables import Row
 from alignlab.engines.config import Computing
 from alignlab.planning.artefact import Spec
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Encoder, Prompter, Tokens, encoder
+from alignlab.prompting.encode import EncodedText, Encoder, Prompter, encoder
 from alignlab.tuning.config import TRAINERS, DpoConfig, LoraConfig, RlhfConfig
 
 if TYPE_CHECKING:
@@ -112,9 +112,16 @@ class Examples:
 def open_examples(
     spec: AdapterSpec, rows: list[Row], tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
-    """Rows as a spec asks them; nothing is tokenised yet."""
-    prompter = build_prompter(spec.method, tokenizer, None)
-    return Examples(spec, rows, tokenizer, prompter, encoder(tokenizer, prompter))
+    """Rows as a spec asks them; nothing is tokenised yet.
+
+    Raises:
+        AlignlabError: the tokenizer or its chat template cannot put them.
+    """
+    try:
+        prompter = build_prompter(spec.method, tokenizer, None)
+        return Examples(spec, rows, tokenizer, prompter, encoder(tokenizer, prompter))
+    except AlignlabError as error:
+        raise AlignlabError(f"{spec.name}: {error}") from error
 
 
 def labelled(examples: Examples) -> list[Ids]:
@@ -185,14 +192,14 @@ def _joined(markers: Sequence[str], pieces: Sequence[str]) -> tuple[str, list[tu
     return text, between
 
 
-def _continued(examples: Examples, asked: str, prompt: list[int], text: str) -> Tokens:
+def _continued(examples: Examples, asked: str, prompt: list[int], text: str) -> EncodedText:
     """Ids of a text after a prompt, and the characters of the text that each covers."""
     whole = examples.encode.tokens(asked + text)
     if whole.ids[: len(prompt)] != prompt:
         return examples.encode.alone(text)
     behind, shift = len(prompt), len(asked)
     offsets = [(start - shift, end - shift) for start, end in whole.offsets[behind:]]
-    return Tokens(whole.ids[behind:], offsets)
+    return EncodedText(whole.ids[behind:], offsets)
 
 
 def choose_padding(examples: Examples) -> None:

@@ -90,8 +90,7 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
 
 
 def _name_frozen(spec: AdapterSpec, model: Any) -> None:
-    experts = [n for n, p in model.named_parameters() if p.dim() == 3 and "conv" not in n]
-    if experts:
+    if experts := fused_experts(model):
         log.warning(
             "%s: LoRA leaves %d fused expert tensors of %s as they are, among them %s",
             *(spec.name, len(experts), spec.base, experts[0]),
@@ -120,7 +119,7 @@ def fused_experts(model: torch.nn.Module) -> list[str]:
     return sorted(
         name
         for name, parameter in model.named_parameters()
-        if parameter.dim() == 3 and not parameter.requires_grad and "conv" not in name
+        if parameter.dim() == 3 and "conv" not in name
     )
 
 

@@ -81,7 +81,7 @@ def questions(examples: Examples) -> dict[str, list[int]]:
     return asked
 
 
-class TokenisedTrainer(RLOOTrainer):
+class TokenisedRloo(RLOOTrainer):
     """TRL's trainer for prompts whose token ids are known; its own would tokenise the texts."""
 
     def __init__(self, *, asked: Mapping[str, list[int]], **own: Any) -> None:
@@ -157,7 +157,7 @@ def _learn_policy(
     base.generation_config.eos_token_id = sorted(ends)
     earned = rewards(judge.to(args.device), examples, asked, ends)
     parts = {"model": base, "peft_config": update, "reward_funcs": earned, "asked": asked}
-    return fit(TokenisedTrainer, args, examples, rows, chosen, **parts)
+    return fit(TokenisedRloo, args, examples, rows, chosen, **parts)
 
 
 def rewards(

@@ -41,7 +41,7 @@ def significant(row: Row) -> bool:
     return known and row["ci_low"] * row["ci_high"] > 0 and row["p_adjusted"] < ALPHA
 
 
-class Part(NamedTuple):
+class MetricPart(NamedTuple):
     """What a metric is called, and which way is better, on the prompts of a category."""
 
     category: str
@@ -172,7 +172,9 @@ def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measu
     )
 
 
-def parts(about: Metric, metric: str, grids: Grids, dataset: str, category: str) -> Iterator[Part]:
+def parts(
+    about: Metric, metric: str, grids: Grids, dataset: str, category: str
+) -> Iterator[MetricPart]:
     """A slice as a metric is shown on it: by category where its meaning differs between them.
 
     Args:
@@ -186,9 +188,9 @@ def parts(about: Metric, metric: str, grids: Grids, dataset: str, category: str)
     found = [kind for kind in ways if _picked(grids.get((dataset, kind), {}), metric)]
     if category == "all" and len(found) > 1:
         for kind in found:
-            yield Part(kind, f"{about.label}, {kind}", ways[kind])
+            yield MetricPart(kind, f"{about.label}, {kind}", ways[kind])
     else:
-        yield Part(category, about.label, ways.get(category, about.better))
+        yield MetricPart(category, about.label, ways.get(category, about.better))
 
 
 def measures_of(
@@ -316,7 +318,7 @@ def opening(results: ReadResults, made: list[Headline]) -> str:
     )
 
 
-def _headline(part: Part, rows: dict[str, Row], places: int) -> Headline:
+def _headline(part: MetricPart, rows: dict[str, Row], places: int) -> Headline:
     moved = [arm for arm, row in rows.items() if significant(row)]
     moved.sort(key=lambda arm: -abs(rows[arm]["mean_difference"]))
     still = [arm for arm in rows if arm not in moved]
