@@ -31,7 +31,7 @@ def test_a_run_that_the_disk_cannot_hold_is_refused_before_its_first_job(fresh):
     )
     try:
         printed = fresh.snakemake(*SMOKE, check=False)
-        assert "the run needs up to 2,320,000.0 GB" in printed
+        assert "the run needs up to 4,320,000.0 GB" in printed
         assert "GB are free; most is for models" in printed
         assert not (fresh.folder / "results/store").exists()
         fresh.snakemake("--dry-run", *SMOKE)
