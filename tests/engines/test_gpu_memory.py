@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.gpu_memory import LEAST_TOKENS, check_gpu_memory
+from alignlab.engines.gpu_memory import LEAST_TOKENS, _values_per_token, check_gpu_memory
 from alignlab.engines.transformers_engine import TransformersEngine
 from alignlab.planning.forecast import CUDA
 
@@ -55,3 +55,8 @@ def test_the_engine_refuses_before_it_loads(model_folder, free, monkeypatch):
     free(1000)
     with pytest.raises(AlignlabError, match="take a larger GPU"):
         TransformersEngine(model_folder("llama"), "bfloat16", 8, None)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "rwkv"])
+def test_a_cache_of_unknown_size_counts_as_none(kind):
+    assert _values_per_token(AutoConfig.for_model(kind)) == 0

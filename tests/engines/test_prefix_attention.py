@@ -76,3 +76,15 @@ def test_logits_are_those_of_plain_attention_row_by_row(models, kind, scores, pr
         found = last_logits(ours, prefix, rows)
         expected = torch.stack([plain(torch.tensor([prefix + row])).logits[0, -1] for row in rows])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
+
+
+def test_products_of_queries_and_keys_do_not_overflow_float16():
+    query = torch.full((1, 2, 1, 64), 40.0, dtype=torch.float16)
+    positions = torch.tensor([[0]])
+    module = torch.nn.Module()
+    module.layer_idx = 0
+    context = Context(Prefix(0), positions, positions)
+    out, _ = prefix_attention.prefix_attention(
+        module, query, query, torch.ones_like(query), None, scaling=0.125, context=context
+    )
+    assert torch.equal(out, torch.ones_like(out))

@@ -269,7 +269,7 @@ TEMPLATES = {
         "<|start|>system<|message|>S<|end|><|start|>user<|message|>Q<|end|>"
         "<|start|>assistant<|channel|>final<|message|>A<|end|>"
         "<|start|>user<|message|>R<|end|><|start|>assistant",
-        "<|end|>",
+        "",  # it closes thoughts as well
     ),
 }
 

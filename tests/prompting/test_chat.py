@@ -10,7 +10,7 @@ from tokenizers import AddedToken
 from alignlab.core.errors import AlignlabError
 from alignlab.prompting import chat
 from alignlab.prompting.config import ChatConfig
-from alignlab.prompting.encode import encoder
+from alignlab.prompting.encode import Stopping, encoder
 
 PLAIN = {key: key for key in "SQAR"}
 BYTE_LEVEL = ("gpt2", "gpt2_appending", "llama3", "qwen", "neox", "opt", "glm", "t5")
@@ -41,7 +41,9 @@ def test_each_template_gives_exactly_its_text_and_ids_and_knows_its_end(name):
     assert [text[slice(*part)] for part in text.said] == list("SQAR")
     ids = encoder(tokenizer, prompter)(text)
     assert ids == tokenizer(str(text), add_special_tokens=False).input_ids
-    if written.end in written.control:
+    if not written.end:
+        assert prompter.stopping == Stopping()
+    elif written.end in written.control:
         assert prompter.stopping.tokens == (tokenizer.convert_tokens_to_ids(written.end),)
         assert not prompter.stopping.strings + prompter.stopping.ends
     else:

@@ -298,3 +298,19 @@ def test_a_prompt_that_one_pair_could_not_score_is_left_out(compared):
 
 def test_pairs_of_other_answers_are_not_compared(compared):
     assert compared(plain=("chat", PLAIN), other=("tuned", PROMPTED)) == []
+
+
+def test_every_pair_keeps_its_own_coverage_and_count_of_what_the_base_lacks(compared, tmp_path):
+    compared(plain=("chat", PLAIN), prompted=("chat", PROMPTED))
+    counts = {
+        "plain": {"answers": 10, "scored": 9, "left_out_tokens": 0},
+        "prompted": {"answers": 10, "scored": 5, "left_out_tokens": 7},
+    }
+    for name, rows in (("plain", PLAIN), ("prompted", PROMPTED)):
+        with tables.writing("token_shift", tmp_path / f"{name}.parquet", {}) as writer:
+            writer.write(rows)
+            writer.note("counts", counts[name])
+    summarise_shift(statistics_job(tmp_path, card("plain"), card("prompted")))
+    rows = tables.rows("shift_statistics", tmp_path / "shift_statistics.parquet")
+    found = {(row["pair"], row["coverage"], row["lacking"]) for row in rows}
+    assert found == {("plain", 0.9, 0), ("prompted", 0.5, 7)}

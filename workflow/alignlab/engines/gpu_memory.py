@@ -59,10 +59,12 @@ def _parameters(folder: Path) -> int:
 
 
 def _values_per_token(config: Any) -> int:
-    """Numbers that a token leaves in the cache: keys and values of every layer."""
+    """Numbers that a token leaves in the cache: keys and values of every layer; 0 if unknown."""
     config = config.get_text_config(decoder=True)
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return (
-        2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", 0) or heads) * width
-    )
+    try:
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        kept = getattr(config, "num_key_value_heads", 0) or heads
+    except Exception:  # layers with a state; or with sizes of their own, an error of transformers'
+        return 0
+    return 2 * config.num_hidden_layers * kept * width

@@ -135,6 +135,8 @@ def _attend(
 ) -> Tensor:
     batch, heads, queries, dim = query.shape
     kv_heads, groups = key.shape[1], heads // key.shape[1]
+    if query.dtype == torch.float16:  # products that are not scaled yet can overflow it
+        query, shape = query * shape.scaling, replace(shape, scaling=1.0)
     # [batch, kv_heads, groups × queries, dim]: heads that share keys become rows of one product.
     grouped = query.reshape(batch, kv_heads, groups * queries, dim)
     scores = grouped @ key.transpose(2, 3)

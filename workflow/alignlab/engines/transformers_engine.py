@@ -287,7 +287,16 @@ class Chooser:
                     self.seen[row, torch.tensor(request.prompt_ids, device=device)] = True
 
     def choose(self, logits: Tensor) -> Tensor:
-        """Tokens [batch] for float32 logits [batch, vocab]."""
+        """Tokens [batch] for float32 logits [batch, vocab].
+
+        Raises:
+            AlignlabError: a logit is no number.
+        """
+        if logits.isnan().any():
+            raise AlignlabError(
+                "the model's logits are no numbers, as where float16 overflows: set `engine.dtype` "
+                "to bfloat16 or float32"
+            )
         if self.seen is not None:
             penalty = self.decoding.repetition_penalty
             punished = torch.where(logits < 0, logits * penalty, logits / penalty)

@@ -223,7 +223,8 @@ def _ending(tokenizer: PreTrainedTokenizerBase, closed: str) -> Stopping:
     """What ends an answer, from what the template writes between it and the next question.
 
     A token; a line's beginning; or a text that goes on in the answer's last line. A BOS that opens
-    the next turn ends nothing.
+    the next turn ends nothing. In Harmony's format `<|end|>` closes each channel, thoughts too, and
+    the model's generation config has what ends the turn (`<|return|>`).
     """
     added = [
         (token.content, id_, token.special)
@@ -237,7 +238,8 @@ def _ending(tokenizer: PreTrainedTokenizerBase, closed: str) -> Stopping:
         before = closed[: closed.index(line)]
         return Stopping(strings=(line,)) if "\n" in before else Stopping(ends=(before + line,))
     bos = tokenizer.bos_token_id
-    if id_ is None or (id_ == bos and bos != tokenizer.eos_token_id):
+    closes_channels = token == "<|end|>" and any(name == "<|channel|>" for name, *_ in added)
+    if id_ is None or closes_channels or (id_ == bos and bos != tokenizer.eos_token_id):
         return Stopping()
     # An ordinary token stays in the answer's text, which it ends.
     return Stopping(tokens=(id_,), ends=() if special else (token,))

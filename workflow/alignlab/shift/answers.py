@@ -218,8 +218,8 @@ class Answers:
         turns = self.turns[row["prompt_id"]]
         thoughts, spoken_ids = self._ids(row)
         ids = list(takewhile(lambda id_: id_ not in self.lacking, [*thoughts, *spoken_ids]))
-        left_out = len(thoughts) + len(spoken_ids) - len(ids)
         thoughts, ids = ids[: len(thoughts)], ids[len(thoughts) :]
+        left_out = len(spoken_ids) - len(ids)
         base = self.voices["base"].context(turns, earlier)
         if self.spec.template == "shared":
             aligned = base
@@ -241,8 +241,11 @@ class Answers:
         if not is_answer(row):
             return ids, []
         lengths, length = range(len(ids) + 1), self._text_length(row)
-        start = row["raw_text"].find(row["text"], _thoughts_end(row))
         thoughts = row["thoughts"] is not None
+        raw, text = row["raw_text"], row["text"]
+        # Nothing but its end follows an answer that no stop string cut.
+        late = thoughts and row["finish_reason"] != "stop"
+        start = raw.rfind(text) if late else raw.find(text, _thoughts_end(row))
         first = bisect_right(lengths, start, key=length) - 1 if thoughts else 0
         stopped = row["finish_reason"] == "stop"
         last = bisect_left(lengths, start + len(row["text"]), key=length) if stopped else len(ids)

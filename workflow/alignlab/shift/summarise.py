@@ -91,10 +91,10 @@ def summarise_shift(job: ShiftStatisticsJob) -> None:
         tokens = read_tokens(job.shifts[pair.name], asked)
         label = {"pair": pair.name, "template": pair.template}
         lacking = tables.counts_of(job.shifts[pair.name]).get("left_out_tokens", 0)
+        own = {"coverage": coverage(job.shifts[pair.name]), "lacking": lacking}
         for table, describe in TABLES.items() if len(tokens) else ():
-            found[table] += [label | row for row in describe(tokens, asked, seed)]
-        for row in found["shift_statistics"]:
-            row |= {"coverage": coverage(job.shifts[pair.name]), "lacking": lacking}
+            more = own if table == "shift_statistics" else {}
+            found[table] += [label | row | more for row in describe(tokens, asked, seed)]
         added[pair.name] = sums(tokens, len(asked))
     found["shift_comparisons"] = list(differences(job.spec.pairs, added, asked, seed))
     for table, rows in found.items():
