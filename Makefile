@@ -24,7 +24,7 @@ run: .venv/.installed
 	@$(BIN)/alignlab summary "$(EXPERIMENT)"
 
 test: .venv/.installed
-	@echo "Checking style and types, then testing: about 13 minutes on 2 cores."
+	@echo "Checking style and types, then testing: about 16 minutes on 2 cores."
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest
 
