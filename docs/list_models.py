@@ -16,7 +16,8 @@ HEAD = """# Models
 
 How each architecture of transformers is run, with the defaults of its config class: `fast` shares a
 prefix and batches, and equals plain transformers; `plain` is transformers' own `generate`, one row
-at a time; `refused` is no causal language model, or has no config of its own. A model of yours is
+at a time; `refused` is no causal language model, or has no config of its own. Architectures that
+could not be made small are `plain` too, and nothing was compared for them. A model of yours is
 compared by its own config when it is fetched, and the outcome stands in its `alignlab.json`: its
 layers, rope or window may lead to another way than the defaults. Written by
 `python docs/list_models.py`.
