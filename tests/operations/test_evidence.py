@@ -62,6 +62,12 @@ def test_the_evidence_reaches_every_option_that_changes_a_value(repository):
     compares = {entry.kind for entry, judge in judges if judge.duels and judge.controls}
     assert compares == {"local", "openai", "fake"}
     assert any(experiment.embedder for experiment in every), "relevance is a metric"
+    models = [
+        loaded.catalog.models[arm.model].source
+        for loaded in found
+        for arm in loaded.experiment.arms
+    ]
+    assert any(str(getattr(source, "path", "")).endswith(".gguf") for source in models)
 
 
 # ---- whether two artefacts hold the same ---------------------------------------------------------

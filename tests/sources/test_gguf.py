@@ -6,7 +6,13 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from alignlab.core.errors import AlignlabError
 from alignlab.sources.models import FetchModelJob, fetch_model
@@ -30,8 +36,11 @@ def logits(model, tokenizer):
         return model(**tokenizer(TEXT, return_tensors="pt")).logits
 
 
-def gguf_file(model, tokenizer, path):
-    """Write a llama model as llama.cpp's converter does, with a second token that ends a turn."""
+def gguf_file(model, tokenizer, path, packed=None):
+    """Write a llama model as llama.cpp's converter does, with a second token that ends a turn.
+
+    Matrices are packed as a type of ggml, if one is given.
+    """
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -52,7 +61,9 @@ def gguf_file(model, tokenizer, path):
         for part, heads in (("q_proj", "num_attention_heads"), ("k_proj", "num_key_value_heads")):
             if part in name:
                 array = rotated(array, getattr(config, heads))
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), array)
+        kind = packed if array.ndim == 2 else None
+        array = array if kind is None else gguf.quants.quantize(array, kind)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), array, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -102,6 +113,29 @@ def test_a_gguf_file_becomes_the_model_it_was_made_from(tiny, quantised, tmp_pat
     assert tokenizer(TEXT).input_ids == original_tokenizer(TEXT).input_ids
     assert torch.equal(logits(model, tokenizer), logits(original, original_tokenizer))
     assert not hasattr(AutoConfig.from_pretrained(tmp_path / "out"), "quantization_config")
+
+
+def test_the_file_that_is_shipped_was_written_here(repository_root, tmp_path):
+    """It is evidence for `make stages`: config/catalog/smoke/tiny.gguf."""
+    config = LlamaConfig(
+        vocab_size=1024,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    )
+    model, random = LlamaForCausalLM(config), np.random.default_rng(5)
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            weight.data = torch.tensor(random.normal(scale=0.2, size=weight.shape)).float()
+    catalog = repository_root / "config/catalog"
+    tokenizer = AutoTokenizer.from_pretrained(catalog / "tiny-tokenizer")
+    gguf_file(model, tokenizer, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.Q8_0)
+    written = (tmp_path / "tiny.gguf").read_bytes()
+    assert written == (catalog / "smoke/tiny.gguf").read_bytes()
 
 
 def test_every_token_that_ends_a_turn_survives_gguf(quantised, tmp_path):
