@@ -109,9 +109,7 @@ class Grid:
             return self._value(whole, scope, told)
         return VARIABLE.sub(lambda found: str(self._value(found, scope, told, text=True)), text)
 
-    def _value(
-        self, found: re.Match[str], scope: Scope, told: str, *, text: bool = False
-    ) -> Any:
+    def _value(self, found: re.Match[str], scope: Scope, told: str, *, text: bool = False) -> Any:
         name, part = found.groups()
         if name not in scope:
             has = ", ".join(scope)
@@ -134,7 +132,7 @@ def _combinations(item: Any, variables: Scope) -> Iterator[tuple[Scope, Any]]:
         return
     body = {key: part for key, part in item.items() if key != "for"}
     for values in product(*variables.values()):
-        yield dict(zip(variables, values, strict=True)), body["each"] if "each" in body else body
+        yield dict(zip(variables, values, strict=True)), body.get("each", body)
 
 
 def _joined(keys: str, key: object) -> str:

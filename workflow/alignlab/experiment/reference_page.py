@@ -23,6 +23,7 @@ from alignlab.learning import config as learning
 from alignlab.planning.forecast import RuntimeConfig
 from alignlab.prompting import config as prompting
 from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
+from alignlab.reporting import config as reporting
 from alignlab.shift import config as shift
 from alignlab.sources import config as sources
 from alignlab.tracking import config as tracking
@@ -79,6 +80,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             answering.ArmConfig,
             answering.PublishedArmConfig,
             shift.PairConfig,
+            reporting.ContrastConfig,
             engines.DecodingConfig,
             engines.EngineConfig,
             RuntimeConfig,
