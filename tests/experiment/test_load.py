@@ -115,6 +115,24 @@ SCENARIO = {
 }
 
 
+def contrast(**changes):
+    """Three arms, of which two share no prompt; a judge of the second; a contrast."""
+    entry = {"name": "c", "arm": "mine", "against": "second", "metrics": "echo"} | changes
+
+    def change(experiment):
+        (arm,) = experiment["arms"]
+        experiment["prompts"].append({"dataset": "smoke-forbidden"})
+        experiment["arms"] += [
+            {**arm, "name": "mine", "datasets": ["smoke-questions"]},
+            {**arm, "name": "second"},
+            {**arm, "name": "third", "datasets": ["smoke-forbidden"]},
+        ]
+        judge = {"name": "j", "judge": "fake", "rubrics": ["judge/quality"], "arms": ["second"]}
+        experiment.update(judges=[judge], contrasts=[entry])
+
+    return change
+
+
 def lessons(**changes):
     """A whole chain of mistakes, analyses and a training set, with one key of one entry changed."""
     entries = {"mistakes": [BAD], "analyses": [WHY], "trainsets": [LFM], "scenarios": [SCENARIO]}
@@ -182,6 +200,16 @@ def lessons(**changes):
             lessons(studies={"name": "d", "analyses": ["why"]}),
             r"studies.0.analyses.0: 'why' is not in the analyses of an arm's answers",
         ),
+        (contrast(arm="none"), r"contrasts.0.arm: 'none' is not in the experiment's arms"),
+        (contrast(against=["second", "none"]), r"contrasts.0.against: 'none' is not in"),
+        (contrast(against="mine"), r"contrasts.0: mine is compared with itself"),
+        (contrast(metrics=["echo", "wit"]), r"contrasts.0.metrics: 'wit' is not in the exp"),
+        (contrast(datasets="none"), r"contrasts.0.datasets: 'none' is not in the exp"),
+        (contrast(against="third"), r"contrasts.0: mine and third are asked no prompt of all both"),
+        (
+            contrast(metrics="j:clarity"),
+            r"contrasts.0.metrics: j:clarity: 'mine' is not in the arms",
+        ),
         (tuned(method={"kind": "retrieval", "pool": "icl/pool"}), "retrieval would show each"),
         (lambda e: e["arms"].append(e["arms"][0]), "more than one of arms, .* is named zero-shot"),
         (lambda e: e.update(baseline="other"), "mine.yaml: baseline: 'other' is not in the exp"),
@@ -219,3 +247,38 @@ def test_not_utf8(tmp_path):
     path.write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(AlignlabError, match="not UTF-8 at byte 6"):
         load_experiment(str(path))
+
+
+def test_entries_written_once_for_many_are_those_written_out(load):
+    arm = {"model": "tiny-base", "method": {"kind": "urial", "prompt": "urial/constant"}}
+
+    def out(experiment):
+        for k in (0, 2):
+            method = arm["method"] | {"k": k}
+            experiment["arms"].append({**arm, "name": f"urial-k{k}", "method": method})
+
+    def once(experiment):
+        method = arm["method"] | {"k": "{k}"}
+        entry = {"for": {"k": [0, 2]}, **arm, "name": "urial-k{k}", "method": method}
+        experiment["arms"].append(entry)
+
+    assert load(once).experiment == load(out).experiment
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"name": "a{k}", "model": "none"},
+            r"arms\.1 \(k=1\)\.model: 'none' is not in the catalog",
+        ),
+        ({"name": "a{k}", "modle": "x"}, r"arms\.1 \(k=2\)\.modle: unknown key"),
+        ({"name": "A{k}"}, r"arms\.1 \(k=1\)\.name: String should match"),
+        ({"name": "same"}, r"mine\.yaml: arms\.1\.for: k is used nowhere"),
+        ({"name": "same", "max_usd": "{k}"}, "more than one of arms, .* is named same"),
+    ],
+)
+def test_a_mistake_in_a_grid_is_told_with_its_values(load, entry, said):
+    arm = {"model": "tiny-base", "method": {"kind": "zero-shot"}, "for": {"k": [1, 2]}} | entry
+    with pytest.raises(AlignlabError, match=said):
+        load(lambda experiment: experiment["arms"].append(arm))

@@ -8,8 +8,10 @@ from synthetic import ARMS, NOTE, Study
 from alignlab.core import schemas, tables
 from alignlab.learning.config import ScenarioConfig, StudyCard
 from alignlab.learning.discrimination import study_rows
+from alignlab.reporting.arms.contrasts import contrast_rows
 from alignlab.reporting.arms.summarise import scenario_rows
 from alignlab.reporting.arms.values import Values
+from alignlab.reporting.config import ContrastConfig
 
 PROMPTS = 80
 MEASURES = (
@@ -35,6 +37,14 @@ def scenarios(arms: list[str]) -> list[dict]:
     return [
         first | {"arms": arms, "against": arms[:2], "measures": measures},
         second | {"arms": arms[:3], "against": arms[:1], "measures": measures[2:4]},
+    ]
+
+
+def contrasts(arms: list[str]) -> list[ContrastConfig]:
+    named = {"arm": arms[-2:], "against": arms[:2], "metrics": ["refusal", "num_words"]}
+    return [
+        ContrastConfig.model_validate({"name": "the-claim"} | named),
+        ContrastConfig.model_validate({"name": "no-prompt"} | named | {"metrics": "echo"}),
     ]
 
 
@@ -90,6 +100,7 @@ def add_learning(made: Study) -> None:
     wanted = scenarios(arms)
     asked = [ScenarioConfig.model_validate(each) for each in wanted]
     made.write("scenarios", list(scenario_rows(values(arms), asked, 0)))
+    made.write("contrasts", list(contrast_rows(values(arms), contrasts(arms), 0)))
     paths = {
         "discrimination": made.write("discrimination", study_table()),
         "trainsets": made.write("trainsets", trainset_rows()),
@@ -100,4 +111,5 @@ def add_learning(made: Study) -> None:
     adapters = {entry["name"]: made.folder / entry["name"] for entry in tuned}
     for folder in adapters.values():
         tables.write("training", folder / "training.parquet", training_rows(40), NOTE)
-    made.add({"scenarios": wanted, "tuned": tuned}, adapters=adapters, tables=paths)
+    spec = {"scenarios": wanted, "tuned": tuned, "contrasts": True}
+    made.add(spec, adapters=adapters, tables=paths)

@@ -15,6 +15,7 @@ from alignlab.reporting.arms.measures import read_scenarios, significant
 from alignlab.reporting.inputs import MAIN, read_differences
 from alignlab.reporting.summary import (
     WIDTH,
+    contrast_summary,
     scenario_summary,
     shift_summary,
     study_summary,
@@ -152,6 +153,13 @@ def test_scenarios_are_marked_where_the_page_remarks(study):
     ]
     # The legends name each mark once.
     assert text.count("*") + text.count("+") - 3 == sum(told) > 0
+
+
+def test_contrasts_are_told_with_every_difference(study):
+    text = contrast_summary(study.job.contrasts, [], None)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.startswith("Contrast the-claim, named before the run\ndifference ")
+    assert "p after Holm, over all tests of the contrast." in text
 
 
 def test_a_study_is_told_in_the_page_s_sentences(study):

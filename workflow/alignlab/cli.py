@@ -164,6 +164,8 @@ def _summary(options: argparse.Namespace) -> int:
     tried = folder / "qualification.parquet" if made.qualification else None
     means, against = folder / "statistics.parquet", folder / "comparisons.parquet"
     print(summary.summary(means, against, plan.experiment.baseline, judged, tried))
+    if plan.experiment.contrasts:
+        print(f"\n{summary.contrast_summary(folder / 'contrasts.parquet', judged, tried)}")
     if plan.experiment.scenarios:
         print(f"\n{summary.scenario_summary(folder / 'scenarios.parquet', judged, tried)}")
     if made.studies:

@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from alignlab.core import tables
+from alignlab.core.schemas import COLUMNS
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
-from alignlab.reporting.arms.boards import boards, heads, leaderboard, slices
+from alignlab.reporting.arms.boards import boards, contrast, heads, leaderboard, slices
 from alignlab.reporting.arms.measures import (
     Comparison,
     Measure,
     headlines,
     measures_by_metric,
     measures_in,
+    read_contrasts,
     read_scenarios,
     sentences,
 )
@@ -155,6 +158,36 @@ def test_reading_keeps_the_order_of_the_experiment(study):
     assert [each.label for each in attack.measures] == [m.label for m in wanted[0].measures]
     assert attack.measures[0].prompts == "hijack-same, n\u00a0=\u00a080"
     assert (red_team.name, tuple(red_team.arms)) == ("red-team", wanted[1].arms)
+
+
+def test_a_contrast_has_a_row_for_each_difference_and_each_test_once(study):
+    claim, nothing = read_contrasts(study.job.contrasts, METRICS, {})
+    results = inputs.read(study.job)
+    board = contrast(claim, heads(results.arms, results.baseline))
+    *_, first, second = results.names
+    pairs = [f"{arm} \u2212 {against}" for against in results.names[:2] for arm in (first, second)]
+    assert [head.name for head, _ in board.rows] == pairs
+    rows = tables.rows("contrasts", study.job.contrasts)
+    shown = [cell for _, cells in board.rows for cell in cells if cell.text != "–"]
+    assert len(shown) == sum(row["contrast"] == "the-claim" and row["n"] > 0 for row in rows) > 0
+    assert all("p after Holm" in cell.tip for cell in shown)
+    (empty,) = nothing.measures
+    assert empty.prompts == "all prompts, n\u00a0=\u00a00"
+
+
+def test_a_contrast_on_refusals_has_the_direction_of_its_category(tmp_path):
+    row = dict.fromkeys(COLUMNS["contrasts"]) | change(0.3)
+    row |= {"contrast": "c", "arm_a": "lfm", "arm_b": "sft", "dataset": "all", "metric": "refusal"}
+    rows = [row | {"category": kind} for kind in ("regular", "safety")]
+    tables.write("contrasts", tmp_path / "contrasts.parquet", rows, {"digest": "d"})
+    (found,) = read_contrasts(tmp_path / "contrasts.parquet", METRICS, {})
+    assert [(each.label, each.better) for each in found.measures] == [
+        ("Refuses, regular", "lower"),
+        ("Refuses, safety", "higher"),
+    ]
+    worse, better = (sentences(each) for each in found.measures)
+    assert "(worse)" in worse[0]
+    assert "(better)" in better[0]
 
 
 def test_the_best_mean_is_marked_on_the_leaderboard_only_where_a_direction_is_defined():

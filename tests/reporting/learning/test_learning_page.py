@@ -20,7 +20,7 @@ def section(page, name):
 
 
 def test_every_section_is_in_the_contents(page):
-    for name in ("scenarios", "discrimination", "training"):
+    for name in ("contrasts", "scenarios", "discrimination", "training"):
         assert f'<section id="{name}"' in page
         assert f'<a href="#{name}">' in page
 
@@ -34,6 +34,14 @@ def test_every_scenario_has_its_tables_sentences_and_figure(page, study):
     assert shown.count('<table class="board ">') == 2
     assert shown.count('<table class="board differences">') == 2 + 1
     assert "Scenario 1: &lt;b&gt;an unaligned&lt;/b&gt; model" in text
+
+
+def test_contrasts_come_first_and_everything_else_is_called_exploratory(page):
+    text = section(page, "contrasts")
+    assert page.index('id="contrasts"') < page.index('id="scenarios"')
+    assert "the-claim" in text
+    assert "Everything else on this page is exploratory" in text
+    assert "Against zero-shot: nothing to compare." in text
 
 
 def test_training_sets_are_shown_with_counts_and_shares(page):

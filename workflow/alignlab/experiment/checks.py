@@ -7,7 +7,7 @@ the decoding asked for; a judge must fit its arms and rubrics.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 
 from alignlab.answering.config import AskedConfig
 from alignlab.core.errors import AlignlabError
@@ -200,7 +200,7 @@ def _trainset(where: str, trainset: TrainSetConfig, experiment: Experiment) -> N
 
 
 def _tables(experiment: Experiment) -> None:
-    """Arms of scenarios, and analyses of studies."""
+    """Arms of scenarios and contrasts, and analyses of studies."""
     names = [scenario.name for scenario in experiment.scenarios]
     names += [study.name for study in experiment.studies]
     unique("scenarios and studies", names)
@@ -216,6 +216,7 @@ def _tables(experiment: Experiment) -> None:
             known(where, measure.dataset, datasets, "the experiment's datasets")
             where = where.replace("dataset", "metric")
             known(where, measure.metric, metrics, "the experiment's metrics")
+    _contrasts(experiment, datasets, metrics)
     generated = [arm.name for arm in experiment.arms]
     answers = {e.name: (e.of, e.datasets) for e in experiment.analyses if e.of in generated}
     for index, study in enumerate(experiment.studies):
@@ -224,6 +225,33 @@ def _tables(experiment: Experiment) -> None:
             known(where, analysis, answers, "the analyses of an arm's answers")
         if len({answers[name] for name in study.analyses}) > 1:
             raise AlignlabError(f"studies.{index}.analyses: they are of different answers")
+
+
+def _contrasts(experiment: Experiment, datasets: Collection[str], metrics: Collection[str]) -> None:
+    """Every test of a contrast must be one that some prompt can answer."""
+    unique("contrasts", [contrast.name for contrast in experiment.contrasts])
+    there = {chosen.dataset for chosen in experiment.prompts}
+    asked = {arm.name: {*(arm.datasets or there)} for arm in experiment.arms}
+    judges = {judge.name: judge.arms or experiment.arm_names for judge in experiment.judges}
+    for index, contrast in enumerate(experiment.contrasts):
+        where = f"contrasts.{index}"
+        for key in ("arm", "against"):
+            for arm in getattr(contrast, key):
+                known(f"{where}.{key}", arm, experiment.arm_names, "the experiment's arms")
+        for name in contrast.datasets:
+            known(f"{where}.datasets", name, datasets, "the experiment's datasets")
+        for metric in contrast.metrics:
+            known(f"{where}.metrics", metric, metrics, "the experiment's metrics")
+            judged = judges.get(metric.rpartition(":")[0], experiment.arm_names)
+            for arm in (*contrast.arm, *contrast.against):
+                known(f"{where}.metrics: {metric}", arm, judged, "the arms that its judge scores")
+        for pair in product(contrast.arm, contrast.against):
+            both = set.intersection(*(asked.get(arm, there) for arm in pair))
+            for name in contrast.datasets:
+                if not both.intersection(there if name == "all" else {name}):
+                    raise AlignlabError(
+                        f"{where}: {' and '.join(pair)} are asked no prompt of {name} both"
+                    )
 
 
 def _embedder(where: str, name: str, catalog: Catalog) -> None:

@@ -16,6 +16,7 @@ from alignlab.learning.config import (
     TrainSetConfig,
 )
 from alignlab.planning.forecast import RuntimeConfig
+from alignlab.reporting.config import ContrastConfig
 from alignlab.shift.config import PairConfig
 from alignlab.sources.config import (
     DatasetConfig,
@@ -72,6 +73,9 @@ class Experiment(StrictModel):
     trainsets: tuple[TrainSetConfig, ...] = Field((), description="What models are tuned on")
     scenarios: tuple[ScenarioConfig, ...] = Field(
         (), description="Tables that answer one question each"
+    )
+    contrasts: tuple[ContrastConfig, ...] = Field(
+        (), description="Differences named before the run; all others are exploratory"
     )
     studies: tuple[StudyConfig, ...] = Field((), description="Discrimination against generation")
     judges: tuple[JudgeConfig, ...] = Field((), description="Who scores and compares answers")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alignlab.core.config import CONFIG, read_yaml, validated
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.checks import check_references
 from alignlab.experiment.config import Catalog, Experiment
+from alignlab.experiment.grid import Grid
 
 SHOWN = 8
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,22 @@ def load_experiment(name_or_path: str) -> Loaded:
         AlignlabError: the file, a key, a value or a reference is wrong; the message says which.
     """
     path = _find(name_or_path)
-    experiment = validated(Experiment, read_yaml(path), path)
-    catalog = load_catalog()
+    grid = _of(path, Grid, read_yaml(path))
     try:
-        check_references(experiment, catalog)
+        experiment = validated(Experiment, grid.value, path)
+        catalog = load_catalog()
+        _of(path, check_references, experiment, catalog)
+    except AlignlabError as error:
+        raise AlignlabError(grid.located(str(error))) from error
+    return Loaded(experiment, catalog, path)
+
+
+def _of(path: Path, do: Callable[..., Found], *given: Any) -> Found:
+    """What a function makes of a file's content; its mistakes are said to be the file's."""
+    try:
+        return do(*given)
     except AlignlabError as error:
         raise AlignlabError(f"{path}: {error}") from error
-    return Loaded(experiment, catalog, path)
 
 
 def load_catalog() -> Catalog:

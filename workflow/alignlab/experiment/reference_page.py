@@ -23,6 +23,7 @@ from alignlab.learning import config as learning
 from alignlab.planning.forecast import RuntimeConfig
 from alignlab.prompting import config as prompting
 from alignlab.prompting.prompt_files import Example, Hijacking, LfmTexts, PromptFile
+from alignlab.reporting import config as reporting
 from alignlab.shift import config as shift
 from alignlab.sources import config as sources
 from alignlab.tracking import config as tracking
@@ -41,12 +42,27 @@ Names are lower-case letters, digits, `.`, `_` and single `-`, at most 60 charac
 *runtime*, licences and sizes never change a result, so changing them makes no answer again;
 changing any other key runs what depends on it and nothing else.
 
+An entry of a list can stand for many: `for` names variables with their values, and the entry is
+made once for every combination, with `{variable}` filled in, the last variable changing fastest.
+Values may be maps (`{variable.key}`); a text that is nothing but a variable is its value, whatever
+its type; `each` is the entry where it is a list or a text. Results have the names of entries that
+are written out. It works in every list of an experiment, inside another one too.
+
+    arms:
+      - for: {model: [tiny-base, tiny-gemma], k: [1, 3]}
+        name: "{model}.urial-k{k}"
+        model: "{model}"
+        method: {kind: urial, prompt: urial/constant, k: "{k}"}
+
 An editor that runs the YAML language server completes and checks keys: it reads the schema that a
 file's first line names. A file of your own, beside the Snakefile, begins with
 `# yaml-language-server: $schema=config/experiment.schema.json`.
 
 This page and the schemas are made from the models: `python -m alignlab.experiment.reference_page`.
 """
+
+
+GRID = {"type": "object", "required": ["for"], "properties": {"for": {"type": "object"}}}
 
 
 def _kinds(*unions: Any) -> tuple[type[BaseModel], ...]:
@@ -64,6 +80,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             answering.ArmConfig,
             answering.PublishedArmConfig,
             shift.PairConfig,
+            reporting.ContrastConfig,
             engines.DecodingConfig,
             engines.EngineConfig,
             RuntimeConfig,
@@ -122,12 +139,21 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
 
 def made() -> dict[str, str]:
     """Every file of `config` that is made here, and its text."""
-    schemas = {"experiment": experiment.Experiment.model_json_schema()}
+    schemas = {"experiment": _with_grids(experiment.Experiment.model_json_schema())}
     for kind, field in Catalog.model_fields.items():
         entries = TypeAdapter(field.rebuild_annotation()).json_schema()
         schemas[f"catalog/{kind}"] = {**entries, "additionalProperties": False}
     files = {f"{name}.schema.json": _json(found) for name, found in schemas.items()}
     return {"README.md": reference(), **files}
+
+
+def _with_grids(found: dict[str, Any]) -> dict[str, Any]:
+    """A schema in which every item of a list may be a grid, whose keys are checked when filled."""
+    if "items" in found:
+        return {**found, "items": {"anyOf": [_with_grids(found["items"]), GRID]}}
+    return {
+        key: _with_grids(part) if isinstance(part, dict) else part for key, part in found.items()
+    }
 
 
 def _json(found: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ class Results:
 
     @cached_property
     def statistics(self) -> Artefact:
-        """Tables `statistics`, `comparisons`, `breakdown` and `scenarios`."""
+        """Tables `statistics`, `comparisons`, `breakdown`, `scenarios` and `contrasts`."""
         plan, experiment = self.plan, self.experiment
         spec = {
             "arms": list(experiment.arm_names),
@@ -55,6 +55,8 @@ class Results:
             "min_coverage": {judge.name: judge.min_coverage for judge in experiment.judges},
             "seed": experiment.seed,
         }
+        if experiment.contrasts:
+            spec["contrasts"] = [dump(contrast) for contrast in experiment.contrasts]
         parents = {
             "metrics": plan.metrics,
             "judgements": plan.judgements,
@@ -151,6 +153,7 @@ class Results:
             "tuned": _shown(cards.tuned(plan)),
             "judged": _shown(cards.judged(plan)),
             "judges": {name: card.model_dump() for name, card in cards.judges(plan).items()},
+            "contrasts": bool(experiment.contrasts),
         }
         parents: dict[str, Any] = {
             "tables": {table.stage: table for table in self.made()},
@@ -170,6 +173,7 @@ class Results:
         experiment = self.experiment
         names = [*(table.stage for table in self.made()), "comparisons"]
         names += ["scenarios"] if experiment.scenarios else []
+        names += ["contrasts"] if experiment.contrasts else []
         names += ["winrates"] if self.qualification else []
         figures = ["arms", *(["shift"] if self.shift_page else [])]
         return tracking.publication(self.report, names, figures, experiment.wandb, self.plan.folder)

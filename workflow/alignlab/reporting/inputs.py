@@ -132,6 +132,7 @@ class ReportSpec(Spec):
         judged: every aspect that a judge rates, in order of display.
         judges: by name, those that only compare among them.
         page: digests of the page's own HTML, CSS and JavaScript.
+        contrasts: whether differences were named before the run.
     """
 
     experiment: str
@@ -146,6 +147,7 @@ class ReportSpec(Spec):
     judged: tuple[AspectCard, ...]
     judges: dict[str, JudgeCard]
     page: tuple[str, ...]
+    contrasts: bool = False
 
 
 class ReportJob(Job):
@@ -205,6 +207,11 @@ class ReportJob(Job):
     def scenarios(self) -> Path | None:
         """Table of that name, if there are any."""
         return self.statistics.with_name("scenarios.parquet") if self.spec.scenarios else None
+
+    @property
+    def contrasts(self) -> Path | None:
+        """Table of that name, if there are any."""
+        return self.statistics.with_name("contrasts.parquet") if self.spec.contrasts else None
 
     @property
     def discrimination(self) -> Path | None:

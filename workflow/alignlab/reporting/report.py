@@ -16,6 +16,7 @@ from alignlab.reporting import page
 from alignlab.reporting.arms import boards, measures
 from alignlab.reporting.arms import figures as drawing
 from alignlab.reporting.arms.measures import Measure, measures_by_metric
+from alignlab.reporting.board import Board, RowHead
 from alignlab.reporting.inputs import ReadAspect, ReadResults, ReportJob, doubts, read
 from alignlab.reporting.judges import page as judges
 from alignlab.reporting.learning import page as learning
@@ -60,6 +61,7 @@ def build_report(job: ReportJob) -> None:
         **_words(results),
         "spec": job.spec,
         "provenance": provenance,
+        "contrasts": _contrasts(job, results, heads),
         "leaderboard": boards.leaderboard(results, heads),
         "breakdown": boards.breakdown(job.breakdown, results),
         "judges": judges.read(job, results, heads),
@@ -87,6 +89,18 @@ def _words(results: ReadResults) -> dict[str, Any]:
         "shown": min(PROMPT_LIMIT, len(results.prompts)),
         "total": len(results.prompts),
     }
+
+
+def _contrasts(
+    job: ReportJob, results: ReadResults, heads: Mapping[str, RowHead]
+) -> list[tuple[Board, list[tuple[str, list[str]]]]]:
+    """Boards of the contrasts, each with (heading, sentences) a measure."""
+    path = job.contrasts
+    found = measures.read_contrasts(path, results.about, results.aspects) if path else []
+    return [
+        (boards.contrast(each, heads), [(m.label, measures.sentences(m)) for m in each.measures])
+        for each in found
+    ]
 
 
 def _first_prompts(results: ReadResults, texts: Mapping[str, str]) -> list[tuple[str, str]]:

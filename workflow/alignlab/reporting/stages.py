@@ -19,7 +19,7 @@ ASSETS = Path(__file__).parent / "assets"
 def statistics(
     experiment: str, spec: Mapping[str, Any], parents: Mapping[str, Any], home: Path
 ) -> Artefact:
-    """Means of arms, comparisons with the baseline, breakdowns and scenarios.
+    """Means of arms, comparisons with the baseline, breakdowns, scenarios and contrasts.
 
     Args:
         experiment: its name.
@@ -48,7 +48,8 @@ def shift_page(
 
 def _beside_statistics(artefact: Artefact) -> tuple[str, ...]:
     scenarios = ("scenarios",) if artefact.content["scenarios"] else ()
-    return ("comparisons", "breakdown", *scenarios)
+    contrasts = ("contrasts",) if artefact.content.get("contrasts") else ()
+    return ("comparisons", "breakdown", *scenarios, *contrasts)
 
 
 def page_digests() -> list[str]:

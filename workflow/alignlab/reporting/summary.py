@@ -17,7 +17,13 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.reporting.arms import boards
-from alignlab.reporting.arms.measures import Comparison, Measure, measures_of, read_scenarios
+from alignlab.reporting.arms.measures import (
+    Comparison,
+    Measure,
+    measures_of,
+    read_contrasts,
+    read_scenarios,
+)
 from alignlab.reporting.board import Board, Cell, Column, RowHead, footnotes, share
 from alignlab.reporting.cards import AspectCard
 from alignlab.reporting.inputs import (
@@ -114,6 +120,30 @@ def _scenario(scenario: Comparison) -> str:
     doubted = dict.fromkeys(measure.doubt for measure in scenario.measures if measure.doubt)
     notes = [f"Differs significantly ({RULE}) from {signs}.", *(f"? {doubt}." for doubt in doubted)]
     return f"Scenario {scenario.name}\n" + _text([boards.boards(scenario, heads)[0], *notes])
+
+
+def contrast_summary(path: Path, judged: Sequence[AspectCard], qualification: Path | None) -> str:
+    """Every difference that was named before the run.
+
+    Args:
+        path: table `contrasts`.
+        judged: as in `summary`.
+        qualification: as in `summary`.
+
+    Raises:
+        AlignlabError: the table is missing or damaged.
+    """
+    about, aspects = definitions(judged), read_aspects(judged, qualification)
+    return "\n\n".join(map(_contrast, read_contrasts(path, about, aspects)))
+
+
+def _contrast(contrast: Comparison) -> str:
+    heads = {arm: RowHead(arm) for arm in contrast.arms}
+    doubted = dict.fromkeys(measure.doubt for measure in contrast.measures if measure.doubt)
+    notes = ["p after Holm, over all tests of the contrast.", *(f"? {doubt}." for doubt in doubted)]
+    return f"Contrast {contrast.name}, named before the run\n" + _text(
+        [boards.contrast(contrast, heads), *notes]
+    )
 
 
 def study_summary(path: Path) -> str:

@@ -87,6 +87,20 @@ def compare(
     ]
 
 
+NOTHING: tables.Row = {
+    "n": 0,
+    "clusters": 0,
+    "mean_difference": None,
+    "effect_size": None,
+    "minimum_detectable_effect": None,
+    "ci_low": None,
+    "ci_high": None,
+    "test": None,
+    "p_value": None,
+}
+"""A comparison on no prompt."""
+
+
 def refused(row: tables.Row) -> tables.Row:
     """A comparison that says no more than how many prompts it would have been of."""
     return {**dict.fromkeys(row), "n": row["n"], "clusters": row["clusters"]}

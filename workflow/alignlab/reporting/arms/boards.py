@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alignlab.core import tables
@@ -18,9 +19,11 @@ from alignlab.reporting.arms.measures import (
     measures_by_metric,
     measures_in,
     significant,
+    slice_name,
 )
 from alignlab.reporting.board import (
     EMPTY,
+    MINUS,
     Board,
     Cell,
     Column,
@@ -85,6 +88,18 @@ def boards(
         label = f"difference from {against}"
         found.append(_board(label, columns, compared, cells, of_arms, "differences"))
     return found
+
+
+def contrast(comparison: Comparison, of_arms: Mapping[str, RowHead]) -> Board:
+    """The differences that were named before the run: a row for each arm and what it is against."""
+    columns = [_column(measure, leaderboard=False) for measure in comparison.measures]
+    rows = []
+    for against in comparison.against:
+        cells = [_differences(measure, against) for measure in comparison.measures]
+        for arm in (arm for arm in comparison.arms if any(arm in column for column in cells)):
+            head = replace(of_arms[arm], name=f"{arm} {MINUS} {against}", lines=(), tag="")
+            rows.append((head, [column.get(arm, EMPTY) for column in cells]))
+    return Board(comparison.name, "Difference", columns, rows, "differences")
 
 
 def panels(name: str, comparison: Comparison, of_arms: Mapping[str, RowHead]) -> Panels:
@@ -306,14 +321,8 @@ def slices(results: ReadResults) -> list[tuple[str, int, list[Measure]]]:
         )
         if members and members not in kept:
             measures = measures_in(results, dataset, category)
-            kept[members] = _slice_label(dataset, category), len(members), measures
+            kept[members] = slice_name(dataset, category), len(members), measures
     return list(kept.values())
-
-
-def _slice_label(dataset: str, category: str) -> str:
-    if dataset == "all":
-        return "all prompts" if category == "all" else category
-    return dataset if category == "all" else f"{dataset}, {category}"
 
 
 def breakdown(path: Path, results: ReadResults) -> Panels:

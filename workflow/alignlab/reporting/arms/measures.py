@@ -1,4 +1,4 @@
-"""Arms compared on measures, for the leaderboard, scenarios and judges; the findings in words.
+"""Arms compared on measures, for every board of a report; the findings in words.
 
 A measure has every arm's mean, and differences by prompt from the arms that others are compared
 with. The whole report has one rule for what differs significantly: `significant`.
@@ -97,7 +97,8 @@ class Measure:
     @property
     def prompts(self) -> str:
         """Which prompts, and how many have a value."""
-        counts = [row["n"] for row in self.own.values() if row["n"]]
+        compared = (row for rows in self.changes.values() for row in rows.values())
+        counts = [row["n"] for row in self.own.values() or compared if row["n"]]
         return f"{self.dataset}, {sizes(counts or [0])}"
 
     @property
@@ -170,6 +171,57 @@ def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measu
         changes=changes,
         description=about.description,
     )
+
+
+def read_contrasts(
+    path: Path, about: Mapping[str, Metric], aspects: Mapping[str, ReadAspect]
+) -> list[Comparison]:
+    """Read the table `contrasts`, in the order of the experiment; the rest as in `ReadResults`.
+
+    Measures have no means of their own: every number is a difference.
+
+    Raises:
+        AlignlabError: it is missing or damaged.
+    """
+    found: dict[str, dict[tuple[str, ...], list[Row]]] = {}
+    for row in map(finite, tables.rows("contrasts", path)):
+        place = row["metric"], row["dataset"], row["category"]
+        found.setdefault(row["contrast"], {}).setdefault(place, []).append(row)
+    return [
+        Comparison(
+            name,
+            list(dict.fromkeys(row["arm_a"] for rows in tests.values() for row in rows)),
+            [_contrasted(rows, about[metric], aspects) for (metric, *_), rows in tests.items()],
+        )
+        for name, tests in found.items()
+    ]
+
+
+def _contrasted(rows: list[Row], about: Metric, aspects: Mapping[str, ReadAspect]) -> Measure:
+    """One metric on one dataset and category; its label says which where its meaning differs."""
+    dataset, category, metric = (rows[0][key] for key in ("dataset", "category", "metric"))
+    changes: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        changes.setdefault(row["arm_b"], {})[row["arm_a"]] = row
+    ways = about.by_category or {}
+    return Measure(
+        label=f"{about.label}, {category}" if category in ways else about.label,
+        metric=metric,
+        dataset=dataset if category in ways else slice_name(dataset, category),
+        better=ways.get(category, about.better),
+        unit=about.unit,
+        aspect=aspects.get(metric),
+        own={},
+        changes=changes,
+        description=about.description,
+    )
+
+
+def slice_name(dataset: str, category: str) -> str:
+    """What a slice of the prompts is called."""
+    if dataset == "all":
+        return "all prompts" if category == "all" else category
+    return dataset if category == "all" else f"{dataset}, {category}"
 
 
 def parts(

@@ -19,6 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import read_prompts
 from alignlab.learning.config import MeasureConfig, ScenarioConfig
+from alignlab.reporting.arms.contrasts import contrast_rows
 from alignlab.reporting.arms.values import StatisticsJob, Values, load, mean_rows, scales
 from alignlab.statistics import estimates
 from alignlab.statistics.intervals import ALL, Mask
@@ -59,7 +60,8 @@ def summarise(job: StatisticsJob) -> None:
     the means is. Holm's family is all arms on one metric and slice, those refused aside: each
     dataset and category asks a question of its own.
 
-    `breakdown` is as `breakdown_rows` makes it; `scenarios`, if there are any, as `scenario_rows`.
+    `breakdown` is as `breakdown_rows` makes it; `scenarios` and `contrasts`, if there are any, as
+    `scenario_rows` and `contrast_rows`.
 
     Raises:
         AlignlabError: a table is damaged, or names a prompt or turn that is in none of the tables
@@ -74,6 +76,8 @@ def summarise(job: StatisticsJob) -> None:
     }
     if spec.scenarios:
         made["scenarios"] = scenario_rows(values, spec.scenarios, spec.seed)
+    if spec.contrasts:
+        made["contrasts"] = contrast_rows(values, spec.contrasts, spec.seed)
     for table, rows in made.items():
         tables.write_with_csv(table, job.output / f"{table}.parquet", rows, spec.signed)
 

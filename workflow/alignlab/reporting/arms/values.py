@@ -17,6 +17,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import GONE, check_asked
 from alignlab.learning.config import ScenarioConfig
 from alignlab.planning.artefact import Job, Spec
+from alignlab.reporting.config import ContrastConfig
 from alignlab.statistics.estimates import OWN, counted, mean, means
 from alignlab.statistics.intervals import Array, Integers, Mask, Names, is_binary, number, slices
 
@@ -33,6 +34,7 @@ class StatisticsSpec(Spec):
         baseline: the arm that the others are compared with.
         asked: arm → datasets that it was asked.
         scenarios: in order of display.
+        contrasts: the same.
         scales: metric → worst and best value; of judged metrics.
         min_coverage: judge → least share of scored answers that a mean needs to be shown.
         seed: of every resample.
@@ -46,6 +48,7 @@ class StatisticsSpec(Spec):
     scales: dict[str, tuple[float, float]]
     min_coverage: dict[str, float]
     seed: int
+    contrasts: tuple[ContrastConfig, ...] = ()
 
 
 class StatisticsJob(Job):
@@ -89,11 +92,12 @@ class Values:
         """Slices of the prompts, as `slices` yields them."""
         return slices(self.datasets, self.categories)
 
-    def of(self, metric: str) -> Values:
-        """The same of one metric."""
-        place = [self.metrics.index(metric)]
-        cube, expected = self.cube[:, place], self.expected[:, place]
-        return replace(self, metrics=(metric,), cube=cube, expected=expected)
+    def of(self, *metrics: str) -> Values:
+        """The same of some metrics, in this order; of one that no answer has nothing is known."""
+        places = [self.metrics.index(name) if name in self.metrics else 0 for name in metrics]
+        there = np.isin(metrics, self.metrics)[:, None, None]
+        cube = np.where(there, self.cube[:, places], np.nan)
+        return replace(self, metrics=metrics, cube=cube, expected=self.expected[:, places] & there)
 
     def coverage(self, cells: Mask) -> Array:
         """Share of the expected cells that have a value.
