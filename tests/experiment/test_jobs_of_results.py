@@ -59,8 +59,8 @@ def test_pages_lie_in_the_experiment_s_folder_and_tables_beside_one_another(made
     assert job.page == folder / "report" / "index.html"
     assert (job.figures, job.manifest) == (folder / "figures" / "arms", folder / "manifest.json")
     found = {
-        *(job.statistics, job.comparisons, job.breakdown, job.scenarios, job.discrimination),
-        *(job.trainsets, job.qualification, job.winrates),
+        *(job.statistics, job.comparisons, job.breakdown, job.scenarios, job.contrasts),
+        *(job.discrimination, job.trainsets, job.qualification, job.winrates),
     }
     names = {path.stem for path in found - {None}}
     assert found - {None} == {tables / f"{name}.parquet" for name in names}
@@ -82,5 +82,6 @@ def test_a_manifest_says_first_what_the_report_is_made_of(made):
 def test_a_page_checks_every_table_that_its_tables_were_made_with(made):
     job = ReportJob.model_validate_json(made.report.job())
     checked = {path for path, _, _ in job.made_of}
-    shown = {job.statistics, job.comparisons, job.breakdown, job.scenarios, job.winrates}
+    beside = {job.scenarios, job.contrasts, job.winrates}
+    shown = {job.statistics, job.comparisons, job.breakdown} | beside
     assert shown - {None} <= checked

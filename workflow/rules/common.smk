@@ -38,6 +38,7 @@ def if_any(entries, path):
     return [path] if entries else []
 
 
+CONTRAST_TABLE = if_any(PLAN.experiment.contrasts, TABLES / "contrasts.parquet")
 SCENARIO_TABLE = if_any(PLAN.experiment.scenarios, TABLES / "scenarios.parquet")
 STUDY_TABLE = if_any(PLAN.experiment.studies, TABLES / "discrimination.parquet")
 TRAINSET_TABLE = if_any(PLAN.trainsets, TABLES / "trainsets.parquet")

@@ -3,7 +3,7 @@
 # REQUIRED INPUTS: responses and prompts tables, an embedding model for the relevance metric.
 # OUTPUTS:
 #   results/store/metrics/<arm>-<digest>.parquet
-#   results/<experiment>/tables/{statistics,comparisons,breakdown,scenarios}.{parquet,csv}
+#   results/<experiment>/tables/{statistics,comparisons,breakdown,contrasts,scenarios}.{parquet,csv}
 
 
 rule measure_responses:
@@ -44,6 +44,8 @@ rule summarise_metrics:
         comparisons_csv=TABLES / "comparisons.csv",
         breakdown=TABLES / "breakdown.parquet",
         breakdown_csv=TABLES / "breakdown.csv",
+        contrasts=CONTRAST_TABLE,
+        contrasts_csv=[table.with_suffix(".csv") for table in CONTRAST_TABLE],
         scenarios=SCENARIO_TABLE,
         scenarios_csv=[table.with_suffix(".csv") for table in SCENARIO_TABLE],
     log:

@@ -41,6 +41,7 @@ rule build_report:
         metrics=[stored(metrics) for metrics in PLAN.metrics.values()],
         prompts=prompt_tables,
         manifest=PLAN.folder / "manifest.json",
+        contrasts=CONTRAST_TABLE,
         scenarios=SCENARIO_TABLE,
         discrimination=STUDY_TABLE,
         trainsets=TRAINSET_TABLE,

@@ -44,43 +44,47 @@ def rows_of(values, **changes):
 
 
 def test_every_test_has_a_row_of_the_schema_in_order(values):
-    rows = rows_of(values, arm=["urial", "tuned"], against=["base", "icl"], metrics=["words"])
+    rows = rows_of(values, arm=["urial", "tuned"], against=["base", "icl"], metrics=METRICS[1:])
     assert all({*row} == {*schemas.COLUMNS["contrasts"]} for row in rows)
     pairs = [(a, b) for a in ("urial", "tuned") for b in ("base", "icl")]
-    expected = [(*pair, kind) for pair in pairs for kind in ("regular", "safety")]
-    assert [(row["arm_a"], row["arm_b"], row["category"]) for row in rows] == expected
+    kinds = ("regular", "safety")
+    expected = [(*pair, "refusal", kind) for pair in pairs for kind in kinds]
+    expected += [(*pair, "words", "all") for pair in pairs]
+    keys = ("arm_a", "arm_b", "metric", "category")
+    assert [tuple(row[key] for key in keys) for row in rows] == expected
 
 
-def test_regular_and_forbidden_prompts_are_never_pooled(values):
+def test_refusals_of_regular_and_forbidden_prompts_are_never_pooled(values):
     rows = rows_of(values, metrics="refusal")
     differences = (values.cube[2] - values.cube[0])[1, :, 0]
     for row in rows:
         mine = differences[values.categories == row["category"]]
         assert row["mean_difference"] == pytest.approx(mine.mean())
         assert row["n"] == len(mine) == PROMPTS // 2
-    judged = rows_of(values, metrics="judge:help")
-    assert [row["category"] for row in judged] == ["regular"]
 
 
-def test_a_dataset_narrows_the_prompts(values):
-    (regular, _) = rows_of(values, datasets="two")
+def test_a_dataset_and_a_category_narrow_the_prompts(values):
+    (row,) = rows_of(values, datasets="two", category="regular")
     chosen = (values.datasets == "two") & (values.categories == "regular")
     (alone,) = estimates.compare(
         values.cube[[2], 2:][:, :, chosen], values.cube[[0], 2:][:, :, chosen], 0
     )
-    assert {key: regular[key] for key in alone} == alone
+    assert {key: row[key] for key in alone} == alone
+    assert (row["dataset"], row["category"]) == ("two", "regular")
 
 
 def test_all_tests_of_a_contrast_are_one_family_and_no_others(values):
     rows = rows_of(values, against=["base", "icl", "tuned"], metrics=["words", "refusal"])
     p_values = np.array([row["p_value"] for row in rows])
-    assert len(rows) == 12
+    assert len(rows) == 9
     assert [row["p_adjusted"] for row in rows] == pytest.approx(list(paired.holm(p_values)))
 
 
 def test_a_test_without_a_prompt_is_a_row_without_a_value(values):
     (row,) = rows_of(values, metrics="hijacked")
     assert (row["n"], row["category"], row["p_value"], row["p_adjusted"]) == (0, "all", None, None)
+    (row,) = rows_of(values, metrics="judge:help", category="safety")
+    assert (row["n"], row["category"], row["p_value"]) == (0, "safety", None)
     nothing = replace(values, expected=np.zeros_like(values.expected))
     assert [row["n"] for row in rows_of(nothing)] == [0]
 

@@ -129,7 +129,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "arm_a": (TEXT, "Arm"),
         "arm_b": (TEXT, "The arm it is compared with"),
         "dataset": (TEXT, "Dataset, or `all`"),
-        "category": (TEXT, "`regular` or `safety`; `all` where no prompt can answer the test"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
         "metric": (TEXT, "Metric name"),
         "n": (INT, "Prompts where both arms have a value"),
         "clusters": (INT, CLUSTERS),

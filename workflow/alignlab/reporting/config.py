@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -30,6 +30,12 @@ class ContrastConfig(StrictModel):
     )
     datasets: Names = Field(
         ("all",), description="A test for each; `all` is the prompts of all datasets together"
+    )
+
+    category: Literal["regular", "safety"] | None = Field(
+        None,
+        description="On prompts of this category alone. If absent, on all; refusals, which are "
+        "good or bad as the prompt is, have a test for each",
     )
 
     @model_validator(mode="after")

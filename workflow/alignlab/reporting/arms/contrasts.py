@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from alignlab.core import tables
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.arms.values import Values
 from alignlab.reporting.config import ContrastConfig
 from alignlab.statistics import estimates
@@ -21,11 +22,10 @@ def contrast_rows(
 ) -> Iterator[tables.Row]:
     """Rows of the table, in the order of the experiment: every test that a contrast names.
 
-    A test is of an arm, an arm that it is compared with, a metric and a dataset; and of a category,
-    wherever both arms were asked prompts of it, since what is better on one may be worse on
-    another. Intervals, tests and what is refused as in `summarise.summarise`. Holm's family is all
-    tests of one contrast. A test that no prompt can answer is a row without a value, so that none
-    that was named is missing.
+    A test is of an arm, an arm that it is compared with, a metric and a dataset; of refusals, which
+    are good or bad as the prompt is, also of a category. Intervals, tests and what is refused as in
+    `summarise.summarise`. Holm's family is all tests of one contrast. A test that no prompt can
+    answer is a row without a value, so that none that was named is missing.
 
     Args:
         values: every value of the experiment.
@@ -46,21 +46,32 @@ def _tests(
     values: Values, contrast: ContrastConfig, dataset: str, seed: int
 ) -> Iterator[tables.Row]:
     pairs = list(product(contrast.arm, contrast.against))
-    chosen = values.of(*contrast.metrics)
+    for metric in contrast.metrics:
+        found = {
+            category: _compared(values.of(metric), pairs, mask, seed)
+            for category, mask in _masks(values, contrast, dataset, metric).items()
+        }
+        for place, (arm, against) in enumerate(pairs):
+            tested = {category: rows[place] for category, rows in found.items() if rows[place]}
+            nothing = {contrast.category or ALL: estimates.NOTHING}
+            for category, row in (tested or nothing).items():
+                label = {"arm_a": arm, "arm_b": against, "metric": metric}
+                yield {**label, "dataset": dataset, "category": category, **row}
+
+
+def _masks(values: Values, contrast: ContrastConfig, dataset: str, metric: str) -> dict[str, Mask]:
+    """The prompts of a test; by category where the metric's meaning differs between them."""
     there = (values.datasets == dataset) | (dataset == ALL)
-    found = {
-        str(category): _compared(chosen, pairs, there & (values.categories == category), seed)
-        for category in np.unique(values.categories[there])
-    }
-    for place, ((arm, against), metric) in enumerate(product(pairs, contrast.metrics)):
-        tested = {category: rows[place] for category, rows in found.items() if rows[place]}
-        for category, row in (tested or {ALL: estimates.NOTHING}).items():
-            label = {"arm_a": arm, "arm_b": against, "metric": metric}
-            yield {**label, "dataset": dataset, "category": category, **row}
+    if contrast.category:
+        return {contrast.category: there & (values.categories == contrast.category)}
+    if metric in METRICS and METRICS[metric].by_category:
+        kinds = np.unique(values.categories[there])
+        return {str(kind): there & (values.categories == kind) for kind in kinds}
+    return {ALL: there}
 
 
 def _compared(values: Values, pairs: Sequence[Pair], mask: Mask, seed: int) -> list[tables.Row]:
-    """A row for each pair and metric, pair by pair; empty where nobody asked both arms anything."""
+    """A row for each pair, on one metric; empty where nobody asked both arms anything."""
     ours, theirs = ([values.arms.index(pair[side]) for pair in pairs] for side in (0, 1))
     cube, expected = values.cube[:, :, mask], values.expected[:, :, mask]
     refused = values.refused(values.coverage(mask[:, None]))
