@@ -36,11 +36,11 @@ def test_every_scenario_has_its_tables_sentences_and_figure(page, study):
     assert "Scenario 1: &lt;b&gt;an unaligned&lt;/b&gt; model" in text
 
 
-def test_contrasts_come_first_and_everything_else_is_called_exploratory(page):
+def test_contrasts_come_first_and_what_was_not_named_is_called_exploratory(page):
     text = section(page, "contrasts")
     assert page.index('id="contrasts"') < page.index('id="scenarios"')
     assert "the-claim" in text
-    assert "Everything else on this page is exploratory" in text
+    assert "What is no contrast, scenario or study on this page is exploratory" in text
     assert "Against zero-shot: nothing to compare." in text
 
 
