@@ -19,6 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import read_prompts
 from alignlab.learning.config import MeasureConfig, ScenarioConfig
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.arms.values import StatisticsJob, Values, load, mean_rows, scales
 from alignlab.statistics import estimates
 from alignlab.statistics.intervals import ALL, Mask
@@ -119,7 +120,9 @@ def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[t
     """Rows of the table `breakdown`: every arm, metric and group with two prompts or more.
 
     Means, intervals, coverage and what is refused as in `summarise`. Something that all
-    prompts share, such as their only category, is no group.
+    prompts share, such as their only category, is no group. A metric whose meaning differs by
+    category, as refusals do, has a row for each category of a group that mixes them, and none of
+    both together.
 
     Args:
         values: every value of the experiment.
@@ -129,9 +132,32 @@ def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[t
     ends = scales(values)
     for by, groups in _groups(asked, values.cube.shape[3]).items():
         for group, cells in groups.items() if len(groups) > 1 else ():
+            by_kind = _by_category(values, cells, seed)
             for (arm, metric), row in mean_rows(values, ends, cells, seed).items():
-                if row["n"] >= FEWEST:
-                    yield {"arm": arm, "metric": metric, "by": by, "group": group, **row}
+                for category, found in by_kind.get((arm, metric), {ALL: row}).items():
+                    if found["n"] >= FEWEST:
+                        label = {"by": by, "group": group, "category": category}
+                        yield {"arm": arm, "metric": metric, **label, **found}
+
+
+def _by_category(
+    values: Values, cells: Mask, seed: int
+) -> dict[tuple[str, str], dict[str, tables.Row]]:
+    """(Arm, metric) → category → row, of metrics that mean another thing in each, if several are.
+
+    `cells` are those of a group, which broadcast to shape (prompts, turns).
+    """
+    split = [name for name in values.metrics if name in METRICS and METRICS[name].by_category]
+    members = np.broadcast_to(cells, values.cube.shape[2:]).any(axis=1)
+    kinds = np.unique(values.categories[members])
+    made: dict[tuple[str, str], dict[str, tables.Row]] = {}
+    if split and len(kinds) > 1:
+        chosen = values.of(*split)
+        for kind in kinds:
+            of_kind = cells & (values.categories == kind)[:, None]
+            for key, row in mean_rows(chosen, scales(chosen), of_kind, seed).items():
+                made.setdefault(key, {})[str(kind)] = row
+    return made
 
 
 def _groups(asked: pd.DataFrame, turns: int) -> dict[str, dict[str, Mask]]:

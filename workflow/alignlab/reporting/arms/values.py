@@ -89,11 +89,11 @@ class Values:
         """Slices of the prompts, as `slices` yields them."""
         return slices(self.datasets, self.categories)
 
-    def of(self, metric: str) -> Values:
-        """The same of one metric."""
-        place = [self.metrics.index(metric)]
-        cube, expected = self.cube[:, place], self.expected[:, place]
-        return replace(self, metrics=(metric,), cube=cube, expected=expected)
+    def of(self, *metrics: str) -> Values:
+        """The same of some metrics."""
+        places = [self.metrics.index(metric) for metric in metrics]
+        cube, expected = self.cube[:, places], self.expected[:, places]
+        return replace(self, metrics=metrics, cube=cube, expected=expected)
 
     def coverage(self, cells: Mask) -> Array:
         """Share of the expected cells that have a value.
