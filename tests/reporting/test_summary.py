@@ -55,7 +55,7 @@ def shown(differences, metrics):
 
 
 def test_stars_are_the_significant_differences(study, text):
-    rows = read_differences(study.job.comparisons, study.job.prompts, "zero-shot")
+    rows = read_differences(study.job.comparisons, "zero-shot")
     told = sum(map(significant, shown(rows, MAIN)))
     assert text.split("\n\nMean")[0].count("*") == told > 0
 
@@ -92,7 +92,7 @@ def test_refused_means_and_doubts_are_explained_below(judged_text):
 
 
 def test_no_star_is_by_a_judge_that_is_not_qualified(judged_study, judged_text):
-    rows = read_differences(judged_study.job.comparisons, study.job.prompts, "zero-shot")
+    rows = read_differences(judged_study.job.comparisons, "zero-shot")
     qualified = [f"gpt:{aspect}" for aspect in ASPECTS if aspect != UNTRIED]
     told = sum(map(significant, shown(rows, (*qualified, *MAIN))))
     rows = rows["all", "all"]

@@ -129,6 +129,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "label": (TEXT, "Heading of the measure"),
         "metric": (TEXT, "Metric name"),
         "dataset": (TEXT, "Dataset, or `all`"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
         "better": (TEXT, "`higher`, `lower` or `none`: which way is better in this scenario"),
         "arm": (TEXT, "Arm"),
         "against": (TEXT, "The arm it is compared with; null: the row is the arm's own mean"),

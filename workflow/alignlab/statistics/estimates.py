@@ -24,7 +24,7 @@ OWN = ("mean", "ci_low", "ci_high")
 
 
 def means(cells: Array, ends: Array, seed: int, clusters: Integers) -> tuple[Array, Array]:
-    """Each prompt's mean over its turns, and the 95% interval of the mean over prompts, from clusters.
+    """Each prompt's mean over its turns, and the 95% interval of the mean over prompts.
 
     Args:
         cells: shape (arms, metrics, prompts, turns); NaN is a missing value.

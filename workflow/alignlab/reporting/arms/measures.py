@@ -150,7 +150,7 @@ def read_scenarios(
 
 
 def _of_measure(row: Row) -> tuple[str, ...]:
-    return row["label"], row["metric"], row["dataset"]
+    return row["label"], row["metric"], row["dataset"], row["category"]
 
 
 def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measure:
@@ -162,8 +162,10 @@ def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measu
                 "ci_low": row["difference_low"],
                 "ci_high": row["difference_high"],
             }
+    dataset, category = rows[0]["dataset"], rows[0]["category"]
     return Measure(
-        **{key: rows[0][key] for key in ("label", "metric", "dataset", "better")},
+        **{key: rows[0][key] for key in ("label", "metric", "better")},
+        dataset=dataset if category == "all" else f"{dataset}, {category}",
         unit=about.unit,
         aspect=aspect,
         own={row["arm"]: row for row in rows if row["against"] is None},

@@ -203,7 +203,8 @@ def scenario_rows(
                 raise AlignlabError(f"scenario {scenario.name}: {name!r} is not one of {known}")
         for measure in scenario.measures:
             measured, mask = _measured(values, scenario.name, measure)
-            common = {"scenario": scenario.name, **measure.model_dump()}
+            chosen_by = measure.model_dump() | {"category": measure.category or ALL}
+            common = {"scenario": scenario.name, **chosen_by}
             yield from (common | row for row in _scenario_means(measured, mask, arms, seed))
             yield from (common | row for row in _scenario_differences(measured, mask, chosen, seed))
 
@@ -219,9 +220,9 @@ def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _measured(values: Values, scenario: str, measure: MeasureConfig) -> tuple[Values, Mask]:
-    """The values of a measure's metric, and the mask over prompts of its dataset."""
+    """The values of a measure's metric, and the mask over prompts that it is of."""
     where = f"scenario {scenario}, measure {measure.label!r}"
-    metric, dataset = measure.metric, measure.dataset
+    metric, dataset, category = measure.metric, measure.dataset, measure.category
     if metric not in values.metrics:
         known = ", ".join(values.metrics)
         raise AlignlabError(f"{where}: no answer has the metric {metric!r}; there are {known}")
@@ -229,6 +230,9 @@ def _measured(values: Values, scenario: str, measure: MeasureConfig) -> tuple[Va
     if not mask.any():
         known = ", ".join(np.unique(values.datasets))
         raise AlignlabError(f"{where}: no prompt is from {dataset!r}; datasets are {known}")
+    mask &= (values.categories == category) | (category is None)
+    if not mask.any():
+        raise AlignlabError(f"{where}: no prompt of {dataset!r} is of category {category!r}")
     return values.of(metric), mask
 
 
