@@ -1,10 +1,12 @@
 """How often 95% intervals hold the truth, and how often paired tests reject it, by simulation.
 
-.venv/bin/python benchmarks/interval_coverage.py
+.venv/bin/python benchmarks/interval_coverage.py             # all sections, about ten minutes
+.venv/bin/python benchmarks/interval_coverage.py clusters    # some; `SECTIONS` lists them
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -47,12 +49,15 @@ SAME = (0.0, 0.5)
 WON_LOST = ((0.3, 0.3), (0.3, 0.1), (0.4, 0.05), (0.15, 0.15), (0.15, 0.02))
 
 
+CLUSTERED = ("all alike", 1.0), ("70% alike", 0.7)
+"""Share of the prompts of a cluster that say what the cluster does; the others are independent."""
+
+
 def main() -> None:
-    dice = np.random.default_rng(0)
-    title = f"{REPLICATES:,} replicates: share of 95% intervals that hold the truth, in percent"
-    show(title, "intervals, BCa bootstrap", means(dice))
-    show("Paired differences: the same", "intervals, BCa bootstrap", differences(dice))
-    show("Equal arms: share of tests with p < .05, in percent", "test", rejections(dice))
+    print(f"{REPLICATES:,} replicates, in percent")
+    for name in sys.argv[1:] or SECTIONS:
+        title, columns, rows = SECTIONS[name]
+        show(title, columns, rows(np.random.default_rng(0)))
 
 
 def show(title: str, columns: str, rows: Iterator[tuple[str, int, list[float]]]) -> None:
@@ -92,11 +97,6 @@ def differences(dice: np.random.Generator) -> Iterator[tuple[str, int, list[floa
                 names = (each.split(",")[0] for each in (ours, theirs))
                 name = f"{' − '.join(names)}, {same:.0%} ties"
                 yield name, n, held(values, truth, difference_intervals(values))
-    for name, (values_of, shares) in SKEWED.items():
-        for n in COUNTS:
-            values = dice.choice(np.array(values_of, dtype=float), (REPLICATES, n), p=shares)
-            found = held(values, np.dot(values_of, shares), difference_intervals(values))
-            yield f"skewed: {name}", n, found
     for won, lost in WON_LOST:
         for n in COUNTS:
             values = won_lost(dice, won, lost, n)
@@ -104,17 +104,45 @@ def differences(dice: np.random.Generator) -> Iterator[tuple[str, int, list[floa
             yield f"rates, {won:.0%} won, {lost:.0%} lost", n, held(values, won - lost, bounds)
 
 
+def skewed(dice: np.random.Generator) -> Iterator[tuple[str, int, list[float]]]:
+    for name, (values_of, shares) in SKEWED.items():
+        for n in COUNTS:
+            values = dice.choice(np.array(values_of, dtype=float), (REPLICATES, n), p=shares)
+            truth = float(np.dot(values_of, shares))
+            found = held(values, truth, difference_intervals(values))
+            equal = abs(truth) < 1e-9
+            p_values = paired.sign_flip(values, seed=0) if equal else np.empty(0)
+            yield name, n, [*found, (p_values < paired.ALPHA).mean()] if equal else found
+
+
+def clusters(dice: np.random.Generator) -> Iterator[tuple[str, int, list[float]]]:
+    """Three prompts a cluster; as many clusters as there are prompts elsewhere."""
+    for kind, like in CLUSTERED:
+        for rate in RATES[:3]:
+            for n in COUNTS:
+                members = np.repeat(np.arange(n), 3)
+                together = dice.random((REPLICATES, n)) < rate
+                alone = dice.random((REPLICATES, 3 * n)) < rate
+                alike = dice.random(alone.shape) < like
+                values = np.where(alike, together[:, members], alone).astype(float)
+                bounds = bounded_intervals(values, clusters=members), bounded_intervals(values)
+                yield f"rate {rate}, {kind}", n, [holding(found, rate) for found in bounds]
+        for won, lost in WON_LOST:
+            for n in COUNTS:
+                members = np.repeat(np.arange(n), 3)
+                alone = won_lost(dice, won, lost, 3 * n)
+                alike = dice.random(alone.shape) < like
+                values = np.where(alike, won_lost(dice, won, lost, n)[:, members], alone)
+                bounds = (rate_difference_intervals(values, of) for of in (members, None))
+                found = [holding(each, won - lost) for each in bounds]
+                yield f"{won:.0%} won, {lost:.0%} lost, {kind}", n, found
+
+
 def rejections(dice: np.random.Generator) -> Iterator[tuple[str, int, list[float]]]:
     for shares in LIKERT:
         for n in COUNTS:
             p_values = paired.sign_flip(pair(dice, shares, shares, 0.0, n), seed=0)
             yield f"{paired.SIGN_FLIP}, {shares}", n, [(p_values < paired.ALPHA).mean()]
-    for name in list(SKEWED)[:3]:
-        for n in COUNTS:
-            values_of, shares = SKEWED[name]
-            values = dice.choice(np.array(values_of, dtype=float), (REPLICATES, n), p=shares)
-            p_values = paired.sign_flip(values, seed=0)
-            yield f"skewed: {name}", n, [(p_values < paired.ALPHA).mean()]
     for rate in (0.1, 0.3):
         for n in COUNTS:
             p_values = paired.mcnemar(won_lost(dice, rate, rate, n))
@@ -134,10 +162,27 @@ def won_lost(dice: np.random.Generator, won: float, lost: float, n: int) -> Arra
 
 def held(values: Array, truth: float, bounds: Array) -> list[float]:
     """Share that holds the truth: of `bounds`, and of the bootstrap's."""
-    found = []
-    for low, high in (bounds.T, mean_intervals(values, seed=0).T):
-        found.append(float(((low <= truth + 1e-9) & (truth - 1e-9 <= high)).mean()))
-    return found
+    return [holding(found, truth) for found in (bounds, mean_intervals(values, seed=0))]
+
+
+def holding(bounds: Array, truth: float) -> float:
+    """Share of intervals that hold the truth."""
+    low, high = bounds.T
+    return float(((low <= truth + 1e-9) & (truth - 1e-9 <= high)).mean())
+
+
+HELD = "95% intervals that hold the truth"
+SECTIONS = {
+    "means": (f"Means: {HELD}", "interval, BCa bootstrap", means),
+    "differences": (f"Paired differences: {HELD}", "interval, BCa bootstrap", differences),
+    "skewed": (
+        f"Skewed differences: {HELD}; equal means that the test rejects",
+        "interval, BCa bootstrap, test",
+        skewed,
+    ),
+    "clusters": (f"Clusters of three: {HELD}", "interval, as if independent", clusters),
+    "tests": ("Equal arms: p < .05", "test", rejections),
+}
 
 
 if __name__ == "__main__":

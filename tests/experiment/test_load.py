@@ -146,6 +146,30 @@ def lessons(**changes):
 
 
 @pytest.mark.parametrize(
+    ("prompts", "measured", "fits"),
+    [
+        ({"dataset": "just-eval-instruct"}, {}, False),
+        ({"dataset": "just-eval-instruct"}, {"category": "safety"}, True),
+        ({"dataset": "just-eval-instruct", "where": {"category": ["safety"]}}, {}, True),
+        ({"dataset": "strongreject-small"}, {"dataset": "strongreject-small"}, True),
+        ({"dataset": "just-eval-instruct"}, {"metric": "echo"}, True),
+    ],
+)
+def test_a_scenario_measures_refusals_on_prompts_of_one_category(load, prompts, measured, fits):
+    measure = {**SCENARIO["measures"][0], **measured}
+
+    def change(experiment):
+        experiment["prompts"] = [prompts]
+        experiment["scenarios"] = [{**SCENARIO, "measures": [measure]}]
+
+    if fits:
+        assert load(change).experiment.scenarios[0].measures[0].label == "R"
+    else:
+        with pytest.raises(AlignlabError, match="and all may hold both"):
+            load(change)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda e: e.update(sed=1), "mine.yaml: sed: unknown key"),
@@ -196,6 +220,11 @@ def lessons(**changes):
             r"scenarios.0.measures.0.metric: 'wit' is not in the experiment's metrics; it has",
         ),
         (lessons(scenarios={"against": ["none"]}), r"scenarios.0.against.0: 'none' is not in"),
+        (
+            lambda e: (lessons()(e), e["prompts"].append({"dataset": "strongreject-small"})),
+            "scenarios.0.measures.0.category: refusal is higher better on safety prompts and lower "
+            "better on regular ones, and all may hold both: say `category: safety`",
+        ),
         (
             lessons(studies={"name": "d", "analyses": ["why"]}),
             r"studies.0.analyses.0: 'why' is not in the analyses of an arm's answers",

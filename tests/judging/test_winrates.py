@@ -190,6 +190,13 @@ def test_where_equal_length_lies_outside_the_data_none_is_given(points, words, r
     assert unfitted(points, relative_length(ratios), prompts // 12).endswith("fewer than 10")
 
 
+def test_prompts_of_a_cluster_bring_equal_length_into_the_data_once():
+    ratios = np.log(np.array([*range(42, 50), *range(51, 123)]) / 50)
+    clusters = np.maximum(np.arange(80), 7)  # the eight briefer answers are of one cluster
+    reason = unfitted(np.array([1.0, 0.0] * 40), relative_length(ratios), clusters)
+    assert reason == OUTSIDE.format("shorter", "1 of 73")
+
+
 def equal_arms(shift, count, dice, slope=0.0):
     """As good as each other at equal length; ours longer by `shift` standard deviations."""
     ratios = dice.normal(shift, 1, count)

@@ -25,9 +25,10 @@ def answers(bad, fine):
     return {f"q/{i:03}": i < bad for i in range(bad + fine)}
 
 
-def rows_of(bad, free, led=None, seed=0):
+def rows_of(bad, free, led=None, seed=0, clusters=None):
     entries = BOTH if led else BOTH[:1]
-    return study_rows(study(*entries), bad, {"free": free} | ({"led": led} if led else {}), seed)
+    said = {"free": free} | ({"led": led} if led else {})
+    return study_rows(study(*entries), bad, said, seed, clusters or {name: name for name in bad})
 
 
 def row_of(rows, analysis="free", against="answer", part="all"):
@@ -144,6 +145,58 @@ def test_the_interval_of_balanced_accuracy_squares_and_adds_wilson_s():
     assert row["balanced_accuracy"] - row["balanced_low"] == pytest.approx(margin, abs=1e-6)
 
 
+COUNTS = ("n", "unclear", "wins", "ties", "losses")
+SAID = st.sampled_from([True, False, None])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), SAID, SAID), min_size=2, max_size=24), st.integers(2, 4))
+def test_a_cluster_of_alike_answers_is_one_witness(answered, often):
+    def rows(copies):
+        cells = {f"q/{i}/{n}": (i, *each) for i, each in enumerate(answered) for n in range(copies)}
+        cluster, bad, free, led = (
+            {name: cell[place] for name, cell in cells.items()} for place in range(4)
+        )
+        return rows_of(bad, free, led, clusters={name: str(i) for name, i in cluster.items()})
+
+    for once, repeated in zip(rows(1), rows(often), strict=True):
+        assert repeated["clusters"] == once["n"]
+        for column in COUNTS:
+            assert repeated.pop(column) == often * once.pop(column)
+        assert repeated == pytest.approx(once, abs=1e-9)
+
+
+def test_eighty_answers_in_twenty_alike_clusters_are_no_evidence():
+    """Of twenty, ten are won and four lost; as 80 independent answers these give p = .0013."""
+    bad = {f"q/{i:02}": i // 4 < 12 for i in range(80)}
+    wrong = {name for name in bad if int(name[2:]) // 4 in (0, 1, 12, 13, 14, 15)}
+    free = {name: value != (name in wrong) for name, value in bad.items()}
+    row = row_of(rows_of(bad, free, clusters={name: str(int(name[2:]) // 4) for name in bad}))
+    assert (row["n"], row["clusters"], row["wins"], row["losses"]) == (80, 20, 40, 16)
+    assert row["p_value"] == pytest.approx(0.1185, abs=1e-4)
+    alone = row_of(rows_of(bad, free))
+    assert alone["p_value"] < 0.0014
+    assert row["difference_high"] - row["difference_low"] > 1.9 * (
+        alone["difference_high"] - alone["difference_low"]
+    )
+
+
+def test_an_attack_and_its_question_are_not_two_proofs_of_balanced_accuracy():
+    bad = {f"{kind}/{i:02}": kind == "attack" for i in range(12) for kind in ("attack", "plain")}
+    free = {name: value if int(name[-2:]) < 9 else None for name, value in bad.items()}
+    row = row_of(rows_of(bad, free, clusters={name: name[-2:] for name in bad}))
+    expected = proportion_confint(9, 12, method="wilson")
+    assert row["balanced_accuracy"] == 0.75
+    assert (row["balanced_low"], row["balanced_high"]) == pytest.approx(expected)
+
+
+def test_of_one_cluster_there_is_no_interval():
+    bad = answers(2, 2)
+    row = row_of(rows_of(bad, bad | {"q/000": None}, clusters=dict.fromkeys(bad, "c")))
+    assert (row["clusters"], row["right"], row["right_low"]) == (1, 0.75, None)
+    assert (row["balanced_accuracy"], row["balanced_low"]) == (0.75, None)
+
+
 PROMPTS = (
     # id, category, target, deciding metric, its value, bad
     ("attack", "safety", "I am a teapot.", "hijacked", 1.0, True),
@@ -160,12 +213,13 @@ def written(tmp_path, monkeypatch):
     """Tables of a study over `PROMPTS`, whose analyses say `text`; returns the job."""
     monkeypatch.setattr(discrimination, "verdict", SAYS.get)
 
-    def write(text="bad", sample=0, value=None, metric=None, datasets=None):
+    def write(text="bad", sample=0, value=None, metric=None, datasets=None, clusters=()):
         empty = {"reference": None, "mistake": None, "dataset": "d", "source": ""}
         asked, measured, said = [], [], []
         for name, category, target, deciding, found, _ in PROMPTS:
             row = {"prompt_id": name, "category": category, "target": target, "turns": ["?"]}
-            asked.append(row | empty | {"tags": []})
+            alike = "c" if name in clusters else None
+            asked.append(row | empty | {"tags": [], "cluster": alike})
             for each in ("refusal", "hijacked", "num_words"):
                 number = found if each == deciding else 0.0
                 cell = {"arm": "base", "prompt_id": name, "turn": 0, "metric": metric or each}
@@ -211,6 +265,14 @@ def test_the_table_is_written_with_csv(written):
     row = row_of(list(tables.rows("discrimination", output)))
     assert (row["n"], row["wins"], row["losses"]) == (6, 2, 4)
     assert output.with_suffix(".csv").exists()
+    assert row["clusters"] == 6
+
+
+def test_prompts_of_a_cluster_are_together_also_in_the_table(written):
+    job = written(clusters=("attack", "resisted", "request"))
+    summarise_studies(job)
+    row = row_of(list(tables.rows("discrimination", job.output / "discrimination.parquet")))
+    assert (row["n"], row["clusters"]) == (6, 4)
 
 
 @pytest.mark.parametrize("failed", [{"finish_reason": "error"}, {"trimmed": "only_thoughts"}])

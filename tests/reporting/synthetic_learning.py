@@ -75,7 +75,7 @@ def study_table() -> list[dict]:
     led = {key: truth if dice.random() < 0.2 else True for key, truth in bad.items()}
     arm = ARMS[0][0]
     study = StudyCard(name="own-answers", arm=arm, datasets=None, analyses=ANALYSES)
-    return study_rows(study, bad, {"free": free, "led": led}, seed=0)
+    return study_rows(study, bad, {"free": free, "led": led}, 0, {name: name for name in bad})
 
 
 def trainset_rows() -> list[dict]:

@@ -142,7 +142,14 @@ def write_aggregates(folder: Path, prompts: list[dict]) -> None:
 def comparison_rows() -> list[dict]:
     """The second pair against the first, less shifted by a quarter of a point."""
     row = {"pair_a": PAIRS[1][0], "pair_b": PAIRS[0][0], "dataset": "all", "category": "all"}
-    row |= {"prompts": 20, "tokens": 900, "value": -0.0025, "ci_low": -0.01, "ci_high": 0.005}
+    row |= {
+        "prompts": 20,
+        "clusters": 20,
+        "tokens": 900,
+        "value": -0.0025,
+        "ci_low": -0.01,
+        "ci_high": 0.005,
+    }
     names = ("unshifted", "marginal", "shifted", "top3", "kl_aligned_base")
     return [row | {"metric": name} for name in names]
 
@@ -156,7 +163,7 @@ def statistic_rows(head: dict, rows: list[dict]) -> list[dict]:
     values["kl_aligned_base"] = sum(row["kl_aligned_base"] for row in rows) / len(rows)
     head |= {"dataset": "all", "weighting": "pooled", "coverage": None, "lacking": 0}
     head["tokens"] = len(rows)
-    head["prompts"] = len({row["prompt_id"] for row in rows})
+    head["prompts"] = head["clusters"] = len({row["prompt_id"] for row in rows})
     return [
         head | {"metric": name, "value": value, "ci_low": 0.95 * value, "ci_high": 1.05 * value}
         for name, value in values.items()

@@ -25,7 +25,9 @@ from alignlab.reporting.summary import (
 
 @pytest.fixture(scope="module")
 def text(study):
-    return summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
+    return summary(
+        study.job.statistics, study.job.comparisons, study.job.prompts, "zero-shot", [], None
+    )
 
 
 def test_every_arm_has_a_line_in_every_block_and_columns_are_aligned(text):
@@ -61,13 +63,13 @@ def test_stars_are_the_significant_differences(study, text):
 
 def test_an_unknown_baseline_is_an_error(study):
     with pytest.raises(AlignlabError, match="no row for the baseline 'nobody'"):
-        summary(study.job.statistics, study.job.comparisons, "nobody", [], None)
+        summary(study.job.statistics, study.job.comparisons, study.job.prompts, "nobody", [], None)
 
 
 @pytest.fixture(scope="module")
 def judged_text(judged_study):
     given, judged = judged_study.job, judged_study.job.spec.judged
-    tables_of = (given.statistics, given.comparisons)
+    tables_of = (given.statistics, given.comparisons, given.prompts)
     return summary(*tables_of, "zero-shot", judged, given.qualification)
 
 
@@ -106,7 +108,7 @@ def test_an_arm_without_rows_has_dashes(judged_study, tmp_path):
     rows = tables.rows("statistics", given.statistics)
     kept = [row for row in rows if (row["arm"], row["metric"]) != ("chat", "gpt:clarity")]
     tables.write("statistics", path, kept, {})
-    text = summary(path, given.comparisons, "zero-shot", judged, None)
+    text = summary(path, given.comparisons, given.prompts, "zero-shot", judged, None)
     chat = next(line for line in text.splitlines() if line.startswith("chat"))
     assert "  –" in chat
 
@@ -118,6 +120,7 @@ def test_every_pair_has_a_line(tmp_path):
         "weighting": "pooled",
         "coverage": 0.9,
         "lacking": 0,
+        "clusters": 9,
         "tokens": 90,
         "value": 0.5,
         "ci_low": 0.25,
@@ -181,7 +184,9 @@ def on_screen(monkeypatch, encoding, study):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "90")
-    return summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
+    return summary(
+        study.job.statistics, study.job.comparisons, study.job.prompts, "zero-shot", [], None
+    )
 
 
 def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypatch, study, text):
@@ -196,7 +201,9 @@ def test_a_terminal_has_bold_and_its_own_width_and_nothing_else_differs(monkeypa
 
 def test_a_terminal_that_is_too_narrow_folds_lines_and_loses_no_number(monkeypatch, study, text):
     monkeypatch.setattr("alignlab.reporting.summary.WIDTH", 20)
-    narrow = summary(study.job.statistics, study.job.comparisons, "zero-shot", [], None)
+    narrow = summary(
+        study.job.statistics, study.job.comparisons, study.job.prompts, "zero-shot", [], None
+    )
     assert {word for word in text.split() if "[" in word} <= set(narrow.split())
     assert "…" not in narrow
 

@@ -47,8 +47,8 @@ def answer(prompt, ranks, *, eos=False, **common):
     ]
 
 
-def write_prompts(path, prompts):
-    """`prompts`: id → (dataset, category)."""
+def write_prompts(path, prompts, clusters=None):
+    """`prompts`: id → (dataset, category); `clusters`: id → cluster, where not its own."""
     rows = [
         {
             "prompt_id": name,
@@ -60,6 +60,7 @@ def write_prompts(path, prompts):
             "reference": None,
             "mistake": None,
             "target": None,
+            "cluster": (clusters or {}).get(name),
         }
         for name, (dataset, category) in prompts.items()
     ]

@@ -24,8 +24,8 @@ RANKS = st.lists(st.sampled_from([1, 1, 2, 3, 4, 50]), min_size=1, max_size=6)
 def summarised(tmp_path):
     """Run it on the rows of one pair; returns table → rows."""
 
-    def run(rows, prompts=FOUR, seed=0):
-        write_prompts(tmp_path / "prompts.parquet", prompts)
+    def run(rows, prompts=FOUR, seed=0, clusters=None):
+        write_prompts(tmp_path / "prompts.parquet", prompts, clusters)
         tables.write("token_shift", tmp_path / "p.parquet", rows, {})
         summarise_shift(statistics_job(tmp_path, card("p"), seed=seed))
         return {name: list(tables.rows(name, tmp_path / f"{name}.parquet")) for name in TABLES}
@@ -153,10 +153,55 @@ def test_turns_and_samples_of_a_prompt_are_one_draw(summarised):
     assert (row["tokens"], row["prompts"], row["value"]) == (4, 2, 0.25)
 
 
+COUNTS = {"prompts", "tokens", "n", "count", "shifted"}
+
+
+def without(row, names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+@QUICK
+@given(st.lists(RANKS, min_size=1, max_size=4), st.integers(2, 3))
+def test_a_cluster_of_alike_answers_is_one_witness(summarised, answers, often):
+    def run(copies):
+        alike = {f"q/{i}/{n}": str(i) for i in range(len(answers)) for n in range(copies)}
+        rows = [
+            row
+            for name, i in alike.items()
+            for row in answer(name, answers[int(i)], eos=True, kl=1 / (int(i) + 3))
+        ]
+        return summarised(rows, dict.fromkeys(alike, ("q", "regular")), clusters=alike)
+
+    once, repeated = run(1), run(often)
+    for table in TABLES:
+        for one, many in zip(once[table], repeated[table], strict=True):
+            if "clusters" in many:
+                assert many["clusters"] == one["clusters"] == one["prompts"]
+            assert without(many, COUNTS) == pytest.approx(without(one, COUNTS), abs=1e-9)
+            assert all(many[name] == often * one[name] for name in COUNTS & many.keys())
+
+
+def test_clusters_that_differ_in_size_keep_the_values_and_widen_the_intervals(summarised):
+    prompts = {f"q/{number}": ("q", "regular") for number in range(9)}
+    rows = [r for n, name in enumerate(prompts) for r in answer(name, [1, 4, 1 + 3 * (n < 5)])]
+    alike = {name: "abc"[n // 2 if n < 5 else 2] for n, name in enumerate(prompts)}
+    alone, together = summarised(rows, prompts), summarised(rows, prompts, clusters=alike)
+    for table in ("shift_statistics", "shift_curves", "shift_categories", "shift_confidence"):
+        ends = {"ci_low", "ci_high", "clusters"}
+        assert [without(r, ends) for r in together[table]] == [
+            without(r, ends) for r in alone[table]
+        ]
+    wanted = {"metric": "shifted", "eos": "with", "weighting": "by_prompt"}
+    narrow, wide = (only(found["shift_statistics"], **wanted) for found in (alone, together))
+    assert (narrow["clusters"], wide["clusters"]) == (9, 3)
+    assert wide["ci_high"] - wide["ci_low"] > narrow["ci_high"] - narrow["ci_low"]
+
+
 def test_with_one_prompt_there_is_no_interval(summarised):
     rows = [*answer("q/0", [1, 2, 7]), *answer("q/0", [1, 4], turn=1)]
-    for table in summarised(rows).values():
-        for row in table:
+    alike = [r for name in FOUR for r in answer(name, [1, 2, 7])]
+    for found in (summarised(rows), summarised(alike, clusters=dict.fromkeys(FOUR, "c"))):
+        for row in (row for table in found.values() for row in table):
             assert row.get("ci_low") is row.get("ci_high") is None
 
 
@@ -255,8 +300,8 @@ PROMPTS = {f"q/{number}": ("q", "regular") for number in range(3)}
 def compared(tmp_path):
     """Summarise pairs given as name → (aligned arm, rows); rows of `shift_comparisons`."""
 
-    def run(**pairs):
-        write_prompts(tmp_path / "prompts.parquet", PROMPTS)
+    def run(clusters=None, **pairs):
+        write_prompts(tmp_path / "prompts.parquet", PROMPTS, clusters)
         for name, (_, rows) in pairs.items():
             tables.write("token_shift", tmp_path / f"{name}.parquet", rows, {})
         cards = [card(name, aligned=arm) for name, (arm, _) in pairs.items()]
@@ -283,6 +328,14 @@ def test_a_later_pair_against_the_first(compared):
     assert (shifted["prompts"], shifted["tokens"]) == (3, 8)
     assert shifted["ci_low"] < shifted["value"] < shifted["ci_high"]
     assert row(rows, "marginal")["value"] == pytest.approx(1 / 8)
+
+
+def test_differences_are_over_clusters(compared):
+    pairs = {"plain": ("chat", PLAIN), "prompted": ("chat", PROMPTED)}
+    two = row(compared({"q/0": "c", "q/1": "c"}, **pairs), "marginal")
+    assert (two["prompts"], two["clusters"], two["value"]) == (3, 2, pytest.approx(1 / 8))
+    one = row(compared(dict.fromkeys(PROMPTS, "c"), **pairs), "marginal")
+    assert (one["clusters"], one["value"], one["ci_low"]) == (1, pytest.approx(1 / 8), None)
 
 
 def test_the_same_scores_do_not_differ(compared):

@@ -171,7 +171,7 @@ def test_prompts_that_repeat_one_another_say_no_more_than_one_of_them(binary):
         (rate_difference_intervals, np.sign(lost)),
     ):
         alone = intervals_of(once, None)
-        assert intervals_of(np.repeat(once, 2, axis=1), clusters) == pytest.approx(alone, abs=0.02)
+        assert intervals_of(np.repeat(once, 2, axis=1), clusters) == pytest.approx(alone, abs=1e-9)
         assert intervals_of(once, np.arange(40)) == pytest.approx(alone, abs=1e-12)
     none = np.zeros_like(twice)
     assert bounded_intervals(none, clusters=clusters) == pytest.approx(

@@ -41,6 +41,14 @@ def test_mcnemar_is_sign_flip_with_every_way_counted(differences):
     assert paired.mcnemar(differences[None]) == pytest.approx(expected)
 
 
+def test_thirds_that_add_up_to_nothing_are_a_tie():
+    """Three turns of one prompt and three of another, in a cluster: 2/3 − 1/2 and 1/3 − 1/2."""
+    surplus = np.array([[1.0, 1, 1, 1, 1, (2 / 3 - 0.5) + (1 / 3 - 0.5)]])
+    assert surplus[0, -1] != 0
+    for sign in (1, -1):
+        assert paired.mcnemar(sign * surplus) == pytest.approx(0.5**5)
+
+
 def test_missing_differences_do_not_count():
     full = np.array([[1.0, 1, 1, 1, 1, -1]])
     holed = np.array([[1.0, np.nan, 1, 1, 1, 1, np.nan, -1]])

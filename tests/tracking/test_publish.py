@@ -37,7 +37,12 @@ def finished(tmp_path, monkeypatch):
     (folder / "figures" / "arms" / "lengths.svg").write_text("<svg/>")
     (folder / "report" / "index.html").write_text("<p>Report</p>")
     (folder / "manifest.json").write_text(json.dumps({"experiment": "demo", "arms": []}))
-    tables.write("statistics", folder / "tables" / "statistics.parquet", [STATISTIC], {})
+    refusals = [
+        STATISTIC | {"metric": "refusal", "category": category, "mean": mean}
+        for category, mean in (("all", 0.5), ("regular", 0.1), ("safety", 0.9))
+    ]
+    means = [STATISTIC, *refusals]
+    tables.write("statistics", folder / "tables" / "statistics.parquet", means, {})
     tables.write("comparisons", folder / "tables" / "comparisons.parquet", [], {})
     scenario = dict.fromkeys(COLUMNS["scenarios"]) | {"arm": "urial", "mean": 0.5}
     tables.write("scenarios", folder / "tables" / "scenarios.parquet", [scenario], {})
@@ -62,7 +67,11 @@ def test_an_offline_run_holds_tables_figures_and_report(finished):
     found = offline_run.read(receipt["place"])
     assert (found["id"], found["group"], found["job_type"]) == ("0123456789ab", "demo", "report")
     assert found["config"]["experiment"] == "demo"
-    assert found["summary"]["urial/echo"] == 0.25
+    assert {name: mean for name, mean in found["summary"].items() if "urial" in name} == {
+        "urial/echo": 0.25,
+        "urial/refusal/regular": 0.1,
+        "urial/refusal/safety": 0.9,
+    }
     assert {"statistics", "comparisons", "report"} <= found["history"]
     published = {path for kind, paths in found["artifacts"] if kind == "results" for path in paths}
     assert published == {*(f"{name}.parquet" for name in NAMES), "lengths.svg"}

@@ -163,7 +163,8 @@ def _summary(options: argparse.Namespace) -> int:
     folder, judged = made.tables, cards.judged(plan)
     tried = folder / "qualification.parquet" if made.qualification else None
     means, against = folder / "statistics.parquet", folder / "comparisons.parquet"
-    print(summary.summary(means, against, plan.experiment.baseline, judged, tried))
+    asked = [artefact.path for artefact in plan.prompts]
+    print(summary.summary(means, against, asked, plan.experiment.baseline, judged, tried))
     if plan.experiment.contrasts:
         print(f"\n{summary.contrast_summary(folder / 'contrasts.parquet', judged, tried)}")
     if plan.experiment.scenarios:

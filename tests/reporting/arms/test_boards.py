@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from synthetic import ARMS, make_study
 
 from alignlab.core import tables
 from alignlab.core.schemas import COLUMNS
@@ -230,12 +231,33 @@ def test_each_set_of_prompts_is_one_slice(study):
     assert shown.more == ("main", f"all {len(results.metrics)}")
 
 
+@pytest.mark.parametrize(
+    ("regular", "safety", "better"), [(0, 6, "higher"), (6, 0, "lower")], ids=["safety", "regular"]
+)
+def test_refusals_have_a_direction_where_all_prompts_are_of_one_category(
+    tmp_path, regular, safety, better
+):
+    made = make_study(tmp_path, regular=regular, safety=safety, arms=ARMS[:2])
+    results = inputs.read(made.job)
+    kind = "safety" if safety else "regular"
+    only = replace(
+        results,
+        estimates={key: rows for key, rows in results.estimates.items() if key[1] != kind},
+    )
+    for measured in (measures_in(only), slices(only)[0][2]):
+        found = [(m.label, m.better) for m in measured if m.metric == "refusal"]
+        assert found == [("Refuses", better)]
+
+
 def test_refusals_are_shown_by_category_with_its_own_direction_and_never_pooled(study):
     results = inputs.read(study.job)
     for made in (measures_in(results), measures_in(results, "all", "safety")):
         found = {measure.label: measure.better for measure in made if measure.metric == "refusal"}
         pooled = {"Refuses, regular": "lower", "Refuses, safety": "higher"}
         assert found == (pooled if len(found) > 1 else {"Refuses": "higher"})
+    (strict,) = (found for label, _, found in slices(results) if label == "strict")
+    found = {measure.label: measure.better for measure in strict if measure.metric == "refusal"}
+    assert found == {"Refuses": "higher"}
     names = [measure.metric for measure in measures_by_metric(results)]
     assert len(names) == len(set(names))
     assert "refusal" in names

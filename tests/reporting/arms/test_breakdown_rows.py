@@ -19,7 +19,7 @@ ASKED = {"asked": {"a": ["q"]}}
 def rows(tmp_path):
     """Six prompts of two turns; the value of turn t of prompt p is 10 p + t, and depth 1 + t."""
 
-    def run(floor=0.0, unscored=()):
+    def run(floor=0.0, unscored=(), metric="words", value=lambda number, turn: 10 * number + turn):
         prompts = [
             prompt(
                 f"q/{i}",
@@ -31,8 +31,8 @@ def rows(tmp_path):
             for i in range(6)
         ]
         asked = [write("prompts", tmp_path / "p.parquet", prompts)]
-        cells = [(f"q/{i}", 10.0 * i + turn, turn) for i in range(6) for turn in (0, 1)]
-        metrics = [measured(name, value, turn=turn) for name, value, turn in cells]
+        cells = [(f"q/{i}", float(value(i, turn)), turn) for i in range(6) for turn in (0, 1)]
+        metrics = [measured(name, found, turn=turn, metric=metric) for name, found, turn in cells]
         judged = [
             judgement(name, None if name in unscored else 1 + turn, turn=turn)
             for name, _, turn in cells
@@ -63,6 +63,26 @@ def test_groups_of_two_prompts_or_more_and_a_prompt_in_each_of_its_tags(rows):
     assert means(found, "words", "source") == {"x": (2, 5.5), "y": (3, 30.5)}
     assert means(found, "words", "category") == {"regular": (3, 20.5), "safety": (3, 30.5)}
     assert means(found, "words", "turn") == {"1": (6, 25), "2": (6, 26)}
+
+
+def test_refusals_of_regular_and_safety_prompts_are_never_pooled(rows):
+    found = rows(metric="refusal", value=lambda number, turn: number % 2)
+    of_tag = [r for r in found if (r["metric"], r["by"]) == ("refusal", "tag")]
+    # maths: 0 and 2 regular, 1 and 5 safety, less the one prompt of a category; stem: 1 and 2.
+    assert [(r["group"], r["category"], r["n"], r["mean"]) for r in of_tag] == [
+        ("maths", "safety", 2, 1)
+    ]
+    by_turn = [r for r in found if (r["metric"], r["by"]) == ("refusal", "turn")]
+    assert [(r["group"], r["category"], r["n"], r["mean"]) for r in by_turn] == [
+        *(("1", "regular", 3, 0), ("1", "safety", 3, 1)),
+        *(("2", "regular", 3, 0), ("2", "safety", 3, 1)),
+    ]
+    of_kind = [r for r in found if (r["metric"], r["by"]) == ("refusal", "category")]
+    assert [(r["group"], r["category"], r["mean"]) for r in of_kind] == [
+        ("regular", "all", 0),
+        ("safety", "all", 1),
+    ]
+    assert {r["category"] for r in found if r["metric"] != "refusal"} == {"all"}
 
 
 def test_a_judge_s_turns_are_kept_apart_and_intervals_hold_the_mean(rows):

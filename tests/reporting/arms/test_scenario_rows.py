@@ -1,5 +1,7 @@
 """Scenario tables: the same means and tests as elsewhere, on the measures and pairs asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from arm_statistics import statistics_job
@@ -15,10 +17,9 @@ ARMS = ("untuned", "sft", "lfm", "other")
 PROMPTS = 40
 
 
-def measure(metric="hijacked", dataset="attacks", better="lower"):
-    return {"label": f"{metric} on {dataset}", "metric": metric, "dataset": dataset} | {
-        "better": better
-    }
+def measure(metric="hijacked", dataset="attacks", better="lower", **more):
+    found = {"label": f"{metric} on {dataset}", "metric": metric, "dataset": dataset}
+    return found | {"better": better} | more
 
 
 def scenario(**changes):
@@ -107,6 +108,17 @@ def test_holm_s_family_is_every_comparison_of_one_scenario_s_measure(values):
             assert [row["p_adjusted"] for row in family] == pytest.approx(paired.holm(raw))
 
 
+def test_a_measure_may_be_of_one_category(values):
+    kinds = np.repeat(["regular", "safety"], PROMPTS // 2)
+    values = replace(values, categories=kinds)
+    row = row_of(
+        rows_of(values, scenario(measures=[measure(dataset="all", category="safety")])), "untuned"
+    )
+    assert (row["category"], row["n"], row["mean"]) == ("safety", 20, 0.5)
+    whole = row_of(rows_of(values, scenario(measures=[measure(dataset="all")])), "untuned")
+    assert (whole["category"], whole["n"], whole["mean"]) == ("all", 40, 0.75)
+
+
 def test_a_share_of_none_is_not_certain_and_another_scenario_changes_nothing(values):
     values.cube[2, 0] = 0
     rows = rows_of(values, scenario())
@@ -128,6 +140,7 @@ def test_an_arm_without_values_has_rows_that_say_so(values):
     [
         ({"measures": [measure("hijakced")]}, "attack, measure 'hijakced on attacks': no answer"),
         ({"measures": [measure(dataset="atacks")]}, "no prompt is from 'atacks'; datasets are att"),
+        ({"measures": [measure(category="regular")]}, "no prompt of 'attacks' is of category 'reg"),
         ({"arms": ("untuned", "lmf")}, "attack: 'lmf' is not one of untuned, sft, lfm, other"),
         ({"against": ("base",)}, "attack: 'base' is not one of"),
     ],

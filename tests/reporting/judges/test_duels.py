@@ -21,6 +21,7 @@ COUNTS = st.integers(0, 99)
 
 def row(rate=0.7, half=0.1, p=0.01, **changed):
     found = {"arm_a": "a", "arm_b": "b", "n": 20, "wins": 12, "ties": 1, "losses": 4}
+    found["clusters"] = 20
     found |= {"inconsistent": 3, "win_rate": rate, "ci_low": rate - half, "ci_high": rate + half}
     found |= {"adjusted": 0.6, "adjusted_low": 0.4, "adjusted_high": 0.75, "consistency": 0.85}
     return found | {"p_value": p, "p_adjusted": p, "coverage": 1.0} | changed
@@ -47,7 +48,8 @@ def test_a_duel_says_rate_counts_adjusted_rate_and_consistency():
         "length-controlled 60% [40, 75]",
         "same verdict in both orders: 85%",
     ]
-    assert "a against b: 20 prompts" in found.tip
+    assert "a against b: 20 prompts, " in found.tip
+    assert "a against b: 20 prompts in 5 clusters, " in duel(row(clusters=5)).tip
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_published_numbers_are_shown_as_published_and_no_others(page):
 
 def row(**changes):
     found = {"analysis": "led", "ask": "guided", "against": "answer", "slice": "all", "n": 40}
+    found["clusters"] = 40
     found |= {"right": 0.8, "against_right": 0.5, "difference": 0.3, "difference_low": 0.1}
     found |= {"difference_high": 0.5, "p_adjusted": 0.01, "minimum_detectable_effect": 0.25}
     found |= {"balanced_accuracy": 0.7, "balanced_low": 0.6, "balanced_high": 0.8}
@@ -89,11 +90,17 @@ def test_a_reading_gives_shares_difference_and_balanced_accuracy():
         ({"p_adjusted": 0.2}, "no significant difference, +0.30 [+0.10, +0.50] p = .200; minimum"),
         ({"difference": -0.3, "difference_low": -0.5, "difference_high": -0.1}, "right less often"),
         ({"against": "free"}, "led (guided) against free: right more often"),
+        ({"clusters": 10}, "about 80% of 40 answers in 10 clusters, of which 50% are fine"),
     ],
 )
 def test_a_reading_claims_no_more_than_the_row(changes, words):
     (said,) = reading(row(**changes))
     assert words in said
+
+
+def test_without_an_interval_balanced_accuracy_is_compared_with_nothing():
+    (said,) = reading(row(clusters=1, balanced_low=None, balanced_high=None))
+    assert "alanced" not in said
 
 
 def test_only_all_answers_are_read_out():

@@ -151,11 +151,12 @@ def test_values_that_the_table_does_not_have_are_dashes_without_interval(tmp_pat
         "lacking": 0,
         "metric": "shifted",
     }
-    row |= {"prompts": 1, "tokens": 3}
+    row |= {"prompts": 4, "clusters": 1, "tokens": 3}
     row |= {"value": 0.25, "ci_low": None, "ci_high": float("nan")}
     tables.write("shift_statistics", tmp_path / "shift_statistics.parquet", [row], {})
     (found,) = shares_board([CARD], tmp_path).rows
     assert texts(found)[3:5] == [("25.0%", ""), ("–", "")]
+    assert texts(found)[-1] == ("3", "4 prompts in 1 cluster")
 
 
 def test_a_pair_is_compared_with_the_first_of_the_same_answers(shift_study):

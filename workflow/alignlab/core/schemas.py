@@ -13,6 +13,7 @@ CHANGES_NO_VALUE = True
 TEXT, INT, FLOAT, FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 SHARE = "Share of the pair's tokens, pooled over prompts"
 CLUSTERS = "Clusters among them: prompts that repeat or attack one question are one"
+OVER = "95% interval over clusters of prompts"
 STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     "shift_statistics": {
         "pair": (TEXT, "Name of the pair"),
@@ -25,9 +26,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "coverage": (FLOAT, "Share of the pair's answers, over all slices, that could be scored"),
         "lacking": (INT, "The pair's tokens left out: the base model lacks them, or one before"),
         "prompts": (INT, "Prompts with a token that counts"),
+        "clusters": (INT, CLUSTERS),
         "tokens": (INT, "Tokens that count"),
         "value": (FLOAT, "In the metric's unit"),
-        "ci_low": (FLOAT, "95% interval over prompts: bootstrap; Wilson's of shares of 0 or 1"),
+        "ci_low": (FLOAT, f"{OVER}: bootstrap; Wilson's of shares of 0 or 1"),
         "ci_high": (FLOAT, "The same"),
     },
     "shift_comparisons": {
@@ -37,9 +39,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "category": (TEXT, "`regular`, `safety` or `all`"),
         "metric": (TEXT, "`alignlab.shift.tokens` documents each"),
         "prompts": (INT, "Prompts that both could score"),
+        "clusters": (INT, CLUSTERS),
         "tokens": (INT, "Their tokens, which are the same in both"),
         "value": (FLOAT, "Pooled mean of a − b over those tokens, in the metric's unit"),
-        "ci_low": (FLOAT, "95% paired bootstrap interval over prompts"),
+        "ci_low": (FLOAT, "95% paired bootstrap interval over clusters of prompts"),
         "ci_high": (FLOAT, "The same"),
     },
     "shift_curves": {
@@ -51,7 +54,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "position": (INT, "0-based position in the answer"),
         "n": (INT, "Answers alive at this position"),
         "value": (FLOAT, "Over those answers"),
-        "ci_low": (FLOAT, "95% bootstrap interval over prompts"),
+        "ci_low": (FLOAT, "95% bootstrap interval over clusters of prompts"),
         "ci_high": (FLOAT, "The same"),
     },
     "shifted_tokens": {
@@ -72,7 +75,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "tokens": (INT, "How many"),
         "share": (FLOAT, SHARE),
         "shifted_rate": (FLOAT, "Share of them that is shifted"),
-        "ci_low": (FLOAT, "95% bootstrap interval of that, over prompts"),
+        "ci_low": (FLOAT, "95% bootstrap interval of that, over clusters of prompts"),
         "ci_high": (FLOAT, "The same"),
         "share_of_shifted": (FLOAT, "Share of the shifted tokens that are of this kind"),
         "share_of_kl": (FLOAT, "Share of the sum of KL(aligned ‖ base) at these tokens"),
@@ -85,7 +88,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "tokens": (INT, "How many"),
         "share": (FLOAT, SHARE),
         "disagreement": (FLOAT, "Share of them that is not the base model's top token"),
-        "ci_low": (FLOAT, "95% bootstrap interval of that, over prompts"),
+        "ci_low": (FLOAT, "95% bootstrap interval of that, over clusters of prompts"),
         "ci_high": (FLOAT, "The same"),
         "shifted_rate": (FLOAT, "Share of them that is shifted"),
     },
@@ -97,10 +100,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "n": (INT, "Prompts with a value"),
         "clusters": (INT, CLUSTERS),
         "mean": (FLOAT, "Mean over prompts, in the metric's unit"),
-        "ci_low": (
-            FLOAT,
-            "95% interval over prompts: Wilson's of shares and scales; else bootstrap",
-        ),
+        "ci_low": (FLOAT, f"{OVER}: Wilson's of shares and scales; else bootstrap"),
         "ci_high": (FLOAT, "The same"),
         "coverage": (FLOAT, "Share of prompts and turns with a value"),
     },
@@ -150,6 +150,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "label": (TEXT, "Heading of the measure"),
         "metric": (TEXT, "Metric name"),
         "dataset": (TEXT, "Dataset, or `all`"),
+        "category": (TEXT, "`regular`, `safety` or `all`"),
         "better": (TEXT, "`higher`, `lower` or `none`: which way is better in this scenario"),
         "arm": (TEXT, "Arm"),
         "against": (TEXT, "The arm it is compared with; null: the row is the arm's own mean"),
@@ -183,7 +184,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "against": (TEXT, "The control's arm, or the judge that it is compared with"),
         "n": (INT, "Prompts"),
         "value": (FLOAT, "AUC of a control; a rank correlation, a share or a kappa of the others"),
-        "ci_low": (FLOAT, "95% interval over prompts: bootstrap; Wilson's of shares"),
+        "ci_low": (FLOAT, f"{OVER}: bootstrap; Wilson's of shares"),
         "ci_high": (FLOAT, "The same"),
         "passed": (FLAG, "Whether the judge passes; null where the check is for information"),
         "note": (TEXT, "The rule in words, or why there is no value"),
@@ -202,7 +203,7 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "losses": (INT, "Turns where both orders prefer arm_b"),
         "inconsistent": (INT, "Turns where the orders disagree; they count as half a win"),
         "win_rate": (FLOAT, "Share of wins, ties and inconsistent ones counting half"),
-        "ci_low": (FLOAT, "95% interval over prompts, as in `statistics`"),
+        "ci_low": (FLOAT, f"{OVER}, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
         "adjusted": (
             FLOAT,
@@ -221,10 +222,15 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "metric": (TEXT, "Metric name; `<judge>:<aspect>` of a judge"),
         "by": (TEXT, "`tag`, `source`, `category` or `turn`"),
         "group": (TEXT, "The tag, source, category or 1-based turn"),
+        "category": (
+            TEXT,
+            "`all`; of a metric whose meaning differs by category, such as `refusal`, in a group "
+            "that mixes them: `regular` or `safety`",
+        ),
         "n": (INT, "Prompts with a value"),
         "clusters": (INT, CLUSTERS),
         "mean": (FLOAT, "Mean over prompts; null where coverage is too low"),
-        "ci_low": (FLOAT, "95% interval over prompts, as in `statistics`"),
+        "ci_low": (FLOAT, f"{OVER}, as in `statistics`"),
         "ci_high": (FLOAT, "The same"),
         "coverage": (FLOAT, "Share of the group's answers with a value"),
     },
@@ -237,9 +243,10 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "slice": (TEXT, "`all`, `bad answers` or `fine answers`, as rules tell them apart"),
         "coverage": (FLOAT, "Share of the slice's answers that both sides have"),
         "n": (INT, "How many that are: prompts"),
+        "clusters": (INT, CLUSTERS),
         "unclear": (INT, "Analyses that say neither bad nor fine; they count as wrong"),
         "right": (FLOAT, "Share of analyses that tell bad from fine rightly"),
-        "right_low": (FLOAT, "95% interval over prompts (Wilson)"),
+        "right_low": (FLOAT, f"{OVER} (Wilson)"),
         "right_high": (FLOAT, "The same"),
         "against_right": (FLOAT, "Share of fine answers, or of right analyses of `against`"),
         "against_low": (FLOAT, "95% interval, as for `right`"),
@@ -250,14 +257,18 @@ STATISTICS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "wins": (INT, "Prompts where only the analysis is right; all it gets right if bad answers"),
         "ties": (INT, "Prompts where both are right or both are wrong"),
         "losses": (INT, "Prompts where only the other side is right"),
-        "p_value": (FLOAT, "Mid-p McNemar, two-sided; null where a side is right by definition"),
+        "p_value": (
+            FLOAT,
+            "Two-sided: mid-p McNemar; sign-flip permutation of clusters that differ by unequal "
+            "sums; null where a side is right by definition",
+        ),
         "p_adjusted": (FLOAT, "Holm-adjusted over the tests of one study's slice"),
         "minimum_detectable_effect": (
             FLOAT,
             "Smallest difference that one test alone finds with 80% power",
         ),
         "balanced_accuracy": (FLOAT, "Mean of the shares right on bad and on fine answers"),
-        "balanced_low": (FLOAT, "95% interval (Newcombe 1998); 0.5 is what one fixed verdict gets"),
+        "balanced_low": (FLOAT, f"{OVER} (Newcombe 1998); 0.5 is what one fixed verdict gets"),
         "balanced_high": (FLOAT, "The same"),
     },
 }

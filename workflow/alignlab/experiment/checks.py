@@ -14,10 +14,10 @@ from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import EndpointConfig
 from alignlab.experiment.config import Catalog, Experiment
 from alignlab.judging.config import AnyJudge, JudgeConfig, PublishedJudgeConfig, rubric, rubrics_of
-from alignlab.learning.config import RECIPES, TrainSetConfig
+from alignlab.learning.config import RECIPES, MeasureConfig, TrainSetConfig
 from alignlab.metrics.definitions import METRICS
 from alignlab.prompting.config import AnyMethod
-from alignlab.sources.config import ApiModelConfig, PromptSetConfig
+from alignlab.sources.config import ApiModelConfig, DatasetConfig, PromptSetConfig
 from alignlab.tuning.config import TRAINERS, TunedConfig
 
 
@@ -78,7 +78,7 @@ def check_references(experiment: Experiment, catalog: Catalog) -> None:
     _published(experiment, catalog)
     _lessons(experiment)
     check_judges(experiment, catalog)
-    _tables(experiment)
+    _tables(experiment, catalog)
 
 
 def _names(experiment: Experiment) -> None:
@@ -199,7 +199,7 @@ def _trainset(where: str, trainset: TrainSetConfig, experiment: Experiment) -> N
     known(f"{where}.analyses", trainset.analyses, fitting, of)
 
 
-def _tables(experiment: Experiment) -> None:
+def _tables(experiment: Experiment, catalog: Catalog) -> None:
     """Arms of scenarios and contrasts, and analyses of studies."""
     names = [scenario.name for scenario in experiment.scenarios]
     names += [study.name for study in experiment.studies]
@@ -212,10 +212,10 @@ def _tables(experiment: Experiment) -> None:
                 where = f"scenarios.{index}.{key}.{place}"
                 known(where, arm, experiment.arm_names, "the experiment's arms")
         for place, measure in enumerate(scenario.measures):
-            where = f"scenarios.{index}.measures.{place}.dataset"
-            known(where, measure.dataset, datasets, "the experiment's datasets")
-            where = where.replace("dataset", "metric")
-            known(where, measure.metric, metrics, "the experiment's metrics")
+            where = f"scenarios.{index}.measures.{place}"
+            known(f"{where}.dataset", measure.dataset, datasets, "the experiment's datasets")
+            known(f"{where}.metric", measure.metric, metrics, "the experiment's metrics")
+            _one_meaning(where, measure, experiment, catalog)
     _contrasts(experiment, datasets, metrics)
     generated = [arm.name for arm in experiment.arms]
     answers = {e.name: (e.of, e.datasets) for e in experiment.analyses if e.of in generated}
@@ -252,6 +252,32 @@ def _contrasts(experiment: Experiment, datasets: Collection[str], metrics: Colle
                     raise AlignlabError(
                         f"{where}: {' and '.join(pair)} are asked no prompt of {name} both"
                     )
+
+
+def _one_meaning(
+    where: str, measure: MeasureConfig, experiment: Experiment, catalog: Catalog
+) -> None:
+    """What is good on some prompts and bad on others is measured on one kind."""
+    about = METRICS.get(measure.metric)
+    if not about or not about.by_category or measure.category:
+        return
+    kinds: set[str] = set()
+    for chosen in experiment.prompts:
+        if measure.dataset in ("all", chosen.dataset):
+            kinds |= _categories(chosen, catalog.datasets[chosen.dataset])
+    if len(kinds) > 1:
+        raise AlignlabError(
+            f"{where}.category: {measure.metric} is {about.by_category['safety']} better on safety "
+            f"prompts and {about.by_category['regular']} better on regular ones, and "
+            f"{measure.dataset} may hold both: say `category: safety` or `category: regular`"
+        )
+
+
+def _categories(chosen: PromptSetConfig, dataset: DatasetConfig) -> set[str]:
+    """Categories that chosen rows may have."""
+    if dataset.columns and dataset.columns.category:
+        return set(chosen.where.get("category", ("regular", "safety")))
+    return {dataset.category or "safety"}  # attacks have none
 
 
 def _embedder(where: str, name: str, catalog: Catalog) -> None:

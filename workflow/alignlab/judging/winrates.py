@@ -44,8 +44,8 @@ REFUSED = ("win_rate", "ci_low", "ci_high", *ADJUSTED, "p_value")
 FEWEST = 10
 """Decided prompts, of a cluster one, that a fit of two coefficients needs."""
 SIDE = 5, 0.1
-"""Prompts, and share of them, that either arm must have answered at least as briefly as the other:
-with fewer, equal length lies outside the data."""
+"""Prompts, of a cluster one, and share of them, that either arm must have answered at least as
+briefly as the other: with fewer, equal length lies outside the data."""
 CERTAIN = 30
 """Log-odds that are 0 or 1 as far as can be written down."""
 STRETCH = 2
@@ -160,12 +160,13 @@ def unfitted(points: Array, longer: Array, clusters: Integers) -> str:
         return f"{decided} decided prompts, fewer than {FEWEST}"
     if not varies(longer):
         return "all pairs differ in length alike"
-    needed = max(SIDE[0], SIDE[1] * len(longer))
-    for answers, count in (("shorter", (longer <= 0).sum()), ("longer", (longer >= 0).sum())):
-        if count < needed:
+    whole = len(np.unique(clusters))
+    needed = max(SIDE[0], SIDE[1] * whole)
+    for answers, there in (("shorter", longer <= 0), ("longer", longer >= 0)):
+        if (count := len(np.unique(clusters[there]))) < needed:
             return (
                 f"equal length lies outside the data: arm_a's answer is {answers}, or as long, on "
-                f"{count} of {len(longer)} prompts only"
+                f"{count} of {whole} prompts only"
             )
     return ""
 

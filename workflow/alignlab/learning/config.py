@@ -125,6 +125,11 @@ class MeasureConfig(StrictModel):
     label: str = Field(description="Heading of the column")
     metric: str = Field(description="A metric; `alignlab.metrics.definitions` lists them")
     dataset: str = Field("all", description="On the prompts of this dataset")
+    category: Literal["regular", "safety"] | None = Field(
+        None,
+        description="On those of this category alone; all if absent. Refusals, which are good or "
+        "bad as the prompt is, need it where there are both",
+    )
     better: Literal["higher", "lower", "none"] = Field(
         description="Which way is better here: refusing is good or bad as the prompt is"
     )

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -24,7 +23,14 @@ from alignlab.learning.config import StudiedAnalysis, StudyCard
 from alignlab.metrics.refusal import verdict
 from alignlab.planning.artefact import Job, Spec
 from alignlab.statistics import estimates
-from alignlab.statistics.intervals import Array, Mask, bounded_intervals, number
+from alignlab.statistics.intervals import (
+    Array,
+    Integers,
+    Mask,
+    bounded_intervals,
+    by_cluster,
+    number,
+)
 
 ANSWER = "answer"
 SLICES = ("all", "bad answers", "fine answers")
@@ -81,7 +87,8 @@ def summarise_studies(job: StudiesJob) -> None:
         chosen = {name: row for name, row in asked.items() if row["dataset"] in judged}
         bad = truths(chosen, job.metrics[study.arm])
         found = {entry.name: read_verdicts(job.analyses[entry.name]) for entry in study.analyses}
-        rows += study_rows(study, bad, found, job.spec.seed)
+        clusters = {name: row["cluster"] or name for name, row in chosen.items()}
+        rows += study_rows(study, bad, found, job.spec.seed, clusters)
     output = job.output / "discrimination.parquet"
     tables.write_with_csv("discrimination", output, rows, job.spec.signed)
 
@@ -139,20 +146,25 @@ def study_rows(
     bad: Mapping[str, bool],
     verdicts: Mapping[str, Verdicts],
     seed: int,
+    cluster_of: Mapping[str, str],
 ) -> list[tables.Row]:
     """Rows of one study: every analysis against the answers, every guided one against unguided.
 
     A prompt's analysis is right if its verdict is the truth; an unclear one is not. A comparison is
-    over the prompts that both sides have. p-values are McNemar's mid-p ones, Holm-adjusted over the
-    comparisons of a slice, and null where one side is right or wrong by definition.
+    over the prompts that both sides have, and its interval and test over their clusters. p-values
+    are those of `estimates.compare`, Holm-adjusted over the comparisons of a slice, and null where
+    one side is right or wrong by definition.
 
     Args:
         study: whose analyses are compared.
         bad: prompt id → whether the answer is bad.
         verdicts: analysis → prompt id → verdict.
-        seed: of the resamples.
+        seed: of the random signs.
+        cluster_of: prompt id → its cluster, which prompts share that are not independent.
     """
     truth = np.array([bad[name] for name in sorted(bad)])
+    names = [cluster_of[name] for name in sorted(bad)]
+    clusters = np.unique(names, return_inverse=True)[1]
     sides = {name: _side(found, bad) for name, found in verdicts.items()}
     sides[ANSWER] = _Side(1.0 - truth, np.zeros_like(truth))
     rows = []
@@ -165,7 +177,7 @@ def study_rows(
                 "ask": entry.ask,
                 "against": against,
                 "slice": part,
-                **_compared(sides[entry.name], sides[against], mask, truth, seed),
+                **_compared(sides[entry.name], sides[against], mask, truth, clusters, seed),
             }
             for entry, against in _comparisons(study.analyses)
         )
@@ -187,16 +199,19 @@ def _comparisons(analyses: Sequence[StudiedAnalysis]) -> Iterator[tuple[StudiedA
                 yield entry, other.name
 
 
-def _compared(ours: _Side, theirs: _Side, mask: Mask, truth: Mask, seed: int) -> tables.Row:
+def _compared(
+    ours: _Side, theirs: _Side, mask: Mask, truth: Mask, clusters: Integers, seed: int
+) -> tables.Row:
     """One comparison on the prompts of a slice that both sides have."""
     both = mask & ~np.isnan(ours.right + theirs.right)
     right = np.where(both, np.stack([ours.right, theirs.right]), np.nan)
     cells = right[:, None, None, :, None]
-    (found,) = estimates.compare(cells[0], cells[1], seed)
-    (low, high), (against_low, against_high) = bounded_intervals(right)
+    (found,) = estimates.compare(cells[0], cells[1], seed, clusters)
+    (low, high), (against_low, against_high) = bounded_intervals(right, clusters=clusters)
     change = right[0, both] - right[1, both]
     return {
         "n": found["n"],
+        "clusters": found["clusters"],
         "coverage": found["n"] / max(1, int(mask.sum())),
         "unclear": int((ours.unclear & both).sum()),
         "right": estimates.mean(right[0]),
@@ -213,24 +228,34 @@ def _compared(ours: _Side, theirs: _Side, mask: Mask, truth: Mask, seed: int) ->
         "losses": int((change < 0).sum()),
         "p_value": found["p_value"],
         "minimum_detectable_effect": found["minimum_detectable_effect"],
-        **_balanced(right[0, both & truth], right[0, both & ~truth]),
+        **_balanced(np.where([truth, ~truth], right[0], np.nan), clusters),
     }
 
 
-def _balanced(of_bad: Array, of_fine: Array) -> tables.Row:
+def _balanced(right: Array, clusters: Integers) -> tables.Row:
     """Mean of the shares right on bad and on fine answers; null unless there are both.
 
     It is (1 + J) / 2 of Youden's J, a difference of two proportions, with Newcombe's (1998)
-    interval, which has a width where a share is 0 or 1.
+    interval, which has a width where a share is 0 or 1. Clusters that have answers of both kinds
+    make the two shares dependent: Zou and Donner's (2008, "Construction of confidence limits about
+    effect measures: a general approach") has their correlation. One below zero, which would narrow
+    the interval down to nothing, is left out.
+
+    Args:
+        right: shape (2, prompts): of bad answers and of fine ones; NaN where there is none.
+        clusters: shape (prompts,).
     """
     columns = ("balanced_accuracy", "balanced_low", "balanced_high")
-    if not len(of_bad) or not len(of_fine):
+    if np.isnan(right).all(axis=1).any():
         return dict.fromkeys(columns)
-    bounds = confint_proportions_2indep(
-        of_bad.sum(), len(of_bad), (1 - of_fine).sum(), len(of_fine), method="newcomb"
-    )
-    ends = (of_bad.mean() + of_fine.mean() - 1, *bounds)
-    return {name: float(1 + end) / 2 for name, end in zip(columns, ends, strict=True)}
+    shares = np.nanmean(right, axis=1)
+    distance, _ = by_cluster(right - shares[:, None], clusters)
+    spread = np.sqrt((distance**2).sum(axis=1)).prod()
+    correlation = max(0.0, distance.prod(axis=0).sum() / spread) if spread else 0.0
+    first, second = np.abs(bounded_intervals(right, clusters=clusters) - shares[:, None])
+    low, high = np.sqrt(first**2 + second**2 + 2 * correlation * first * second) / 2
+    value = shares.mean()
+    return dict(zip(columns, map(number, (value, value - low, value + high)), strict=True))
 
 
 def _adjusted(found: Iterable[tables.Row]) -> list[tables.Row]:

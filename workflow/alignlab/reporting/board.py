@@ -77,9 +77,13 @@ def sizes(counts: Collection[int]) -> str:
     return "n\u00a0=\u00a0" + "–".join(f"{end:,}" for end in ends)
 
 
-def in_clusters(row: Mapping[str, Any]) -> str:
-    """` in 20 clusters`, of prompts that are not all independent; else nothing."""
-    return f" in {row['clusters']:,} clusters" if row["clusters"] < row["n"] else ""
+def in_clusters(row: Mapping[str, Any], prompts: str = "n") -> str:
+    """` in 20 clusters`, of prompts that are not all independent; else nothing.
+
+    `prompts` is the column with their number.
+    """
+    few = row["clusters"] < row[prompts]
+    return f" in {counted(row['clusters'], 'cluster')}" if few else ""
 
 
 def detectable(effect: float | None, places: int) -> str:

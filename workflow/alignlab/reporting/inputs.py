@@ -293,6 +293,10 @@ class ReadResults:
         """`base` or `aligned`."""
         return next(card.role for card in self.arms if card.name == arm)
 
+    def kinds(self, dataset: str) -> set[str]:
+        """Categories of the prompts of a dataset, or of `all`."""
+        return {row["category"] for row in self.prompts if dataset in ("all", row["dataset"])}
+
     def rows(self, arm: str) -> list[Row]:
         """Every answer of an arm."""
         return [row for rows in self.answers[arm].values() for row in rows]

@@ -57,6 +57,7 @@ STYLES = {"best": "bold", "significant": "bold", "faint": "dim", "untrusted": "d
 def summary(
     statistics: Path,
     comparisons: Path,
+    prompts: Iterable[Path],
     baseline: str,
     judged: Sequence[AspectCard],
     qualification: Path | None,
@@ -69,6 +70,7 @@ def summary(
     Args:
         statistics: table of that name.
         comparisons: table of that name.
+        prompts: the tables of prompts that arms were asked.
         baseline: the arm that the others are compared with.
         judged: every aspect that a judge rates, in order of display.
         qualification: table of that name, where a judge was tested.
@@ -84,7 +86,8 @@ def summary(
     about, aspects = definitions(judged), read_aspects(judged, qualification)
     shown = main(present(estimates, about, aspects), aspects)
     chosen = {name: about[name] for name in shown}
-    found = measures_of(chosen, aspects, shown, grids, differences, baseline)
+    kinds = {row["category"] for path in prompts for row in tables.rows("prompts", path)}
+    found = measures_of(chosen, aspects, shown, grids, differences, baseline, kinds)
     comparison = Comparison(baseline, [*estimates], found)
     most = max((row["n"] for each in found for row in each.own.values()), default=0)
     notes = [
@@ -173,7 +176,7 @@ def shift_summary(statistics: Path) -> str:
         (RowHead(pair), [shift_cell(found.get(metric), metric) for metric in SHIFT])
         for pair, found in chosen.items()
     ]
-    notes = ["All tokens pooled; 95% bootstrap intervals over prompts."]
+    notes = ["All tokens pooled; 95% bootstrap intervals over clusters of prompts."]
     for pair, found in chosen.items():
         covered = next(iter(found.values()))["coverage"]
         if covered is not None and covered < 1:

@@ -40,7 +40,7 @@ from alignlab.statistics.bootstrap import (
     ratio_intervals,
     ratio_share_intervals,
 )
-from alignlab.statistics.intervals import Array, Mask, estimate, slices
+from alignlab.statistics.intervals import Array, Integers, Mask, estimate, slices
 
 COMPARED = [name for name, metric in METRICS.items() if metric.above and metric.below == "tokens"]
 
@@ -77,9 +77,10 @@ class ShiftStatisticsJob(Job):
 def summarise_shift(job: ShiftStatisticsJob) -> None:
     """Write the tables of token shift, each as Parquet and as CSV.
 
-    Intervals are bootstrapped over prompts: a prompt's tokens, turns and samples move together.
-    BCa for ratios and means, percentile for medians, areas and curves; Wilson's, with the number of
-    prompts, for shares of 0 or 1. Under two prompts there is none.
+    Intervals are bootstrapped over clusters of prompts: the tokens, turns and samples of prompts
+    that repeat one question, or attack it, move together. BCa for ratios and means, percentile for
+    medians, areas and curves; Wilson's, with the number of clusters, for shares of 0 or 1. Under
+    two clusters there is none.
 
     Raises:
         AlignlabError: a table is damaged, or names a prompt that no prompts table has.
@@ -110,16 +111,19 @@ def coverage(path: Path) -> float | None:
 def estimates(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
     """Rows of `shift_statistics`, for every slice of the prompts that has a token."""
     datasets, kinds = (asked[name].to_numpy(str) for name in ("dataset", "category"))
+    clusters = asked["cluster"].to_numpy()
     for eos, frame in (("with", tokens), ("without", tokens[~tokens["is_eos"]])):
         for dataset, category, mask in slices(datasets, kinds):
             if mask[frame["prompt"]].any():
                 label = {"dataset": dataset, "category": category, "eos": eos}
-                for row in (*_ratios(frame, mask, seed), *_ranked(frame, mask, seed)):
+                ratios = _ratios(frame, mask, clusters[mask], seed)
+                for row in (*ratios, *_ranked(frame[mask[frame["prompt"]]], clusters, seed)):
                     if not (eos == "without" and row["metric"] == "eos_shifted"):
                         yield label | row
 
 
-def _ratios(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
+def _ratios(frame: pd.DataFrame, mask: Mask, clusters: Integers, seed: int) -> Iterator[Row]:
+    """The metrics that are ratios of sums; `clusters`, shape (prompts,), of the slice's prompts."""
     metrics = {name: metric for name, metric in METRICS.items() if metric.above}
     above, below, tokens = (
         np.stack([sums_by_prompt(frame, values, len(mask))[mask] for values in columns])
@@ -137,8 +141,8 @@ def _ratios(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
         ("by_prompt", by_prompt, present.astype(float)),
     ):
         bounds = np.empty((len(metrics), 2))
-        bounds[share] = ratio_share_intervals(top[share], bottom[share], seed)
-        bounds[~share] = ratio_intervals(top[~share], bottom[~share], seed)
+        bounds[share] = ratio_share_intervals(top[share], bottom[share], seed, clusters)
+        bounds[~share] = ratio_intervals(top[~share], bottom[~share], seed, clusters)
         for place, metric in enumerate(metrics):
             total = bottom[place].sum()
             value = top[place].sum() / total if total else np.nan
@@ -146,27 +150,28 @@ def _ratios(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
                 "weighting": weighting,
                 "metric": metric,
                 "prompts": int(present[place].sum()),
+                "clusters": len(np.unique(clusters[present[place]])),
                 "tokens": int(tokens[place].sum()),
                 **estimate(value, *bounds[place]),
             }
 
 
-def _ranked(frame: pd.DataFrame, mask: Mask, seed: int) -> Iterator[Row]:
-    """The metrics that need the tokens' order."""
-    frame = frame[mask[frame["prompt"]]]
-    prompts = pd.factorize(frame["prompt"])[0]
-    times = draws(frame["prompt"].nunique(), seed)
+def _ranked(frame: pd.DataFrame, clusters: Integers, seed: int) -> Iterator[Row]:
+    """The metrics that need the tokens' order, of a slice's tokens; `clusters` of all prompts."""
+    codes, drawn = pd.factorize(clusters[frame["prompt"]])
+    times = draws(len(drawn), seed)
     doubt, misses = 1 - frame["confidence"], frame["disagrees"]
     for metric, found in {
-        "median_rank": medians(times, prompts, frame["base_rank"].to_numpy()),
-        "confidence_auc": areas(times, prompts, doubt.to_numpy(), misses.to_numpy()),
+        "median_rank": medians(times, codes, frame["base_rank"].to_numpy()),
+        "confidence_auc": areas(times, codes, doubt.to_numpy(), misses.to_numpy()),
     }.items():
         yield {
             "weighting": "pooled",
             "metric": metric,
-            "prompts": times.shape[1],
+            "prompts": frame["prompt"].nunique(),
+            "clusters": len(drawn),
             "tokens": len(frame),
-            **estimate(*map(float, bands(found, times.shape[1] > 1))),
+            **estimate(*map(float, bands(found, len(drawn) > 1))),
         }
 
 
@@ -200,9 +205,11 @@ def differences(
     """Rows of `shift_comparisons`: every pair against the first that scores the same answers.
 
     Token counts are equal, so the difference of two pooled means is one ratio, and its interval a
-    paired bootstrap over prompts. Prompts that only one of them could score are left out.
+    paired bootstrap over clusters of prompts. Prompts that only one of them could score are left
+    out.
     """
     datasets, kinds = (asked[name].to_numpy(str) for name in ("dataset", "category"))
+    clusters = asked["cluster"].to_numpy()
     for pair in pairs:
         first = next(other for other in pairs if other.aligned == pair.aligned)
         if first is pair or not {first.name, pair.name} <= found.keys():
@@ -211,19 +218,19 @@ def differences(
         for dataset, category, mask in slices(datasets, kinds):
             both = mask & (ours.tokens > 0) & (ours.tokens == theirs.tokens)
             label = {"pair_a": pair.name, "pair_b": first.name}
-            for row in _slice(ours, theirs, both, seed) if both.any() else ():
+            for row in _slice(ours, theirs, both, clusters[both], seed) if both.any() else ():
                 yield label | {"dataset": dataset, "category": category} | row
 
 
-def _slice(ours: Sums, theirs: Sums, both: Array, seed: int) -> Iterator[Row]:
+def _slice(ours: Sums, theirs: Sums, both: Mask, clusters: Integers, seed: int) -> Iterator[Row]:
     above = (ours.metrics - theirs.metrics)[:, both]
     below = np.broadcast_to(ours.tokens[both], above.shape)
-    for metric, top, bounds in zip(
-        COMPARED, above, ratio_intervals(above, below, seed), strict=True
-    ):
+    found = ratio_intervals(above, below, seed, clusters)
+    for metric, top, bounds in zip(COMPARED, above, found, strict=True):
         yield {
             "metric": metric,
             "prompts": int(both.sum()),
+            "clusters": len(np.unique(clusters)),
             "tokens": int(below[0].sum()),
             **estimate(top.sum() / below[0].sum(), *bounds),
         }

@@ -219,7 +219,7 @@ def categories(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator
     count, shifted, kl = (
         _sums(tokens, group, shape, column) for column in ("tokens", "shifted", "kl_aligned_base")
     )
-    bounds = ratio_share_intervals(shifted, count, seed)
+    bounds = ratio_share_intervals(shifted, count, seed, asked["cluster"].to_numpy())
     shifted_all, kl_all = shifted.sum(), kl.sum()
     for place, name in enumerate(names):
         here = count[place].sum()
@@ -243,7 +243,7 @@ def confidence(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator
     count, misses, shifted = (
         _sums(tokens, group, shape, column) for column in ("tokens", "disagrees", "shifted")
     )
-    bounds = ratio_share_intervals(misses, count, seed)
+    bounds = ratio_share_intervals(misses, count, seed, asked["cluster"].to_numpy())
     for place in range(BINS):
         here = count[place].sum()
         yield {
@@ -272,6 +272,7 @@ def _share(part: float, whole: float) -> float | None:
 def curves(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row]:
     """Rows of `shift_curves`; nothing is smoothed."""
     kinds = asked["category"].to_numpy(str)[tokens["prompt"]]
+    clusters = asked["cluster"].to_numpy()
     longest = tokens.groupby("answer")["position"].transform("max")
     early = tokens["position"] <= LONG
     names = np.unique(kinds)
@@ -279,32 +280,33 @@ def curves(tokens: pd.DataFrame, asked: pd.DataFrame, seed: int) -> Iterator[Row
         of_kind = (kinds == category) | (category == ALL)
         for answers, chosen in (("all", of_kind), ("long", of_kind & early & (longest >= LONG))):
             label = {"category": str(category), "answers": answers}
-            for row in _curves(tokens[chosen], seed) if chosen.any() else ():
+            for row in _curves(tokens[chosen], clusters, seed) if chosen.any() else ():
                 yield label | row
 
 
-def _curves(frame: pd.DataFrame, seed: int) -> Iterator[Row]:
-    prompts, position = pd.factorize(frame["prompt"])[0], frame["position"].to_numpy()
-    times = draws(frame["prompt"].nunique(), seed)
-    alive = sums(times, prompts, position, frame["tokens"].to_numpy())
-    prompts_alive = frame.groupby("position")["prompt"].nunique()
-    several = prompts_alive.reindex(range(alive.shape[1]), fill_value=0).to_numpy() > 1
-    found = {"base_rank_median": _medians(times, prompts, position, frame["base_rank"].to_numpy())}
+def _curves(frame: pd.DataFrame, clusters: Integers, seed: int) -> Iterator[Row]:
+    position = frame["position"].to_numpy()
+    codes, drawn = pd.factorize(clusters[frame["prompt"]])
+    times = draws(len(drawn), seed)
+    alive = sums(times, codes, position, frame["tokens"].to_numpy())
+    clusters_alive = pd.Series(codes).groupby(position).nunique()
+    several = clusters_alive.reindex(range(alive.shape[1]), fill_value=0).to_numpy() > 1
+    found = {"base_rank_median": _medians(times, codes, position, frame["base_rank"].to_numpy())}
     for metric, column in MEANS.items():
         with np.errstate(invalid="ignore"):
-            found[metric] = sums(times, prompts, position, frame[column].to_numpy()) / alive
+            found[metric] = sums(times, codes, position, frame[column].to_numpy()) / alive
     for metric, samples in found.items():
         for place, values in enumerate(zip(*bands(samples, several), strict=True)):
             if n := int(alive[0, place]):
                 yield {"metric": metric, "position": place, "n": n, **estimate(*values)}
 
 
-def _medians(times: Array, prompts: Integers, position: Integers, ranks: Integers) -> Array:
+def _medians(times: Array, codes: Integers, position: Integers, ranks: Integers) -> Array:
     """Shape (resamples, positions)."""
     found = np.full((len(times), int(position.max()) + 1), np.nan)
     order = np.argsort(position, kind="stable")
     for tokens in np.split(order, np.flatnonzero(np.diff(position[order])) + 1):
-        found[:, position[tokens[0]]] = medians(times, prompts[tokens], ranks[tokens])
+        found[:, position[tokens[0]]] = medians(times, codes[tokens], ranks[tokens])
     return found
 
 

@@ -1,7 +1,8 @@
 """Bootstrap over prompts: BCa of means without a scale and of ratios, percentile of all else.
 
-`intervals` has the others. Of medians, areas and curves over positions a resample is how often it
-draws each prompt, so one product with these counts gives the sums, or the histogram, of all.
+`intervals` has the others. Where prompts are in clusters, as in `intervals.by_cluster`, a resample
+draws those. Of medians, areas and curves over positions a resample is how often it draws each
+prompt, or cluster, so one product with these counts gives the sums, or the histogram, of all.
 """
 
 from __future__ import annotations
@@ -56,20 +57,26 @@ def mean_intervals(values: Array, seed: int, clusters: Integers | None = None) -
     return ratio_intervals(*by_cluster(values, clusters), seed)
 
 
-def ratio_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
-    """95% intervals of sum(numerators) / sum(denominators) of each row, resampling prompts.
+def ratio_intervals(
+    numerators: Array, denominators: Array, seed: int, clusters: Integers | None = None
+) -> Array:
+    """95% intervals of sum(numerators) / sum(denominators) of each row, resampling clusters.
 
-    All tokens of a prompt move together, so this is a cluster bootstrap. Method, seed and edge
-    cases as in `mean_intervals`; a prompt whose denominator is 0 is a missing value.
+    All tokens of a cluster's prompts move together. Method, seed and edge cases as in
+    `mean_intervals`; a prompt whose denominator is 0 is a missing value.
 
     Args:
         numerators: shape (rows, prompts), each the sum over a prompt's tokens.
         denominators: the same shape, 0 or more.
         seed: as in `mean_intervals`.
+        clusters: as in `intervals.by_cluster`.
 
     Returns:
         Shape (rows, 2): low and high.
     """
+    numerators, denominators = (
+        by_cluster(sums, clusters)[0] for sums in (numerators, denominators)
+    )
     bounds = np.full((len(numerators), 2), np.nan)
     for rows, prompts in _by_presence(denominators > 0):
         above, below = (sums[np.ix_(rows, prompts)] for sums in (numerators, denominators))
@@ -81,16 +88,18 @@ def ratio_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
     return bounds
 
 
-def ratio_share_intervals(numerators: Array, denominators: Array, seed: int) -> Array:
+def ratio_share_intervals(
+    numerators: Array, denominators: Array, seed: int, clusters: Integers | None = None
+) -> Array:
     """`ratio_intervals` of shares, with Wilson's where a share is 0 or 1.
 
-    His count is that of prompts, not of tokens, which are not independent; under two there is no
-    interval.
+    His count is that of clusters, not of tokens or prompts, which are not independent; under two
+    there is no interval.
     """
-    counts = (denominators > 0).sum(axis=1)
+    counts = (by_cluster(denominators, clusters)[0] > 0).sum(axis=1)
     above, below = numerators.sum(axis=1), denominators.sum(axis=1)
     shares = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    bounds = ratio_intervals(numerators, denominators, seed)
+    bounds = ratio_intervals(numerators, denominators, seed, clusters)
     return widened(bounds, shares, np.where(counts > 1, counts, 0))
 
 

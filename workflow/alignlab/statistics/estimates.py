@@ -12,6 +12,7 @@ from alignlab.statistics.bootstrap import mean_intervals
 from alignlab.statistics.intervals import (
     Array,
     Integers,
+    Mask,
     by_cluster,
     is_binary,
     number,
@@ -62,14 +63,14 @@ def compare(
     Returns:
         A row per arm and metric, arm by arm, named as in `comparisons`; p-values are not adjusted.
         Where all values are 0 or 1 the interval is Bonett and Price's, and the test is McNemar's if
-        no two prompts of a cluster differ.
+        the clusters that differ all differ by as much.
     """
     differences = over_turns(others - base).reshape(-1, base.shape[2])
     binary = (is_binary(others) & is_binary(base)).all(axis=(2, 3)).ravel()
     rates = binary & is_binary(np.abs(differences)).all(axis=1)
     surplus, members = by_cluster(differences, clusters)
     surplus[members == 0] = np.nan
-    exact = rates & (by_cluster(np.abs(differences), clusters)[0] <= 1).all(axis=1)
+    exact = rates & _of_one_size(surplus)
     p_values = np.full(len(differences), np.nan)
     p_values[exact] = paired.mcnemar(surplus[exact])
     p_values[~exact] = paired.sign_flip(surplus[~exact], seed)
@@ -122,6 +123,13 @@ def mean(values: Array) -> float | None:
 def counted(values: Array, clusters: Integers | None) -> int:
     """How many clusters have one of the values, shape (prompts,)."""
     return int(np.count_nonzero(by_cluster(values[None], clusters)[1]))
+
+
+def _of_one_size(surplus: Array) -> Mask:
+    """Rows of whole numbers where those that are not zero differ in their sign alone."""
+    sizes = np.abs(np.nan_to_num(surplus))
+    largest = sizes.max(axis=1, initial=0, keepdims=True)
+    return np.asarray(((sizes == 0) | (sizes == largest)).all(axis=1))
 
 
 def _size(differences: Array, clusters: Integers | None, *, rate: bool) -> tables.Row:

@@ -129,7 +129,8 @@ def bounded_intervals(
         low: worst end of the scale, one for all or one a row.
         high: best end.
         clusters: as in `by_cluster`. Where one has several values, variance and degrees of freedom
-            are those of clusters, and rows of none or all count as many as there are clusters.
+            are those of clusters; rows of zeros and ones that only repeat one value in each, as
+            often in all, and rows of none or all, count as many as there are clusters.
 
     Returns:
         Shape (rows, 2): low and high, within the scale. Of one value there is an interval only if
@@ -139,7 +140,7 @@ def bounded_intervals(
     scaled = ((values.T - low) / width).T.clip(0, 1)
     count, groups, mean, variance = _moments(scaled, clusters)
     binary, extreme = is_binary(scaled).all(axis=1), (mean == 0) | (mean == 1)
-    most = binary & (extreme | (groups == count))
+    most = binary & (extreme | _repeats(scaled, clusters))
     with np.errstate(invalid="ignore", divide="ignore"):
         size = mean * (1 - mean) / np.maximum(variance, ROUNDING**2 / (groups - 1) / groups)
         size = np.where(most, groups, np.where(binary, np.minimum(size, count), size))
@@ -204,21 +205,31 @@ def rate_difference_intervals(differences: Array, clusters: Integers | None = No
         differences: shape (rows, prompts): 1 won, −1 lost, 0 the same; a NaN is a missing value.
         clusters: as in `by_cluster`. Prompts then count for as many as would be as variable if each
             were its own cluster (Rao and Scott 1992, "A simple method for the analysis of clustered
-            binary data"), and for no more than there are.
+            binary data"), and for no more than there are; those that repeat one another
+            as often in every cluster, for the clusters.
 
     Returns:
         Shape (rows, 2); NaN where there is no value.
     """
     known, groups, _, variance = _moments(differences, clusters)
     with np.errstate(invalid="ignore", divide="ignore"):
-        alone = _moments(differences, None)[3]
-        effect = np.where(variance > 0, variance / alone, known / groups).clip(1)
+        alone = _moments(differences, None)[3] * (known - 1) / known
+        between = variance * (groups - 1) / groups
+        effect = np.where(variance > 0, between / alone, known / groups).clip(1)
     count = known / effect + 2
     won, lost = ((differences == sign).sum(axis=1) / effect + 1 for sign in (1, -1))
     mean = (won - lost) / count
     half = stats.norm.ppf(TAILS[1]) * np.sqrt(((won + lost) / count - mean**2) / count)
     bounds = np.stack([mean - half, mean + half], axis=1).clip(-1, 1)
     return np.where(count[:, None] > 2, bounds, np.nan)
+
+
+def _repeats(values: Array, clusters: Integers | None) -> Mask:
+    """Rows of zeros and ones whose clusters repeat one value each, all of them as often."""
+    sums, members = by_cluster(values, clusters)
+    alike = (sums == 0) | (sums == members)
+    as_often = (members == 0) | (members == members.max(axis=1, initial=0, keepdims=True))
+    return np.asarray((alike & as_often).all(axis=1))
 
 
 def _moments(values: Array, clusters: Integers | None) -> tuple[Array, Array, Array, Array]:

@@ -17,6 +17,7 @@ import wandb
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import replacing
+from alignlab.metrics.definitions import METRICS
 from alignlab.planning.artefact import Job, Spec
 from alignlab.tracking.config import WandbConfig
 
@@ -113,6 +114,14 @@ def _log(job: PublishJob) -> dict[str, Any]:
 
 
 def _means(statistics: pd.DataFrame) -> dict[str, float]:
-    """Headline numbers of the run: the mean of every metric over all prompts, by arm."""
-    whole = statistics[(statistics.dataset == "all") & (statistics.category == "all")]
-    return {f"{row.arm}/{row.metric}": row.mean for row in whole.itertuples() if row.n}
+    """Headline numbers of the run: the mean of every metric over all prompts, by arm.
+
+    By category too, `urial/refusal/safety`, where a metric means another thing in each.
+    """
+    whole = statistics[statistics.dataset == "all"]
+    of_kinds = [name for name, metric in METRICS.items() if metric.by_category]
+    split = whole[(whole.category != "all") & whole.metric.isin(of_kinds)]
+    pooled = whole[(whole.category == "all") & ~whole.metric.isin(split.metric)]
+    found = {f"{row.arm}/{row.metric}": row.mean for row in pooled.itertuples() if row.n}
+    by_kind = {f"{r.arm}/{r.metric}/{r.category}": r.mean for r in split.itertuples() if r.n}
+    return found | by_kind

@@ -333,7 +333,8 @@ def breakdown(path: Path, results: ReadResults) -> Panels:
     """
     found: dict[tuple[str, str], dict[str, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in map(finite, tables.rows("breakdown", path)):
-        found[row["metric"], row["by"]][row["group"]][row["arm"]] = row
+        group = row["group"] if row["category"] == "all" else f"{row['group']}, {row['category']}"
+        found[row["metric"], row["by"]][group][row["arm"]] = row
     shown = []
     for measure in measures_by_metric(results):
         under = footnotes({measure.doubt: [measure.label]} if measure.doubt else {})

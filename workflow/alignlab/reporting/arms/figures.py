@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alignlab.core.tables import Row, replacing
+from alignlab.core.templates import is_answer
 from alignlab.reporting.arms.measures import Comparison, Measure, measures_in, significant
 from alignlab.reporting.inputs import ReadResults
 
@@ -186,14 +187,18 @@ def draw_shares(
 
 
 def answer_lengths(results: ReadResults) -> Figure:
-    """Words per answer: each length a tick, the middle half a bar, the median a dot."""
+    """Words per answer: each length a tick, the middle half a bar, the median a dot.
+
+    A response that failed, or ended in its thoughts, is no answer of no words.
+    """
     figure = Figure(figsize=(WIDTH, ROW * 1.25 * len(results.arms) + 0.55))
     axes = figure.subplots()
     bare(axes, results.names)
     axes.set_xlabel("words per answer")
     axes.grid(axis="x")
     for place, arm in enumerate(results.names):
-        words = np.array([row["num_words"] for row in results.rows(arm)], dtype=float)
+        said = filter(is_answer, results.rows(arm))
+        words = np.array([row["num_words"] for row in said], dtype=float)
         if not words.size:
             continue
         colour = ROLES[results.role(arm)]

@@ -6,7 +6,7 @@ with. The whole report has one rule for what differs significantly: `significant
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -151,7 +151,7 @@ def read_scenarios(
 
 
 def _of_measure(row: Row) -> tuple[str, ...]:
-    return row["label"], row["metric"], row["dataset"]
+    return row["label"], row["metric"], row["dataset"], row["category"]
 
 
 def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measure:
@@ -163,8 +163,10 @@ def _measure(rows: list[Row], about: Metric, aspect: ReadAspect | None) -> Measu
                 "ci_low": row["difference_low"],
                 "ci_high": row["difference_high"],
             }
+    dataset, category = rows[0]["dataset"], rows[0]["category"]
     return Measure(
-        **{key: rows[0][key] for key in ("label", "metric", "dataset", "better")},
+        **{key: rows[0][key] for key in ("label", "metric", "better")},
+        dataset=dataset if category == "all" else f"{dataset}, {category}",
         unit=about.unit,
         aspect=aspect,
         own={row["arm"]: row for row in rows if row["against"] is None},
@@ -224,25 +226,21 @@ def slice_name(dataset: str, category: str) -> str:
     return dataset if category == "all" else f"{dataset}, {category}"
 
 
-def parts(
-    about: Metric, metric: str, grids: Grids, dataset: str, category: str
-) -> Iterator[MetricPart]:
+def parts(about: Metric, kinds: Collection[str], category: str) -> Iterator[MetricPart]:
     """A slice as a metric is shown on it: by category where its meaning differs between them.
 
     Args:
         about: definition of the metric.
-        metric: its name.
-        grids: (dataset, category) → arm → metric → row.
-        dataset: of the slice.
-        category: of the slice; `all` is split where several categories have a row.
+        kinds: categories of the prompts of the slice's dataset.
+        category: of the slice; `all` is split where there are several.
     """
     ways = about.by_category or {}
-    found = [kind for kind in ways if _picked(grids.get((dataset, kind), {}), metric)]
-    if category == "all" and len(found) > 1:
+    found = [kind for kind in ways if kind in kinds and category in ("all", kind)]
+    if len(found) > 1:
         for kind in found:
             yield MetricPart(kind, f"{about.label}, {kind}", ways[kind])
     else:
-        yield MetricPart(category, about.label, ways.get(category, about.better))
+        yield MetricPart(category, about.label, ways[found[0]] if found else about.better)
 
 
 def measures_of(
@@ -252,6 +250,7 @@ def measures_of(
     estimates: Grids,
     differences: Grids,
     baseline: str,
+    kinds: Collection[str],
     dataset: str = "all",
     category: str = "all",
 ) -> list[Measure]:
@@ -264,6 +263,7 @@ def measures_of(
         estimates: (dataset, category) → arm → metric → row of `statistics`.
         differences: (dataset, category) → arm → metric → row of `comparisons` with the baseline.
         baseline: the arm that others are compared with.
+        kinds: categories of the prompts of the slice's dataset.
         dataset: of the slice.
         category: of the slice.
 
@@ -273,7 +273,7 @@ def measures_of(
     """
     made = []
     for metric, about in metrics.items():
-        for part in parts(about, metric, estimates, dataset, category):
+        for part in parts(about, kinds, category):
             changed = _picked(differences.get((dataset, part.category), {}), metric)
             measure = Measure(
                 label=part.label,
@@ -305,6 +305,7 @@ def measures_in(results: ReadResults, dataset: str = "all", category: str = "all
         results.estimates,
         results.differences,
         results.baseline,
+        results.kinds(dataset),
         dataset,
         category,
     )
@@ -342,7 +343,7 @@ def headlines(results: ReadResults) -> list[Headline]:
     """
     made = []
     for metric in (name for name in results.main if not results.doubt(name)):
-        for part in parts(results.about[metric], metric, results.differences, "all", "all"):
+        for part in parts(results.about[metric], results.kinds("all"), "all"):
             cells = _picked(results.differences.get(("all", part.category), {}), metric)
             found = ((arm, cells.get(arm)) for arm in results.others)
             # A comparison is null where too few answers have a score.

@@ -19,6 +19,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.prompts import read_prompts
 from alignlab.learning.config import MeasureConfig, ScenarioConfig
+from alignlab.metrics.definitions import METRICS
 from alignlab.reporting.arms.contrasts import contrast_rows
 from alignlab.reporting.arms.values import StatisticsJob, Values, load, mean_rows, scales
 from alignlab.statistics import estimates
@@ -123,7 +124,9 @@ def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[t
     """Rows of the table `breakdown`: every arm, metric and group with two prompts or more.
 
     Means, intervals, coverage and what is refused as in `summarise`. Something that all
-    prompts share, such as their only category, is no group.
+    prompts share, such as their only category, is no group. A metric whose meaning differs by
+    category, as refusals do, has a row for each category of a group that mixes them, and none of
+    both together.
 
     Args:
         values: every value of the experiment.
@@ -133,9 +136,32 @@ def breakdown_rows(values: Values, asked: pd.DataFrame, seed: int) -> Iterator[t
     ends = scales(values)
     for by, groups in _groups(asked, values.cube.shape[3]).items():
         for group, cells in groups.items() if len(groups) > 1 else ():
+            by_kind = _by_category(values, cells, seed)
             for (arm, metric), row in mean_rows(values, ends, cells, seed).items():
-                if row["n"] >= FEWEST:
-                    yield {"arm": arm, "metric": metric, "by": by, "group": group, **row}
+                for category, found in by_kind.get((arm, metric), {ALL: row}).items():
+                    if found["n"] >= FEWEST:
+                        label = {"by": by, "group": group, "category": category}
+                        yield {"arm": arm, "metric": metric, **label, **found}
+
+
+def _by_category(
+    values: Values, cells: Mask, seed: int
+) -> dict[tuple[str, str], dict[str, tables.Row]]:
+    """(Arm, metric) → category → row, of metrics that mean another thing in each, if several are.
+
+    `cells` are those of a group, which broadcast to shape (prompts, turns).
+    """
+    split = [name for name in values.metrics if name in METRICS and METRICS[name].by_category]
+    members = np.broadcast_to(cells, values.cube.shape[2:]).any(axis=1)
+    kinds = np.unique(values.categories[members])
+    made: dict[tuple[str, str], dict[str, tables.Row]] = {}
+    if split and len(kinds) > 1:
+        chosen = values.of(*split)
+        for kind in kinds:
+            of_kind = cells & (values.categories == kind)[:, None]
+            for key, row in mean_rows(chosen, scales(chosen), of_kind, seed).items():
+                made.setdefault(key, {})[str(kind)] = row
+    return made
 
 
 def _groups(asked: pd.DataFrame, turns: int) -> dict[str, dict[str, Mask]]:
@@ -181,7 +207,8 @@ def scenario_rows(
                 raise AlignlabError(f"scenario {scenario.name}: {name!r} is not one of {known}")
         for measure in scenario.measures:
             measured, mask = _measured(values, scenario.name, measure)
-            common = {"scenario": scenario.name, **measure.model_dump()}
+            chosen_by = measure.model_dump() | {"category": measure.category or ALL}
+            common = {"scenario": scenario.name, **chosen_by}
             yield from (common | row for row in _scenario_means(measured, mask, arms, seed))
             yield from (common | row for row in _scenario_differences(measured, mask, chosen, seed))
 
@@ -197,9 +224,9 @@ def pairs(arms: Sequence[str], against: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _measured(values: Values, scenario: str, measure: MeasureConfig) -> tuple[Values, Mask]:
-    """The values of a measure's metric, and the mask over prompts of its dataset."""
+    """The values of a measure's metric, and the mask over prompts that it is of."""
     where = f"scenario {scenario}, measure {measure.label!r}"
-    metric, dataset = measure.metric, measure.dataset
+    metric, dataset, category = measure.metric, measure.dataset, measure.category
     if metric not in values.metrics:
         known = ", ".join(values.metrics)
         raise AlignlabError(f"{where}: no answer has the metric {metric!r}; there are {known}")
@@ -207,6 +234,9 @@ def _measured(values: Values, scenario: str, measure: MeasureConfig) -> tuple[Va
     if not mask.any():
         known = ", ".join(np.unique(values.datasets))
         raise AlignlabError(f"{where}: no prompt is from {dataset!r}; datasets are {known}")
+    mask &= (values.categories == category) | (category is None)
+    if not mask.any():
+        raise AlignlabError(f"{where}: no prompt of {dataset!r} is of category {category!r}")
     return values.of(metric), mask
 
 

@@ -28,6 +28,7 @@ from alignlab.reporting.board import (
     RowHead,
     counted,
     footnotes,
+    in_clusters,
     interval,
     listed,
     number,
@@ -370,8 +371,8 @@ def duel(row: Row) -> Cell:
         f"{row['win_rate']:.0%}",
         range=_range(row["ci_low"], row["ci_high"]),
         lines=[("detail", line) for line in (*said, covered) if line],
-        tip=f"{row['arm_a']} against {row['arm_b']}: {counted(row['n'], 'prompt')}, "
-        f"{p_value(row['p_adjusted'])} (sign test, Holm)",
+        tip=f"{row['arm_a']} against {row['arm_b']}: {counted(row['n'], 'prompt')}"
+        f"{in_clusters(row)}, {p_value(row['p_adjusted'])} (sign test, Holm)",
         classes=LEADS[lead < 0] if lead else "",
         style=f"--tint: {8 + 30 * abs(lead):.0f}%" if lead else "",
     )

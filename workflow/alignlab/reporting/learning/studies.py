@@ -15,6 +15,7 @@ from alignlab.reporting.board import (
     Column,
     RowHead,
     detectable,
+    in_clusters,
     interval,
     number,
     p_value,
@@ -96,7 +97,7 @@ def _row(row: Row) -> tuple[RowHead, list[Cell]]:
     cells = [
         Cell(named(row)),
         Cell(row["slice"]),
-        Cell(str(row["n"]), tip=f"{row['coverage']:.0%} of these answers"),
+        Cell(str(row["n"]), tip=f"{row['coverage']:.0%} of these answers{in_clusters(row)}"),
         Cell(str(row["unclear"])),
         Cell(share(row, "right", "right_low", "right_high")),
         Cell(share(row, "against_right", "against_low", "against_high")),
@@ -119,9 +120,9 @@ def reading(study: Study) -> list[str]:
 def _against_answers(row: Row) -> str:
     said = (
         f"{row['analysis']} ({row['ask']}) is right about {row['right']:.0%} of {row['n']} "
-        f"answers, of which {row['against_right']:.0%} are fine: {_way(row)}."
+        f"answers{in_clusters(row)}, of which {row['against_right']:.0%} are fine: {_way(row)}."
     )
-    if row["balanced_accuracy"] is None:
+    if row["balanced_low"] is None:  # of one cluster there is no interval
         return said
     balanced = share(row, "balanced_accuracy", "balanced_low", "balanced_high")
     above = row["balanced_low"] > CHANCE

@@ -2,7 +2,8 @@
 
 The page is small; the tokens are in data files beside it, loaded a few answers at a time. Model
 text is hostile input: it is placed with `textContent` only, isolated, controls spelled out.
-Shares are over tokens, pooled over prompts, with 95% bootstrap intervals over prompts.
+Shares are over tokens, pooled over prompts, with 95% bootstrap intervals over clusters
+of prompts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from alignlab.reporting.board import (
     Column,
     RowHead,
     counted,
+    in_clusters,
     interval,
     number,
     settings,
@@ -228,7 +230,7 @@ def shares_board(pairs: Sequence[PairCard], folder: Path) -> Board:
             continue
         first = next(iter(whole.values()))
         parts = [(name, _known(whole[name]["value"]) or 0.0) for name in CLASSES if name in whole]
-        size = counted(first["prompts"], "prompt")
+        size = counted(first["prompts"], "prompt") + in_clusters(first, "prompts")
         if first["coverage"] is not None and first["coverage"] < 1:
             size += f", {first['coverage']:.0%} of answers"
         if lacking := first.get("lacking"):
