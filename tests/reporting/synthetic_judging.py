@@ -177,7 +177,7 @@ def breakdown(judged, metrics, prompts):
                 own = [row for row in found if row["prompt_id"] in wanted]
                 if not any(f"{row['judge']}:{row['aspect']}" == metric for row in own):
                     continue
-                place = {"arm": arm, "metric": metric, "by": by, "group": name}
+                place = {"arm": arm, "metric": metric, "by": by, "group": name, "category": "all"}
                 rows.append(place | estimate(*scored(own, metric)))
     return rows
 

@@ -9,7 +9,7 @@ from alignlab.core import tables
 from alignlab.core.schemas import COLUMNS
 from alignlab.metrics.definitions import METRICS
 from alignlab.reporting import inputs
-from alignlab.reporting.arms.boards import boards, contrast, heads, leaderboard, slices
+from alignlab.reporting.arms.boards import boards, breakdown, contrast, heads, leaderboard, slices
 from alignlab.reporting.arms.measures import (
     Comparison,
     Measure,
@@ -229,6 +229,15 @@ def test_each_set_of_prompts_is_one_slice(study):
     ]
     assert [len(panel.board.rows) for panel in shown.panels] == [7, 6] * 3
     assert shown.more == ("main", f"all {len(results.metrics)}")
+
+
+def test_a_group_that_mixes_categories_has_a_line_for_each(study, tmp_path):
+    row = own(0.5) | {"arm": "urial", "metric": "refusal", "by": "tag", "group": "all"}
+    rows = [row | {"category": kind} for kind in ("regular", "safety")]
+    rows.append(row | {"group": "one", "category": "all"})
+    tables.write("breakdown", tmp_path / "breakdown.parquet", rows, {})
+    (panel,) = breakdown(tmp_path / "breakdown.parquet", inputs.read(study.job)).panels
+    assert [head.name for head, _ in panel.board.rows] == ["all, regular", "all, safety", "one"]
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,8 @@ def test_prompts_of_a_cluster_are_one_witness(summarised):
         summarised(arms, prompts, clusters=c) for c in (None, clusters)
     )
     assert (alone["n"], alone["clusters"], alone["p_value"]) == (24, 24, pytest.approx(0.5**18))
-    assert (together["n"], together["clusters"], together["p_value"]) == (24, 12, 0.5**6)
+    assert (together["n"], together["clusters"]) == (24, 12)
+    assert together["p_value"] == pytest.approx(0.5**6)
     assert together["mean_difference"] == alone["mean_difference"] == 0.75
     assert together["ci_low"] < alone["ci_low"]
     assert together["minimum_detectable_effect"] > alone["minimum_detectable_effect"]
