@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import gguf
@@ -43,9 +43,18 @@ from alignlab.planning.artefact import Spec
 from alignlab.planning.digest import counted
 from alignlab.sources import files
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
-from alignlab.sources.files import FetchJob, ModelPlace, require_safe_weights, where
+from alignlab.sources.files import FetchJob, ModelPlace, where
+from alignlab.sources.formats import (
+    INDEX,
+    WEIGHTS,
+    gguf_of,
+    require_loadable,
+    require_no_pointer,
+    require_whole_gguf,
+)
 from alignlab.sources.weights import (
     account,
+    account_embedder,
     copy_shard,
     dtypes,
     edit_settings,
@@ -57,7 +66,6 @@ from alignlab.sources.weights import (
     wrappers_of,
 )
 
-INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 COPIED = {".json", ".jinja", ".txt", ".model"}
 # What may end an answer, by name: GGUF keeps one eos id and drops the list that
@@ -68,9 +76,22 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of
 def from_gguf(file: Path, folder: Path) -> None:
     """Unpack a GGUF file into `folder`: weights, config, generation config, tokenizer.
 
+    It is opened where nothing lies beside it: transformers would take settings of the tokenizer
+    from other files of its folder, which no digest covers.
+
     Raises:
-        AlignlabError: transformers cannot open it, or leaves out some of it.
+        AlignlabError: it is a part or a pointer, or transformers cannot open it or leaves out some
+            of it.
     """
+    require_whole_gguf(file.name)
+    require_no_pointer(file)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".gguf-") as alone:
+        link = Path(alone) / file.name
+        link.symlink_to(file.resolve())
+        _unpack_gguf(link, folder)
+
+
+def _unpack_gguf(file: Path, folder: Path) -> None:
     try:
         with _parsed_once():
             config = AutoConfig.from_pretrained(
@@ -152,11 +173,15 @@ def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> lis
             of those that the architecture has, or the model needs code that is not part of
             transformers.
     """
-    require_safe_weights(str(source), (path.name for path in source.iterdir()))
+    require_loadable(str(source), (path.name for path in source.iterdir()))
+    settings = [path for path in source.iterdir() if path.is_file() and _counts(path)]
+    for path in settings:
+        require_no_pointer(path)
     shards = _shards(source)
-    for path in source.iterdir():
-        if path.is_file() and path.suffix in COPIED and not path.name.startswith("."):
-            shutil.copyfile(path, folder / path.name)
+    for path in settings:
+        shutil.copyfile(path, folder / path.name)
+    for shard in shards:
+        require_no_pointer(source / shard)
     without_code(folder)
     config = _config(folder)
     held = {shard: dtypes(source / shard) for shard in shards}
@@ -174,6 +199,11 @@ def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> lis
     if not quantised:
         account(folder)
     return wrappers
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file beside the weights is one that transformers or another room reads."""
+    return path.suffix in COPIED and not path.name.startswith(".")
 
 
 def from_seed(
@@ -194,24 +224,29 @@ def from_seed(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.bfloat16, trust_remote_code=False
+        )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    without_code(folder)
 
 
 def copy_embedder(source: Path, folder: Path) -> None:
     """Copy a sentence-transformers folder as it is, weights in their own precision.
 
     Raises:
-        AlignlabError: it is none, or its weights are pickled.
+        AlignlabError: it is none, its weights are not loaded here or not those of its architecture,
+            or a module of it is code.
     """
     if not (source / "modules.json").is_file():
         raise AlignlabError(f"{source}: modules.json of sentence-transformers is missing")
-    require_safe_weights(str(source), (path.name for path in source.iterdir()))
-    for name in counted(source):
-        if name.suffix in {*COPIED, ".safetensors"}:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, folder / name)
+    names = [name for name in counted(source) if name.suffix in {*COPIED, ".safetensors"}]
+    require_loadable(str(source), (path.name for path in source.rglob("*")))
+    for name in names:
+        require_no_pointer(source / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, folder / name)
     without_code(folder)
     # A module of another package is downloaded and run, whatever `trust_remote_code` says.
     for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
@@ -220,6 +255,8 @@ def copy_embedder(source: Path, folder: Path) -> None:
                 f"{source}: modules.json: {module['type']} is no part of sentence-transformers; "
                 "code that comes with a model is never run"
             )
+        if module["type"].endswith(".Transformer"):
+            account_embedder(folder / module["path"])
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> GenerationConfig:
@@ -256,15 +293,31 @@ def _config(folder: Path) -> Any:
 
 
 def _shards(source: Path) -> list[str]:
-    names = ["model.safetensors"]
-    if (source / INDEX).exists():
-        weights = read_settings(source / INDEX)["weight_map"]
-        names = sorted(set(weights.values()))
+    """The files of weights that transformers loads.
+
+    Raises:
+        AlignlabError: there are two sets of them, or one, the config or the tokenizer is missing.
+    """
+    names = _indexed(source) if (source / INDEX).is_file() else [WEIGHTS]
+    if WEIGHTS not in names and (source / WEIGHTS).is_file():
+        raise AlignlabError(
+            f"{source}: {WEIGHTS}, and {INDEX} that names other files: transformers loads the "
+            "former alone; remove what is not meant"
+        )
     if missing := [name for name in (*names, "config.json") if not (source / name).is_file()]:
         raise AlignlabError(f"{source}: the model folder lacks {', '.join(missing)}")
     if not any((source / name).is_file() for name in TOKENIZERS):
         raise AlignlabError(f"{source}: no tokenizer: expected one of {', '.join(TOKENIZERS)}")
     return names
+
+
+def _indexed(source: Path) -> list[str]:
+    """The files that an index names."""
+    weights = read_settings(source / INDEX).get("weight_map")
+    names = list(weights.values()) if isinstance(weights, dict) else []
+    if not names or not all(isinstance(n, str) and PurePosixPath(n).name == n for n in names):
+        raise AlignlabError(f"{INDEX}: expected `weight_map` from tensors to files beside it")
+    return sorted(set(names))
 
 
 class ModelSpec(Spec):
@@ -356,14 +409,11 @@ def _opening(source: str) -> Iterator[None]:
 def _gguf(found: Path) -> Path | None:
     """The one GGUF file of a source that has no safetensors."""
     if found.is_file():
+        if found.suffix != ".gguf":
+            raise AlignlabError(f"{found}: a model is a folder, or a file that ends in .gguf")
         return found
-    candidates = sorted(found.glob("*.gguf"))
-    if any(found.glob("*.safetensors")) or not candidates:
-        return None
-    if len(candidates) > 1:
-        names = ", ".join(path.name for path in candidates)
-        raise AlignlabError(f"{found}: several GGUF files ({names}); name one as `path`")
-    return candidates[0]
+    name = gguf_of(str(found), (path.name for path in found.iterdir()), "path")
+    return found / name if name else None
 
 
 def _finish(job: FetchModelJob, folder: Path, wrappers: list[str]) -> None:

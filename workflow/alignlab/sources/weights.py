@@ -17,14 +17,20 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForTextEncoding,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
 from alignlab.core.errors import AlignlabError
 
-SETTINGS = ("config.json", "tokenizer_config.json", "generation_config.json")
+# They map texts of a stranger to numbers; no key of them is a setting.
+VOCABULARIES = {"tokenizer.json", "vocab.json", "added_tokens.json"}
 FLOATS = {"F64", "F32", "F16", "BF16"}
 # Tensors that quantised weights have beside them: FP8, compressed-tensors, GPTQ, AWQ, bitsandbytes.
 PACKED = re.compile(
@@ -33,6 +39,10 @@ PACKED = re.compile(
 )
 # Masks that old checkpoints hold; transformers leaves out the others, which are more common.
 OLD = re.compile(r"\.(attn|attention)\.masked_bias$")
+# What a sentence's embedding does not depend on.
+HEADS = re.compile(
+    r"(^|\.)(pooler|cls|lm_head|classifier|score|qa_outputs|vocab_\w+|predictions)\.|position_ids$"
+)
 COMPILED = "_orig_mod."
 WRAPPERS = (COMPILED, "module.", "base_model.model.")
 
@@ -43,9 +53,31 @@ def account(folder: Path) -> None:
     Raises:
         AlignlabError: they differ; what transformers itself leaves out or ties does not count.
     """
+    require_all(_loading_info(AutoModelForCausalLM, folder), "the weights")
+
+
+def account_embedder(folder: Path) -> None:
+    """The same of a model that embeds sentences, which may lack, or have, heads that it never uses.
+
+    Raises:
+        AlignlabError: tensors of the encoder itself differ, or its config cannot be opened.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, KeyError) as error:
+        raise AlignlabError(f"config.json: transformers has no such model: {error}") from error
+    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+    found = _loading_info(kind, folder)
+    for key in ("missing_keys", "unexpected_keys"):
+        found[key] = {name for name in found[key] if not HEADS.search(name)}
+    require_all(found, "the weights")
+
+
+def _loading_info(kind: Any, folder: Path) -> dict[str, Any]:
+    """What transformers says of placing the tensors of a folder into an empty model."""
     with _quiet():
         try:
-            _, found = AutoModelForCausalLM.from_pretrained(
+            _, found = kind.from_pretrained(
                 folder,
                 device_map="meta",
                 output_loading_info=True,
@@ -55,7 +87,7 @@ def account(folder: Path) -> None:
             )
         except (ValueError, RuntimeError, ImportError) as error:
             raise AlignlabError(f"config.json: transformers cannot open it: {error}") from error
-    require_all(found, "the weights")
+    return found
 
 
 @contextmanager
@@ -167,17 +199,23 @@ def copy_shard(shard: Path, target: Path, wrappers: list[str]) -> None:
 
 
 def without_code(folder: Path) -> None:
-    """Take out of a model's settings what names code beside the weights.
+    """Take out of a model's settings, at any depth, what names code beside the weights.
 
     Raises:
         AlignlabError: without that code transformers has no such model or no such tokenizer.
     """
     for path in sorted(folder.rglob("*.json")):
-        content = read_settings(path) if path.name in SETTINGS else {}
-        if not (named := content.get("auto_map")):
+        if path.name in VOCABULARIES:
             continue
-        edit_settings(path, auto_map=None)
-        code = f"{path.name}: auto_map names code ({_some(sorted(_flat(named)))}), never run here"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):  # what reads it says so
+            continue
+        if (plain := _plain(content)) == content:
+            continue
+        _write(path, plain)
+        named = sorted(_code(content))
+        code = f"{path.name}: auto_map names code ({_some(named)}), never run here"
         kind = content.get("tokenizer_class")
         if path.name == "config.json" and content.get("model_type") not in CONFIG_MAPPING:
             kind = content.get("model_type")
@@ -186,13 +224,23 @@ def without_code(folder: Path) -> None:
             raise AlignlabError(f"{code}, and transformers has no tokenizer {kind!r} of its own")
 
 
-def _flat(named: Any) -> Iterator[str]:
-    """The texts of nested lists and dicts."""
-    if isinstance(named, str):
-        yield named
-    elif isinstance(named, dict | list):
-        for part in named.values() if isinstance(named, dict) else named:
-            yield from _flat(part)
+def _code(content: Any, *, named: bool = False) -> Iterator[str]:
+    """The texts below every key `auto_map`; with `named` all of them."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _code(value, named=named or key == "auto_map")
+    elif isinstance(content, list):
+        for value in content:
+            yield from _code(value, named=named)
+    elif named and isinstance(content, str):
+        yield content
+
+
+def _plain(content: Any) -> Any:
+    """Content without any key `auto_map`."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items() if key != "auto_map"}
+    return [_plain(value) for value in content] if isinstance(content, list) else content
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -207,7 +255,9 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def edit_settings(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; a key set to None is removed."""
-    content = {**read_settings(path), **changes}
-    kept = {key: value for key, value in content.items() if changes.get(key, ...) is not None}
-    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    """Set keys of a JSON file."""
+    _write(path, {**read_settings(path), **changes})
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
