@@ -272,8 +272,11 @@ def test_code_beside_a_model_that_transformers_has_itself_is_left_out(written, t
     assert not (tmp_path / "out" / "configuration_x.py").exists()
 
 
+KERNELS = {"attn_implementation": "evil/kernel", "_attn_implementation": "flash_attention_2"}
+KERNELS |= {"experts_implementation": "evil/kernel"}
 DEEP = {
-    "config.json": {"text_config": {"auto_map": {"AutoModel": "a/b--c.D"}, "kept": 1}, "kept": 2},
+    "config.json": {"part": {"auto_map": {"AutoModel": "a/b--c.D"}, "kept": 1}, "kept": 2}
+    | KERNELS,
     "tokenizer_config.json": {"extra": [{"auto_map": ["a/b--c.D", None]}], "kept": 3},
     "processor_config.json": {"auto_map": {"AutoProcessor": "a/b--c.D"}, "kept": 4},
     "preprocessor_config.json": {"auto_map": {}, "kept": 5},
@@ -293,8 +296,9 @@ def test_nothing_that_is_materialised_names_code_at_any_depth(written, tmp_path)
     for name, changes in DEEP.items():
         text = (tmp_path / "out" / name).read_text()
         assert "auto_map" not in text
+        assert "_implementation" not in text
         assert json.loads(text).get("kept") == changes.get("kept")
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["text_config"] == {"kept": 1}
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["part"] == {"kept": 1}
 
 
 def test_a_random_model_names_no_code(repository, tmp_path, code_of_a_stranger):
@@ -409,6 +413,61 @@ def test_files_that_do_not_say_which_weights_are_meant(written, tmp_path, edit, 
     source = written("llama")
     edit(source)
     assert expected in refused(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        (
+            "config.json",
+            {"transformers_weights": "x.safetensors"},
+            "have a name of their own, 'x.sa",
+        ),
+        ("config.json", {"hidden_act": "strange"}, "cannot open it: KeyError: 'strange'"),
+        ("config.json", {"dtype": "strange"}, "cannot open it: AttributeError"),
+        ("config.json", {"num_attention_heads": 0}, "cannot open it: ZeroDivisionError"),
+        ("config.json", {"rope_parameters": "x"}, "StrictDataclassFieldValidationError"),
+        ("config.json", {"model_type": ["llama"]}, "no such model: model_type ['llama']"),
+        ("generation_config.json", {"eos_token_id": "x"}, "eos_token_id: 'x' is no token's number"),
+        ("generation_config.json", {"cache_implementation": "strange"}, "cannot open it: ValueErr"),
+        ("tokenizer_config.json", {"added_tokens_decoder": 5}, "the tokenizer: transformers canno"),
+    ],
+)
+def test_settings_that_transformers_cannot_open_are_named(
+    written, tmp_path, name, changes, expected
+):
+    source = written("llama")
+    configure(source, name, **changes)
+    assert expected in refused(source, tmp_path / "out")
+
+
+BROKEN = ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, "\ufeff{}"])
+def test_broken_settings_are_named_before_any_job(written, tmp_path, name, content):
+    source = written("llama")
+    (source / name).write_text(content)
+    assert name.split("_")[0].removesuffix(".json") in refused(source, tmp_path / "out")
+
+
+def add_tokens(folder, special, *tokens):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(tokens), special_tokens=special)
+    tokenizer.save_pretrained(folder)
+
+
+def test_a_token_that_the_model_has_no_weights_for_is_named(written, tmp_path):
+    """WizardLM's padding has none and needs none (CTranslate2 #1618); a text would crash."""
+    source = written("llama")
+    add_tokens(source, True, "<padding>")
+    fetch_model(job(source, tmp_path / "padded"))
+    template = "<padding>{{ messages[0]['content'] }}"
+    message = refused(source, tmp_path / "out", chat_template=template)
+    assert "1 tokens that the model has no weights for, whose embeddings have 1024 rows" in message
+    add_tokens(source, False, "<custom>")
+    assert "(<custom>); take them out" in refused(source, tmp_path / "out")
 
 
 def test_a_file_of_weights_is_no_model(written, tmp_path):

@@ -87,13 +87,6 @@ def model_files(source: WeightsKind, scratch: Path) -> Path:
     return _existing(source)
 
 
-def title(source: WeightsKind) -> str:
-    """What a message calls a source."""
-    if isinstance(source, WheelConfig):
-        return source.packages[0]
-    return source.repo if isinstance(source, HubConfig) else source.path
-
-
 def data_file(source: FileSource, scratch: Path) -> Path:
     """The one file of a source. Archives are opened into `scratch`.
 

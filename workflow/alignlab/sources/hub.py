@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import httpx2
@@ -29,7 +30,6 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import filter_repo_objects
 
 from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
@@ -63,7 +63,7 @@ def hub_model(source: HubConfig) -> Path:
     """
     with _explained(source):
         listed = _listed(source)
-        kept = list(filter_repo_objects(listed, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+        kept = [name for name in listed if _any(name, WANTED) and not _any(name, UNWANTED)]
         if gguf := _gguf_of(source, [*kept, *(n for n in listed if n.endswith(".gguf"))]):
             return _fetched(source, {gguf: listed[gguf]}, [gguf], []) / gguf
         top = [name for name in listed if "/" not in name]
@@ -98,6 +98,10 @@ def _listed(source: HubConfig) -> dict[str, RepoFile]:
         tree = HfApi().list_repo_tree(source.repo, revision=source.revision, recursive=True)
         found = [entry for entry in tree if isinstance(entry, RepoFile)]
     return {entry.path: entry for entry in found}
+
+
+def _any(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _gguf_of(source: HubConfig, names: list[str]) -> str | None:

@@ -35,6 +35,7 @@ from transformers.modeling_gguf_pytorch_utils import (
     TensorProcessor,
     get_gguf_hf_weights_map,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -58,10 +59,13 @@ from alignlab.sources.weights import (
     copy_shard,
     dtypes,
     edit_settings,
+    opening,
     read_settings,
     renamed,
     require_all,
+    require_ends,
     require_plain,
+    require_tokenizer,
     without_code,
     wrappers_of,
 )
@@ -92,17 +96,18 @@ def from_gguf(file: Path, folder: Path) -> None:
 
 
 def _unpack_gguf(file: Path, folder: Path) -> None:
-    try:
-        with _parsed_once():
-            config = AutoConfig.from_pretrained(
-                file.parent, gguf_file=file.name, trust_remote_code=False
-            )
-            model = _open_gguf(file, config)
-            tokenizer = AutoTokenizer.from_pretrained(
-                file.parent, gguf_file=file.name, config=config, trust_remote_code=False
-            )
-    except (ValueError, RuntimeError) as error:
-        raise AlignlabError(f"{file.name}: transformers cannot open this GGUF: {error}") from error
+    """The same of a file with nothing beside it."""
+    with opening(file.name), _parsed_once():
+        config = AutoConfig.from_pretrained(
+            file.parent, gguf_file=file.name, trust_remote_code=False
+        )
+        model, found = _open_gguf(file, config)
+        tokenizer = AutoTokenizer.from_pretrained(
+            file.parent, gguf_file=file.name, config=config, trust_remote_code=False
+        )
+    require_all(found, file.name)
+    for weight in model.parameters():
+        weight.data = _smallest(weight.data)
     model.generation_config = _generation_config(tokenizer, model.config.vocab_size)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -121,8 +126,8 @@ def _parsed_once() -> Iterator[None]:
         gguf.GGUFReader = reader
 
 
-def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
-    """The model of a GGUF file, unpacked."""
+def _open_gguf(file: Path, config: PreTrainedConfig) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model of a GGUF file, unpacked, and which of the file's tensors have no place in it."""
     # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
     model, found = AutoModelForCausalLM.from_pretrained(
         file.parent,
@@ -143,10 +148,7 @@ def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
         for name in {tensor.name for tensor in reader.tensors} - {"output.weight"}
         if not {name, name.removesuffix(".weight")} & known.keys()
     }
-    require_all(found, file.name)
-    for weight in model.parameters():
-        weight.data = _smallest(weight.data)
-    return model
+    return model, found
 
 
 def _smallest(weight: torch.Tensor) -> torch.Tensor:
@@ -193,7 +195,9 @@ def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> lis
         places = {renamed(name, wrappers): s for s, names in held.items() for name in names}
         edit_settings(folder / INDEX, weight_map=places)
     if not (folder / "generation_config.json").exists():
-        GenerationConfig.from_model_config(config).save_pretrained(folder)
+        with opening("config.json"):
+            GenerationConfig.from_model_config(config).save_pretrained(folder)
+    require_ends(folder)
     if not (folder / "tokenizer.json").exists():
         _write_fast_tokenizer(source, folder)
     if not quantised:
@@ -273,23 +277,20 @@ def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> Generat
 
 def _write_fast_tokenizer(source: Path, folder: Path) -> None:
     """Add the `tokenizer.json` that other rooms read to a folder with an older tokenizer."""
-    try:
+    with opening(f"{source}: its tokenizer"):
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False).save_pretrained(folder)
-    except (ValueError, ImportError) as error:
-        raise AlignlabError(f"{source}: transformers cannot open the tokenizer: {error}") from error
     if not (folder / "tokenizer.json").exists():
         raise AlignlabError(f"{source}: the tokenizer cannot be saved as tokenizer.json")
 
 
 def _config(folder: Path) -> Any:
-    if not read_settings(folder / "config.json").get(
-        "model_type"
-    ):  # transformers guesses by the path
+    kind = read_settings(folder / "config.json").get("model_type")
+    if not kind:  # transformers guesses by the path
         raise AlignlabError("config.json: `model_type` is missing; it names the architecture")
-    try:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise AlignlabError(f"config.json: transformers has no such model: model_type {kind!r}")
+    with opening("config.json"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except ValueError as error:
-        raise AlignlabError(f"config.json: transformers has no such model: {error}") from error
 
 
 def _shards(source: Path) -> list[str]:
@@ -306,6 +307,12 @@ def _shards(source: Path) -> list[str]:
         )
     if missing := [name for name in (*names, "config.json") if not (source / name).is_file()]:
         raise AlignlabError(f"{source}: the model folder lacks {', '.join(missing)}")
+    own = read_settings(source / "config.json").get("transformers_weights")
+    if own not in (None, WEIGHTS, INDEX):
+        raise AlignlabError(
+            f"config.json: transformers_weights: the weights have a name of their own, {own!r}; "
+            f"name the file {WEIGHTS}, and take this key out"
+        )
     if not any((source / name).is_file() for name in TOKENIZERS):
         raise AlignlabError(f"{source}: no tokenizer: expected one of {', '.join(TOKENIZERS)}")
     return names
@@ -368,6 +375,8 @@ def fetch_model(job: FetchModelJob) -> None:
             wrappers = _materialise(job, folder)
             if template := job.spec.chat_template:
                 (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+            if job.spec.role != "embedder":
+                require_tokenizer(folder)
             _finish(job, folder, wrappers)
             if job.spec.role != "embedder" and job.spec.engine is None:
                 record(folder)
@@ -385,25 +394,13 @@ def _materialise(job: FetchModelJob, folder: Path) -> list[str]:
         return []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:
         found = files.model_files(source, Path(scratch))
-        with _opening(files.title(source)):
-            if job.spec.role == "embedder":
-                copy_embedder(found, folder)
-            elif gguf := _gguf(found):
-                from_gguf(gguf, folder)
-            else:
-                return from_safetensors(found, folder, packed=job.spec.engine == "vllm")
+        if job.spec.role == "embedder":
+            copy_embedder(found, folder)
+        elif gguf := _gguf(found):
+            from_gguf(gguf, folder)
+        else:
+            return from_safetensors(found, folder, packed=job.spec.engine == "vllm")
     return []
-
-
-@contextmanager
-def _opening(source: str) -> Iterator[None]:
-    """Name the source that transformers cannot open; transformers raises an OSError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise AlignlabError(f"{source}: cannot be opened: {error}") from error
 
 
 def _gguf(found: Path) -> Path | None:

@@ -22,13 +22,19 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForTextEncoding,
+    AutoTokenizer,
+    GenerationConfig,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
 from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import WRITE_ERRORS
 
+# Keys that name code: a stranger's, or the hub's kernel with which a machine computed attention.
+CODE = {"auto_map", "attn_implementation", "experts_implementation"}
+CODE |= {"_attn_implementation", "_experts_implementation"}
 # They map texts of a stranger to numbers; no key of them is a setting.
 VOCABULARIES = {"tokenizer.json", "vocab.json", "added_tokens.json"}
 FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -62,10 +68,8 @@ def account_embedder(folder: Path) -> None:
     Raises:
         AlignlabError: tensors of the encoder itself differ, or its config cannot be opened.
     """
-    try:
+    with opening("config.json"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, KeyError) as error:
-        raise AlignlabError(f"config.json: transformers has no such model: {error}") from error
     kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     found = _loading_info(kind, folder)
     for key in ("missing_keys", "unexpected_keys"):
@@ -75,19 +79,34 @@ def account_embedder(folder: Path) -> None:
 
 def _loading_info(kind: Any, folder: Path) -> dict[str, Any]:
     """What transformers says of placing the tensors of a folder into an empty model."""
-    with _quiet():
-        try:
-            _, found = kind.from_pretrained(
-                folder,
-                device_map="meta",
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        except (ValueError, RuntimeError, ImportError) as error:
-            raise AlignlabError(f"config.json: transformers cannot open it: {error}") from error
+    with _quiet(), opening("config.json"):
+        _, found = kind.from_pretrained(
+            folder,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     return found
+
+
+@contextmanager
+def opening(what: str) -> Iterator[None]:
+    """Name the file that transformers cannot open; each class of it fails in its own way.
+
+    Raises:
+        AlignlabError: for any error but those of the system, such as a full disk.
+    """
+    try:
+        yield
+    except (AlignlabError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
+            raise
+        said = f"{type(error).__name__}: {str(error)[:500]}"
+        raise AlignlabError(f"{what}: transformers cannot open it: {said}") from error
 
 
 @contextmanager
@@ -211,10 +230,10 @@ def without_code(folder: Path) -> None:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError):  # what reads it says so
             continue
-        if (plain := _plain(content)) == content:
+        if (plain := _plain(content)) != content:
+            _write(path, plain)
+        if not (named := sorted(_code(content))):
             continue
-        _write(path, plain)
-        named = sorted(_code(content))
         code = f"{path.name}: auto_map names code ({_some(named)}), never run here"
         kind = content.get("tokenizer_class")
         if path.name == "config.json" and content.get("model_type") not in CONFIG_MAPPING:
@@ -237,17 +256,52 @@ def _code(content: Any, *, named: bool = False) -> Iterator[str]:
 
 
 def _plain(content: Any) -> Any:
-    """Content without any key `auto_map`."""
+    """Content without any key that names code."""
     if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items() if key != "auto_map"}
+        return {key: _plain(value) for key, value in content.items() if key not in CODE}
     return [_plain(value) for value in content] if isinstance(content, list) else content
+
+
+def require_ends(folder: Path) -> None:
+    """Open the generation config, which says what ends an answer, before any job does.
+
+    Raises:
+        AlignlabError: it cannot be opened, or names something else than tokens.
+    """
+    with opening("generation_config.json"):
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    if not all(isinstance(id_, int | None) for id_ in (ends if isinstance(ends, list) else [ends])):
+        raise AlignlabError(f"generation_config.json: eos_token_id: {ends!r} is no token's number")
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Open the tokenizer before any job does.
+
+    Raises:
+        AlignlabError: it cannot be opened, or a prompt may hold a token of it that the model has no
+            weights for.
+    """
+    with opening("the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    rows = config.get_text_config(decoder=True).vocab_size
+    beyond = {id_: token for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
+    # Other control tokens, such as the padding that trainers add, come into no prompt.
+    control = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    prompts = f"{tokenizer.bos_token}{tokenizer.chat_template}"
+    if spoken := sorted(t for id_, t in beyond.items() if id_ not in control or t in prompts):
+        raise AlignlabError(
+            f"the tokenizer has {len(spoken)} tokens that the model has no weights for, whose "
+            f"embeddings have {rows} rows ({_some(spoken)}); take them out of the tokenizer, or "
+            "resize the embeddings as its trainer did"
+        )
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A JSON object of a model folder."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AlignlabError(f"{path.name}: not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise AlignlabError(f"{path.name}: expected a JSON object")
