@@ -284,12 +284,13 @@ def require_tokenizer(folder: Path) -> None:
     with opening("the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    rows = config.get_text_config(decoder=True).vocab_size
+        rows = config.get_text_config(decoder=True).vocab_size
     beyond = {id_: token for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
     # Other control tokens, such as the padding that trainers add, come into no prompt.
     control = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
-    prompts = f"{tokenizer.bos_token}{tokenizer.chat_template}"
-    if spoken := sorted(t for id_, t in beyond.items() if id_ not in control or t in prompts):
+    template, around = str(tokenizer.chat_template), tokenizer("a").input_ids
+    unasked = {id_ for id_ in control - set(around) if beyond.get(id_, "") not in template}
+    if spoken := sorted(beyond[id_] for id_ in beyond.keys() - unasked):
         raise AlignlabError(
             f"the tokenizer has {len(spoken)} tokens that the model has no weights for, whose "
             f"embeddings have {rows} rows ({_some(spoken)}); take them out of the tokenizer, or "
