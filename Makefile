@@ -16,12 +16,16 @@ BIN := .venv/bin
 GPU := $(if $(shell command -v nvidia-smi),gpu=1)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $(GPU)
 
-.PHONY: run test lint hooks stages vllm conda clean
+.PHONY: run home test lint hooks stages vllm conda clean
 
-run: .venv/.installed
+run: home .venv/.installed
 	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
 	@$(SNAKEMAKE) --config "experiment=$(EXPERIMENT)"
 	@$(BIN)/alignlab summary "$(EXPERIMENT)"
+
+# Snakemake and the hub's cache would end in a traceback.
+home:
+	@test -w "$$HOME" || { echo "HOME is '$$HOME', no folder that can be written; set it to one of yours" >&2; exit 1; }
 
 test: .venv/.installed
 	@echo "Checking style and types, then testing: about 16 minutes on 2 cores."

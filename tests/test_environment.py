@@ -1,7 +1,9 @@
 """The locks, the ranges of pyproject and the conda files must say the same."""
 
+import os
 import re
 import runpy
+import subprocess
 import tomllib
 
 import pytest
@@ -91,3 +93,13 @@ def test_conda_python_is_one_that_the_project_takes(project, conda):
 @pytest.mark.parametrize("lock", LOCKS)
 def test_torch_is_the_version_with_a_cpu_build(locked, lock):
     assert locked(lock)["torch"] == Version("2.13.0")
+
+
+@pytest.mark.parametrize("home", ["", "/nonexistent", None])
+def test_a_run_without_a_home_folder_is_refused_by_name(repository_root, tmp_path, home):
+    """Snakemake and the hub's cache want one; a container's user often has none."""
+    command = ["make", "-C", str(repository_root), "home"]
+    env = os.environ | {"HOME": str(tmp_path) if home is None else home}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (home is None)
+    assert home is None or f"HOME is '{home}', no folder that can be written" in done.stderr

@@ -156,3 +156,32 @@ def test_a_damaged_gguf_file_is_named(tmp_path):
     with pytest.raises(AlignlabError, match=r"^model mine: bad\.gguf: "):
         fetch(tmp_path / "bad.gguf", tmp_path / "store" / "out")
     assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_what_lies_beside_a_gguf_file_changes_nothing(quantised, tmp_path):
+    """No digest covers it: in the hub's cache it is what other tools happened to fetch."""
+    fetch(quantised / "tiny.gguf", tmp_path / "alone")
+    beside = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<unk>", "chat_template": "{{ 1 }}"}
+    (quantised / "tokenizer_config.json").write_text(json.dumps(beside))
+    (quantised / "config.json").write_text('{"model_type": "gpt2"}')
+    (quantised / "chat_template.jinja").write_text("{{ 2 }}")
+    fetch(quantised / "tiny.gguf", tmp_path / "out")
+    for path in (tmp_path / "alone").iterdir():
+        if path.name not in ("alignlab.json", "SHA256SUMS"):
+            assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes(), path.name
+
+
+def test_a_part_of_a_gguf_file_is_refused(quantised, tmp_path):
+    (quantised / "tiny.gguf").rename(quantised / "tiny-00001-of-00002.gguf")
+    for path in (quantised, quantised / "tiny-00001-of-00002.gguf"):
+        with pytest.raises(AlignlabError, match="one of the parts of a GGUF file; join them with"):
+            fetch(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5, 0.99])
+def test_a_gguf_file_that_ends_early_is_named(quantised, tmp_path, share):
+    content = (quantised / "tiny.gguf").read_bytes()
+    (quantised / "tiny.gguf").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(AlignlabError, match=r"^model mine: tiny\.gguf: "):
+        fetch(quantised, tmp_path / "store" / "out")
+    assert list((tmp_path / "store").iterdir()) == [tmp_path / "store" / "tiny"]

@@ -8,6 +8,7 @@ from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.judging import stages as judging
 from alignlab.judging.config import JudgeConfig, PublishedJudgeConfig
+from alignlab.planning.forecast import RuntimeConfig
 from alignlab.sources.config import HubConfig, LocalConfig
 from alignlab.sources.datasets import FetchPromptsJob
 from alignlab.sources.models import FetchModelJob
@@ -59,6 +60,14 @@ def test_published_judgements_that_no_shipped_experiment_has(given, tmp_path):
     assert job.metadata == {**artefact.signed_spec, **artefact.place}
     assert job.place.sources == (local, hub)
     assert [aspect.name for aspect in job.spec.rubrics[1].aspects] == ["safety"]
+
+
+def test_a_gguf_file_is_unpacked_in_float32_beside_itself(given):
+    """1.54 billion weights peaked at 7,977 MB; safetensors are copied file by file."""
+    models = {artefact.name: artefact for artefact, _ in given if artefact.kind is MODELS}
+    asked = {name: models[name].needs(RuntimeConfig()).mem_mb for name in models}
+    assert 9_000 < asked["qwen2.5-coder-1.5b-instruct"] < 12_000
+    assert {asked[name] for name in asked if name.startswith(("tiny", "llama-2"))} == {8_000}
 
 
 def test_a_source_is_pinned_or_lies_somewhere():

@@ -10,13 +10,13 @@ import pytest
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.config import resolved_rubric
-from alignlab.sources.files import read
 from alignlab.sources.published import (
     FetchJudgementsJob,
     FetchPublishedJob,
     fetch_judgements,
     fetch_published,
 )
+from alignlab.sources.records import read
 
 SAYS = {"says": list("12345"), "values": [1.0, 2.0, 3.0, 4.0, 5.0]}
 QUALITY = {

@@ -146,7 +146,7 @@ def test_an_older_tokenizer_that_cannot_be_opened_is_named(tiny, tmp_path):
     older_tokenizer(tiny)
     (tiny / "merges.txt").unlink()
     message = refused(local(tiny), tmp_path / "out")
-    assert f"{tiny}: transformers cannot open the tokenizer" in message
+    assert f"{tiny}: its tokenizer: transformers cannot open it: " in message
 
 
 def test_a_source_that_transformers_cannot_open_is_named(tiny, tmp_path):
@@ -156,7 +156,7 @@ def test_a_source_that_transformers_cannot_open_is_named(tiny, tmp_path):
     config["configuration_files"] = ["config.4.0.0.json"]
     (tiny / "config.json").write_text(json.dumps(config))
     message = refused(local(tiny), tmp_path / "out")
-    assert f"{tiny}: cannot be opened: " in message
+    assert "config.json: transformers cannot open it: OSError: " in message
     assert "config.4.0.0.json" in message
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.files import read
 from alignlab.sources.published import FetchPublishedJob, fetch_published
+from alignlab.sources.records import read
 
 
 def prompts_table(path, questions, dataset="d", category="regular"):

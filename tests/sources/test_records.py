@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
-from alignlab.sources.files import read
+from alignlab.sources.records import read
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 RECORDS = [
     {"id": "1", "text": "two\nlines, “quoted”\u2028and more"},
     {"id": "2", "text": "日本 😀"},
@@ -93,6 +94,11 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
         ("a.yaml", b"a: [{b: 1}]\nc: [{b: 1}]\n", "expected a list of mappings, or one key"),
         ("a.yaml", b"- text\n", "expected a list of mappings, or one key"),
         ("a.yaml", b"- {a: 1, a: 2}\n", "key 'a' is given twice"),
+        ("a.yaml", b"- {a: 1, ? [x] : 2}\n", "a key is a list or a mapping, expected text"),
+        ("a.yaml", b"- a: 1\n  ? {x: y}\n  : 2\n", "a key is a list or a mapping, expected text"),
+        ("a.jsonl", LFS, "a pointer of git-lfs, not the file itself; run `git lfs pull`"),
+        ("a.parquet", LFS, "a pointer of git-lfs, not the file itself; run `git lfs pull`"),
+        ("a.csv.gz", LFS, "a pointer of git-lfs, not the file itself; run `git lfs pull`"),
         ("a.yaml", b"questions: []\n", "there are no records"),
         ("a.xlsx", b"", "unknown format; expected .json"),
     ],
@@ -111,3 +117,10 @@ def test_a_missing_column_names_those_there_are(tmp_path):
     assert read(path, ["a", "b"]) == [{"a": 1, "b": None}, {"a": None, "b": 2}]
     with pytest.raises(AlignlabError, match=r"no column 'c'; there are 'a', 'b'$"):
         read(path, ["c"])
+
+
+def test_a_packed_file_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n" + bytes(70_000_000)))
+    with pytest.raises(AlignlabError, match="more than 100 times its size: not unpacked"):
+        read(path, ["a"])

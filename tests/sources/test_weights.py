@@ -1,14 +1,20 @@
 """Every tensor is accounted for, nothing is computed from packed weights, no code runs."""
 
+import io
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    dynamic_module_utils,
+)
 
 from alignlab.core.errors import AlignlabError
 from alignlab.sources.models import FetchModelJob, fetch_model
@@ -218,31 +224,35 @@ def test_quantised_weights_are_refused_or_left_to_vllm(written, tmp_path, method
 STRANGER = "import pathlib, os\npathlib.Path(os.environ['MARK']).write_text('ran')\n"
 STRANGER += "from transformers import LlamaConfig\nclass XConfig(LlamaConfig):\n"
 STRANGER += "    model_type = 'strange'\n"
-FETCH = "import sys\nfrom alignlab.sources.models import FetchModelJob, fetch_model\n"
-FETCH += "fetch_model(FetchModelJob.model_validate_json(sys.argv[1]))"
 
 
-def test_code_of_a_stranger_is_not_run_when_somebody_says_yes(written, tmp_path):
+@pytest.fixture
+def code_of_a_stranger(tmp_path, monkeypatch):
+    """Code in the hub's cache that marks its run, with `y` on stdin for whoever asks to run it."""
+    snapshot = tmp_path / "hub" / "models--someone--repo" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    (snapshot / "configuration_x.py").write_text(STRANGER)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "code"))
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
+    return {"AutoConfig": "someone/repo--configuration_x.XConfig"}
+
+
+def test_code_of_a_stranger_is_not_run_when_somebody_says_yes(
+    written, tmp_path, code_of_a_stranger
+):
     source = written("llama")
-    cached = tmp_path / "hub" / "models--someone--repo"
-    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("0" * 40)
-    (cached / "snapshots" / ("0" * 40) / "configuration_x.py").write_text(STRANGER)
-    auto_map = {"AutoConfig": "someone/repo--configuration_x.XConfig"}
-    configure(source, model_type="strange", auto_map=auto_map)
-    mark = tmp_path / "mark"
-    places = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_MODULES_CACHE": str(tmp_path / "code")}
-    done = subprocess.run(
-        [sys.executable, "-c", FETCH, job(source, tmp_path / "out").model_dump_json()],
-        input="y\ny\n",
-        env=os.environ | places | {"HF_HUB_OFFLINE": "1", "MARK": str(mark)},
-        capture_output=True,
-        text=True,
-    )
-    assert not mark.exists()
-    assert "auto_map names code (someone/repo--configuration_x.XConfig)" in done.stderr
-    assert "no model type 'strange'" in done.stderr
+    configure(source, model_type="strange", auto_map=code_of_a_stranger)
+    message = refused(source, tmp_path / "out")
+    assert "auto_map names code (someone/repo--configuration_x.XConfig)" in message
+    assert "no model type 'strange'" in message
+    assert not (tmp_path / "mark").exists()
+    assert sys.stdin.tell() == 0, "somebody was asked"
 
 
 def test_a_tokenizer_that_is_code_is_refused(written, tmp_path):
@@ -262,6 +272,44 @@ def test_code_beside_a_model_that_transformers_has_itself_is_left_out(written, t
     assert not (tmp_path / "out" / "configuration_x.py").exists()
 
 
+KERNELS = {"attn_implementation": "evil/kernel", "_attn_implementation": "flash_attention_2"}
+KERNELS |= {"experts_implementation": "evil/kernel"}
+DEEP = {
+    "config.json": {"part": {"auto_map": {"AutoModel": "a/b--c.D"}, "kept": 1}, "kept": 2}
+    | KERNELS,
+    "tokenizer_config.json": {"extra": [{"auto_map": ["a/b--c.D", None]}], "kept": 3},
+    "processor_config.json": {"auto_map": {"AutoProcessor": "a/b--c.D"}, "kept": 4},
+    "preprocessor_config.json": {"auto_map": {}, "kept": 5},
+    "generation_config.json": {"auto_map": "a/b--c.D", "eos_token_id": 2},
+}
+
+
+def test_nothing_that_is_materialised_names_code_at_any_depth(written, tmp_path):
+    source = written("qwen2")
+    (source / "vocab.json").write_text('{"auto_map": 7}')  # a token
+    for name, changes in DEEP.items():
+        if not (source / name).exists():
+            (source / name).write_text("{}")
+        configure(source, name, **changes)
+    fetch_model(job(source, tmp_path / "out"))
+    assert (tmp_path / "out" / "vocab.json").read_text() == '{"auto_map": 7}'
+    for name, changes in DEEP.items():
+        text = (tmp_path / "out" / name).read_text()
+        assert "auto_map" not in text
+        assert "_implementation" not in text
+        assert json.loads(text).get("kept") == changes.get("kept")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["part"] == {"kept": 1}
+
+
+def test_a_random_model_names_no_code(repository, tmp_path, code_of_a_stranger):
+    architecture = {**KINDS["llama"], "auto_map": {"AutoModelForCausalLM": "a/b--c.D"}}
+    spec = {"id": "mine", "role": "base", "digest": "0" * 12}
+    spec |= {"source": {"kind": "random", "architecture": architecture}}
+    fetch_model(FetchModelJob(spec=spec, output=tmp_path / "out"))
+    assert "auto_map" not in (tmp_path / "out" / "config.json").read_text()
+    assert sys.stdin.tell() == 0
+
+
 def test_a_config_without_its_architecture_is_refused(written, tmp_path):
     """transformers would guess it by the path, in which every store has `models`."""
     source = written("llama")
@@ -275,3 +323,154 @@ def test_a_module_of_an_embedder_that_is_code_is_refused(written, tmp_path):
     (source / "modules.json").write_text(json.dumps([module]))
     message = refused(source, tmp_path / "out", role="embedder")
     assert "modules.json: someone/repo--custom.Module is no part of" in message
+
+
+def embedder(folder, tmp_path, kind=AutoModel):
+    """A small model of sentence-transformers' form; its weights as a class of transformers has."""
+    torch.manual_seed(0)
+    sizes = {k: v for k, v in SIZES.items() if k not in ("num_key_value_heads", "head_dim")}
+    config = AutoConfig.for_model("bert", **sizes, tie_word_embeddings=False)
+    source = tmp_path / "embedder"
+    kind.from_config(config).save_pretrained(source)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(source)
+    module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    (source / "modules.json").write_text(json.dumps([module]))
+    return source
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (without("layer.1.output.dense.weight"), "1 missing (encoder.layer.1.output.dense.weight)"),
+        (renamed("layer.1.", "layer.2."), "not part of the architecture (encoder.layer.2"),
+        (lambda held: {f"_orig_mod.{name}": t for name, t in held.items()}, "missing (embeddings."),
+        (
+            lambda held: {**held, "embeddings.LayerNorm.weight": torch.ones(7)},
+            "1 of another shape (embeddings.LayerNorm.weight is [7], expected [32])",
+        ),
+    ],
+)
+def test_every_tensor_of_an_embedder_is_accounted_for(tiny, tmp_path, edit, expected):
+    source = embedder(tiny, tmp_path)
+    change(source, edit)
+    assert expected in refused(source, tmp_path / "out", role="embedder")
+
+
+@pytest.mark.parametrize("kind", [AutoModel, AutoModelForCausalLM])
+def test_heads_of_an_embedder_do_not_count(tiny, tmp_path, kind):
+    """all-MiniLM has a pooler that nothing reads, others kept the head of their pretraining."""
+    source = embedder(tiny, tmp_path, kind)
+    change(source, without("pooler.dense.weight", "pooler.dense.bias"))
+    fetch_model(job(source, tmp_path / "out", role="embedder"))
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
+
+
+@pytest.mark.parametrize("role", ["base", "embedder"])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_is_no_file(tiny, tmp_path, role, name):
+    """A clone without git-lfs; safetensors says `HeaderTooLarge` (transformers #27923)."""
+    source = embedder(tiny, tmp_path)
+    (source / name).write_text(LFS)
+    message = refused(source, tmp_path / "out", role=role)
+    assert f"{source / name}: a pointer of git-lfs, not the file itself; run" in message
+
+
+def rename(old, new):
+    return lambda source: (source / old).rename(source / new)
+
+
+def write(name, content):
+    return lambda source: (source / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (
+            rename("model.safetensors", "consolidated.safetensors"),
+            "only weights in Mistral's own format (consolidated.safetensors), which transformers",
+        ),
+        (
+            rename("model.safetensors", "model.fp16.safetensors"),
+            "expected model.safetensors, or model.safetensors.index.json that says what is in which"
+            " part; there is model.fp16.safetensors",
+        ),
+        (write("adapter_config.json", {"base_model_name_or_path": "a/b"}), "adapter_config.json: "),
+        (
+            write("model.safetensors.index.json", {"weight_map": {"a": "model-1.safetensors"}}),
+            "model.safetensors.index.json that names other files: transformers loads the former",
+        ),
+        (write("model.safetensors.index.json", {"weight_map": {"a": "../x"}}), "files beside it"),
+        (write("model.safetensors.index.json", {"weight_map": {"a": None}}), "files beside it"),
+        (write("model.safetensors.index.json", {"weight_map": {}}), "files beside it"),
+        (write("model.safetensors.index.json", {}), "expected `weight_map`"),
+        (write("model.safetensors.index.json", []), "expected a JSON object"),
+    ],
+)
+def test_files_that_do_not_say_which_weights_are_meant(written, tmp_path, edit, expected):
+    source = written("llama")
+    edit(source)
+    assert expected in refused(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        (
+            "config.json",
+            {"transformers_weights": "x.safetensors"},
+            "have a name of their own, 'x.sa",
+        ),
+        ("config.json", {"hidden_act": "strange"}, "cannot open it: KeyError: 'strange'"),
+        ("config.json", {"dtype": "strange"}, "cannot open it: AttributeError"),
+        ("config.json", {"num_attention_heads": 0}, "cannot open it: ZeroDivisionError"),
+        ("config.json", {"rope_parameters": "x"}, "StrictDataclassFieldValidationError"),
+        ("config.json", {"model_type": ["llama"]}, "no such model: model_type ['llama']"),
+        ("generation_config.json", {"eos_token_id": "x"}, "eos_token_id: 'x' is no token's number"),
+        ("generation_config.json", {"cache_implementation": "strange"}, "cannot open it: ValueErr"),
+        ("tokenizer_config.json", {"added_tokens_decoder": 5}, "the tokenizer: transformers canno"),
+    ],
+)
+def test_settings_that_transformers_cannot_open_are_named(
+    written, tmp_path, name, changes, expected
+):
+    source = written("llama")
+    configure(source, name, **changes)
+    assert expected in refused(source, tmp_path / "out")
+
+
+BROKEN = ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, "\ufeff{}"])
+def test_broken_settings_are_named_before_any_job(written, tmp_path, name, content):
+    source = written("llama")
+    (source / name).write_text(content)
+    assert name.split("_")[0].removesuffix(".json") in refused(source, tmp_path / "out")
+
+
+def add_tokens(folder, special, *tokens):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(tokens), special_tokens=special)
+    tokenizer.save_pretrained(folder)
+
+
+def test_a_token_that_the_model_has_no_weights_for_is_named(written, tmp_path):
+    """WizardLM's padding has none and needs none (CTranslate2 #1618); a text would crash."""
+    source = written("llama")
+    add_tokens(source, True, "<padding>")
+    fetch_model(job(source, tmp_path / "padded"))
+    template = "<padding>{{ messages[0]['content'] }}"
+    message = refused(source, tmp_path / "out", chat_template=template)
+    assert "1 tokens that the model has no weights for, whose embeddings have 1024 rows" in message
+    add_tokens(source, False, "<custom>")
+    assert "(<custom>); take them out" in refused(source, tmp_path / "out")
+
+
+def test_a_file_of_weights_is_no_model(written, tmp_path):
+    path = written("llama") / "model.safetensors"
+    message = refused(path, tmp_path / "out")
+    assert f"{path}: a model is a folder, or a file that ends in .gguf" in message

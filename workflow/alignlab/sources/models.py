@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import gguf
@@ -35,6 +35,7 @@ from transformers.modeling_gguf_pytorch_utils import (
     TensorProcessor,
     get_gguf_hf_weights_map,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
@@ -43,21 +44,32 @@ from alignlab.planning.artefact import Spec
 from alignlab.planning.digest import counted
 from alignlab.sources import files
 from alignlab.sources.config import TINY_TOKENIZER, RandomConfig, Source
-from alignlab.sources.files import FetchJob, ModelPlace, require_safe_weights, where
+from alignlab.sources.files import FetchJob, ModelPlace, where
+from alignlab.sources.formats import (
+    INDEX,
+    WEIGHTS,
+    gguf_of,
+    require_loadable,
+    require_no_pointer,
+    require_whole_gguf,
+)
 from alignlab.sources.weights import (
     account,
+    account_embedder,
     copy_shard,
     dtypes,
     edit_settings,
+    opening,
     read_settings,
     renamed,
     require_all,
+    require_ends,
     require_plain,
+    require_tokenizer,
     without_code,
     wrappers_of,
 )
 
-INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 COPIED = {".json", ".jinja", ".txt", ".model"}
 # What may end an answer, by name: GGUF keeps one eos id and drops the list that
@@ -68,20 +80,34 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of
 def from_gguf(file: Path, folder: Path) -> None:
     """Unpack a GGUF file into `folder`: weights, config, generation config, tokenizer.
 
+    It is opened where nothing lies beside it: transformers would take settings of the tokenizer
+    from other files of its folder, which no digest covers.
+
     Raises:
-        AlignlabError: transformers cannot open it, or leaves out some of it.
+        AlignlabError: it is a part or a pointer, or transformers cannot open it or leaves out some
+            of it.
     """
-    try:
-        with _parsed_once():
-            config = AutoConfig.from_pretrained(
-                file.parent, gguf_file=file.name, trust_remote_code=False
-            )
-            model = _open_gguf(file, config)
-            tokenizer = AutoTokenizer.from_pretrained(
-                file.parent, gguf_file=file.name, config=config, trust_remote_code=False
-            )
-    except (ValueError, RuntimeError) as error:
-        raise AlignlabError(f"{file.name}: transformers cannot open this GGUF: {error}") from error
+    require_whole_gguf(file.name)
+    require_no_pointer(file)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".gguf-") as alone:
+        link = Path(alone) / file.name
+        link.symlink_to(file.resolve())
+        _unpack_gguf(link, folder)
+
+
+def _unpack_gguf(file: Path, folder: Path) -> None:
+    """The same of a file with nothing beside it."""
+    with opening(file.name), _parsed_once():
+        config = AutoConfig.from_pretrained(
+            file.parent, gguf_file=file.name, trust_remote_code=False
+        )
+        model, found = _open_gguf(file, config)
+        tokenizer = AutoTokenizer.from_pretrained(
+            file.parent, gguf_file=file.name, config=config, trust_remote_code=False
+        )
+    require_all(found, file.name)
+    for weight in model.parameters():
+        weight.data = _smallest(weight.data)
     model.generation_config = _generation_config(tokenizer, model.config.vocab_size)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -100,8 +126,8 @@ def _parsed_once() -> Iterator[None]:
         gguf.GGUFReader = reader
 
 
-def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
-    """The model of a GGUF file, unpacked."""
+def _open_gguf(file: Path, config: PreTrainedConfig) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model of a GGUF file, unpacked, and which of the file's tensors have no place in it."""
     # `dequantize`: a model whose weights stay packed refuses to be saved as safetensors.
     model, found = AutoModelForCausalLM.from_pretrained(
         file.parent,
@@ -122,10 +148,7 @@ def _open_gguf(file: Path, config: PreTrainedConfig) -> PreTrainedModel:
         for name in {tensor.name for tensor in reader.tensors} - {"output.weight"}
         if not {name, name.removesuffix(".weight")} & known.keys()
     }
-    require_all(found, file.name)
-    for weight in model.parameters():
-        weight.data = _smallest(weight.data)
-    return model
+    return model, found
 
 
 def _smallest(weight: torch.Tensor) -> torch.Tensor:
@@ -152,11 +175,15 @@ def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> lis
             of those that the architecture has, or the model needs code that is not part of
             transformers.
     """
-    require_safe_weights(str(source), (path.name for path in source.iterdir()))
+    require_loadable(str(source), (path.name for path in source.iterdir()))
+    settings = [path for path in source.iterdir() if path.is_file() and _counts(path)]
+    for path in settings:
+        require_no_pointer(path)
     shards = _shards(source)
-    for path in source.iterdir():
-        if path.is_file() and path.suffix in COPIED and not path.name.startswith("."):
-            shutil.copyfile(path, folder / path.name)
+    for path in settings:
+        shutil.copyfile(path, folder / path.name)
+    for shard in shards:
+        require_no_pointer(source / shard)
     without_code(folder)
     config = _config(folder)
     held = {shard: dtypes(source / shard) for shard in shards}
@@ -168,12 +195,19 @@ def from_safetensors(source: Path, folder: Path, *, packed: bool = False) -> lis
         places = {renamed(name, wrappers): s for s, names in held.items() for name in names}
         edit_settings(folder / INDEX, weight_map=places)
     if not (folder / "generation_config.json").exists():
-        GenerationConfig.from_model_config(config).save_pretrained(folder)
+        with opening("config.json"):
+            GenerationConfig.from_model_config(config).save_pretrained(folder)
+    require_ends(folder)
     if not (folder / "tokenizer.json").exists():
         _write_fast_tokenizer(source, folder)
     if not quantised:
         account(folder)
     return wrappers
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file beside the weights is one that transformers or another room reads."""
+    return path.suffix in COPIED and not path.name.startswith(".")
 
 
 def from_seed(
@@ -194,24 +228,29 @@ def from_seed(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.bfloat16, trust_remote_code=False
+        )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    without_code(folder)
 
 
 def copy_embedder(source: Path, folder: Path) -> None:
     """Copy a sentence-transformers folder as it is, weights in their own precision.
 
     Raises:
-        AlignlabError: it is none, or its weights are pickled.
+        AlignlabError: it is none, its weights are not loaded here or not those of its architecture,
+            or a module of it is code.
     """
     if not (source / "modules.json").is_file():
         raise AlignlabError(f"{source}: modules.json of sentence-transformers is missing")
-    require_safe_weights(str(source), (path.name for path in source.iterdir()))
-    for name in counted(source):
-        if name.suffix in {*COPIED, ".safetensors"}:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, folder / name)
+    names = [name for name in counted(source) if name.suffix in {*COPIED, ".safetensors"}]
+    require_loadable(str(source), (path.name for path in source.rglob("*")))
+    for name in names:
+        require_no_pointer(source / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, folder / name)
     without_code(folder)
     # A module of another package is downloaded and run, whatever `trust_remote_code` says.
     for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
@@ -220,6 +259,8 @@ def copy_embedder(source: Path, folder: Path) -> None:
                 f"{source}: modules.json: {module['type']} is no part of sentence-transformers; "
                 "code that comes with a model is never run"
             )
+        if module["type"].endswith(".Transformer"):
+            account_embedder(folder / module["path"])
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> GenerationConfig:
@@ -236,35 +277,54 @@ def _generation_config(tokenizer: PreTrainedTokenizerBase, size: int) -> Generat
 
 def _write_fast_tokenizer(source: Path, folder: Path) -> None:
     """Add the `tokenizer.json` that other rooms read to a folder with an older tokenizer."""
-    try:
+    with opening(f"{source}: its tokenizer"):
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False).save_pretrained(folder)
-    except (ValueError, ImportError) as error:
-        raise AlignlabError(f"{source}: transformers cannot open the tokenizer: {error}") from error
     if not (folder / "tokenizer.json").exists():
         raise AlignlabError(f"{source}: the tokenizer cannot be saved as tokenizer.json")
 
 
 def _config(folder: Path) -> Any:
-    if not read_settings(folder / "config.json").get(
-        "model_type"
-    ):  # transformers guesses by the path
+    kind = read_settings(folder / "config.json").get("model_type")
+    if not kind:  # transformers guesses by the path
         raise AlignlabError("config.json: `model_type` is missing; it names the architecture")
-    try:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise AlignlabError(f"config.json: transformers has no such model: model_type {kind!r}")
+    with opening("config.json"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except ValueError as error:
-        raise AlignlabError(f"config.json: transformers has no such model: {error}") from error
 
 
 def _shards(source: Path) -> list[str]:
-    names = ["model.safetensors"]
-    if (source / INDEX).exists():
-        weights = read_settings(source / INDEX)["weight_map"]
-        names = sorted(set(weights.values()))
+    """The files of weights that transformers loads.
+
+    Raises:
+        AlignlabError: there are two sets of them, or one, the config or the tokenizer is missing.
+    """
+    names = _indexed(source) if (source / INDEX).is_file() else [WEIGHTS]
+    if WEIGHTS not in names and (source / WEIGHTS).is_file():
+        raise AlignlabError(
+            f"{source}: {WEIGHTS}, and {INDEX} that names other files: transformers loads the "
+            "former alone; remove what is not meant"
+        )
     if missing := [name for name in (*names, "config.json") if not (source / name).is_file()]:
         raise AlignlabError(f"{source}: the model folder lacks {', '.join(missing)}")
+    own = read_settings(source / "config.json").get("transformers_weights")
+    if own not in (None, WEIGHTS, INDEX):
+        raise AlignlabError(
+            f"config.json: transformers_weights: the weights have a name of their own, {own!r}; "
+            f"name the file {WEIGHTS}, and take this key out"
+        )
     if not any((source / name).is_file() for name in TOKENIZERS):
         raise AlignlabError(f"{source}: no tokenizer: expected one of {', '.join(TOKENIZERS)}")
     return names
+
+
+def _indexed(source: Path) -> list[str]:
+    """The files that an index names."""
+    weights = read_settings(source / INDEX).get("weight_map")
+    names = list(weights.values()) if isinstance(weights, dict) else []
+    if not names or not all(isinstance(n, str) and PurePosixPath(n).name == n for n in names):
+        raise AlignlabError(f"{INDEX}: expected `weight_map` from tensors to files beside it")
+    return sorted(set(names))
 
 
 class ModelSpec(Spec):
@@ -315,6 +375,8 @@ def fetch_model(job: FetchModelJob) -> None:
             wrappers = _materialise(job, folder)
             if template := job.spec.chat_template:
                 (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+            if job.spec.role != "embedder":
+                require_tokenizer(folder)
             _finish(job, folder, wrappers)
             if job.spec.role != "embedder" and job.spec.engine is None:
                 record(folder)
@@ -332,38 +394,23 @@ def _materialise(job: FetchModelJob, folder: Path) -> list[str]:
         return []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".source-") as scratch:
         found = files.model_files(source, Path(scratch))
-        with _opening(files.title(source)):
-            if job.spec.role == "embedder":
-                copy_embedder(found, folder)
-            elif gguf := _gguf(found):
-                from_gguf(gguf, folder)
-            else:
-                return from_safetensors(found, folder, packed=job.spec.engine == "vllm")
+        if job.spec.role == "embedder":
+            copy_embedder(found, folder)
+        elif gguf := _gguf(found):
+            from_gguf(gguf, folder)
+        else:
+            return from_safetensors(found, folder, packed=job.spec.engine == "vllm")
     return []
-
-
-@contextmanager
-def _opening(source: str) -> Iterator[None]:
-    """Name the source that transformers cannot open; transformers raises an OSError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise AlignlabError(f"{source}: cannot be opened: {error}") from error
 
 
 def _gguf(found: Path) -> Path | None:
     """The one GGUF file of a source that has no safetensors."""
     if found.is_file():
+        if found.suffix != ".gguf":
+            raise AlignlabError(f"{found}: a model is a folder, or a file that ends in .gguf")
         return found
-    candidates = sorted(found.glob("*.gguf"))
-    if any(found.glob("*.safetensors")) or not candidates:
-        return None
-    if len(candidates) > 1:
-        names = ", ".join(path.name for path in candidates)
-        raise AlignlabError(f"{found}: several GGUF files ({names}); name one as `path`")
-    return candidates[0]
+    name = gguf_of(str(found), (path.name for path in found.iterdir()), "path")
+    return found / name if name else None
 
 
 def _finish(job: FetchModelJob, folder: Path, wrappers: list[str]) -> None:

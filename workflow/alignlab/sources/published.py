@@ -24,9 +24,10 @@ from alignlab.core.tables import Row
 from alignlab.core.templates import ONLY_THOUGHTS, spoken
 from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Spec
-from alignlab.sources import files
+from alignlab.sources import files, records
 from alignlab.sources.config import FileSource
-from alignlab.sources.files import FetchJob, FilePlace, Record, where
+from alignlab.sources.files import FetchJob, FilePlace, where
+from alignlab.sources.records import Record
 
 log = logging.getLogger(__name__)
 COLUMNS = ("input", "output_cand", "result", "parsed_result")
@@ -99,7 +100,7 @@ def fetch_published(job: FetchPublishedJob) -> None:
 def _answers(path: Path) -> dict[str, list[str | None]]:
     """Published answers by normalised question, in the order of the file; null where one failed."""
     answers = defaultdict(list)
-    for number, record in enumerate(files.read(path, ("instruction", "output"))):
+    for number, record in enumerate(records.read(path, ("instruction", "output"))):
         output, question = record["output"], record["instruction"]
         if isinstance(output, list) and len(output) == 1:
             output = output[0]
@@ -108,7 +109,7 @@ def _answers(path: Path) -> dict[str, list[str | None]]:
                 f"{path}: row {number}, counted from 0: `instruction` must be text, `output` text "
                 "or null"
             )
-        answers[files.normalised(question)].append(output)
+        answers[records.normalised(question)].append(output)
     return dict(answers)
 
 
@@ -117,7 +118,7 @@ def _responses(path: Path, answers: dict[str, list[str | None]], spec: Published
     asked: Counter[str] = Counter()
     rows = []
     for prompt in tables.rows("prompts", path):
-        question = files.normalised(prompt["turns"][0])
+        question = records.normalised(prompt["turns"][0])
         found = answers.get(question, [])
         # Asked more often than published: the question has one more answer than none.
         raw = found[min(asked[question], len(found) - 1)] if found else None
@@ -251,13 +252,13 @@ class Judged:
         for record in found:
             # What a reply that was not parsed is about, only its question says.
             if record["parsed_result"] is None or self._says.keys() & record["parsed_result"]:
-                key = files.normalised(record["input"]), files.normalised(record["output_cand"])
+                key = records.normalised(record["input"]), records.normalised(record["output_cand"])
                 self._records[key].append(record)
         self._questions = {question for question, _ in self._records}
 
     def rows(self, answer: Row, question: str, spec: PublishedJudgementsSpec) -> Iterator[Row]:
         """A row for every aspect of an answer to a question."""
-        key = files.normalised(question), files.normalised(answer["text"])
+        key = records.normalised(question), records.normalised(answer["text"])
         fitting = self._records.get(key)
         for aspect, values in self._says.items():
             row = _row(answer, aspect, self.name, spec)
@@ -274,7 +275,7 @@ def _records(source: FileSource) -> list[Record]:
     """The records of one file that are about an answer."""
     with tempfile.TemporaryDirectory() as scratch:
         path = files.data_file(source, Path(scratch))
-        found = files.read(path, COLUMNS)
+        found = records.read(path, COLUMNS)
     for number, record in enumerate(found):
         texts = all(isinstance(record[name], str | None) for name in ("output_cand", "result"))
         parsed = isinstance(record["parsed_result"], dict | None)

@@ -18,9 +18,9 @@ from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.planning.digest import config_digest
-from alignlab.sources import files
+from alignlab.sources import records
 from alignlab.sources.config import ColumnsConfig, FileSource, PinnedSource, PreferenceConfig
-from alignlab.sources.files import Record
+from alignlab.sources.records import Record
 
 log = logging.getLogger(__name__)
 CATEGORIES = ("regular", "safety")
@@ -56,7 +56,7 @@ def normalise(path: Path, given: FileRows) -> list[Row]:
             twice, or a category is unknown: the message counts such rows and shows the first five;
             no row has exactly one safe answer.
     """
-    columns, found = given.columns, files.read(path, _named(given.columns))
+    columns, found = given.columns, records.read(path, _named(given.columns))
     rows, problems, seen = [], [], set()
     for number, record in enumerate(found):
         try:
@@ -125,7 +125,7 @@ def _row(record: Record, number: int, given: FileRows) -> Row:
 
 def cluster_of(turns: list[str]) -> str:
     """Rows that open with one question: answers to it are the same, or nearly so."""
-    return config_digest(files.normalised("".join(turns[:1])).casefold())
+    return config_digest(records.normalised("".join(turns[:1])).casefold())
 
 
 def _id(record: Record, column: str) -> str:
@@ -168,7 +168,7 @@ def with_references(rows: list[Row], dataset: str, path: Path) -> list[Row]:
     """
     known = {row["prompt_id"]: row for row in rows}
     found: dict[str, Row] = {}
-    for number, record in enumerate(files.read(path, ("question_id", "choices"))):
+    for number, record in enumerate(records.read(path, ("question_id", "choices"))):
         name = f"{dataset}/{record['question_id']}"
         try:
             said = [_text(answer, name) for answer in record["choices"][0]["turns"]]

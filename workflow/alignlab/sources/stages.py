@@ -22,15 +22,20 @@ from alignlab.planning.forecast import (
     Cost,
     ExpectedQuestion,
     ModelSize,
+    Need,
+    RuntimeConfig,
     Speeds,
 )
 from alignlab.planning.versions import Unit
 from alignlab.sources.config import (
     ApiModelConfig,
     DatasetConfig,
+    HubConfig,
+    LocalConfig,
     ModelConfig,
     PromptSetConfig,
     PublishedAnswersConfig,
+    WheelConfig,
 )
 
 # What it says of artefacts is in the specs.
@@ -38,6 +43,10 @@ CHANGES_NO_VALUE = True
 
 MOST_BYTES = 4
 """Bytes of a weight, at most: only the files say their precision."""
+COPYING_MB, UNPACKING_MB = 8000, 1000
+"""A process that has a file of weights in memory to rename its tensors, and one without weights."""
+UNPACKED_BYTES = 6
+"""Bytes of a weight while a GGUF file is unpacked: 4 in float32, and in the file at most 2."""
 UNKNOWN_CATEGORY = "regular"
 """Category of rows whose category only the dataset's file says."""
 
@@ -152,6 +161,22 @@ def _cost_of_model(artefact: Artefact, speeds: Speeds) -> Cost:
     return Cost(artefact.stage, disk=MOST_BYTES * (entry.parameters or 0))
 
 
+def _needs_of_model(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
+    """Safetensors are copied file by file; all of a GGUF file is unpacked at once."""
+    entry: ModelConfig = artefact.facts
+    unpacked = UNPACKED_BYTES * (entry.parameters or 0) / 1e6 if _is_gguf(entry) else 0
+    return Need(attempt * max(COPYING_MB, round(UNPACKING_MB + unpacked)), 0, 0)
+
+
+def _is_gguf(entry: ModelConfig) -> bool:
+    source = entry.source
+    if isinstance(source, WheelConfig):
+        return any(name.endswith(".gguf") for name in source.files)
+    if isinstance(source, HubConfig):
+        return bool(source.file)
+    return isinstance(source, LocalConfig) and source.path.endswith(".gguf")
+
+
 def _cost_of_published(artefact: Artefact, speeds: Speeds) -> Cost:
     return Cost(artefact.stage, disk=answers_of(artefact)[1] * RESPONSE_TOKEN)
 
@@ -160,6 +185,7 @@ MODELS = Stage(
     name="models",
     table=None,
     units=(Unit("models", "alignlab.sources.models"),),
+    needs=_needs_of_model,
     cost=_cost_of_model,
 )
 PROMPTS = Stage(

@@ -17,14 +17,26 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+    GenerationConfig,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
 from alignlab.core.errors import AlignlabError
+from alignlab.core.tables import WRITE_ERRORS
 
-SETTINGS = ("config.json", "tokenizer_config.json", "generation_config.json")
+# Keys that name code: a stranger's, or the hub's kernel with which a machine computed attention.
+CODE = {"auto_map", "attn_implementation", "experts_implementation"}
+CODE |= {"_attn_implementation", "_experts_implementation"}
+# They map texts of a stranger to numbers; no key of them is a setting.
+VOCABULARIES = {"tokenizer.json", "vocab.json", "added_tokens.json"}
 FLOATS = {"F64", "F32", "F16", "BF16"}
 # Tensors that quantised weights have beside them: FP8, compressed-tensors, GPTQ, AWQ, bitsandbytes.
 PACKED = re.compile(
@@ -33,6 +45,10 @@ PACKED = re.compile(
 )
 # Masks that old checkpoints hold; transformers leaves out the others, which are more common.
 OLD = re.compile(r"\.(attn|attention)\.masked_bias$")
+# What a sentence's embedding does not depend on.
+HEADS = re.compile(
+    r"(^|\.)(pooler|cls|lm_head|classifier|score|qa_outputs|vocab_\w+|predictions)\.|position_ids$"
+)
 COMPILED = "_orig_mod."
 WRAPPERS = (COMPILED, "module.", "base_model.model.")
 
@@ -43,19 +59,54 @@ def account(folder: Path) -> None:
     Raises:
         AlignlabError: they differ; what transformers itself leaves out or ties does not count.
     """
-    with _quiet():
-        try:
-            _, found = AutoModelForCausalLM.from_pretrained(
-                folder,
-                device_map="meta",
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        except (ValueError, RuntimeError, ImportError) as error:
-            raise AlignlabError(f"config.json: transformers cannot open it: {error}") from error
+    require_all(_loading_info(AutoModelForCausalLM, folder), "the weights")
+
+
+def account_embedder(folder: Path) -> None:
+    """The same of a model that embeds sentences, which may lack, or have, heads that it never uses.
+
+    Raises:
+        AlignlabError: tensors of the encoder itself differ, or its config cannot be opened.
+    """
+    with opening("config.json"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+    found = _loading_info(kind, folder)
+    for key in ("missing_keys", "unexpected_keys"):
+        found[key] = {name for name in found[key] if not HEADS.search(name)}
     require_all(found, "the weights")
+
+
+def _loading_info(kind: Any, folder: Path) -> dict[str, Any]:
+    """What transformers says of placing the tensors of a folder into an empty model."""
+    with _quiet(), opening("config.json"):
+        _, found = kind.from_pretrained(
+            folder,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    return found
+
+
+@contextmanager
+def opening(what: str) -> Iterator[None]:
+    """Name the file that transformers cannot open; each class of it fails in its own way.
+
+    Raises:
+        AlignlabError: for any error but those of the system, such as a full disk.
+    """
+    try:
+        yield
+    except (AlignlabError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
+            raise
+        said = f"{type(error).__name__}: {str(error)[:500]}"
+        raise AlignlabError(f"{what}: transformers cannot open it: {said}") from error
 
 
 @contextmanager
@@ -167,17 +218,23 @@ def copy_shard(shard: Path, target: Path, wrappers: list[str]) -> None:
 
 
 def without_code(folder: Path) -> None:
-    """Take out of a model's settings what names code beside the weights.
+    """Take out of a model's settings, at any depth, what names code beside the weights.
 
     Raises:
         AlignlabError: without that code transformers has no such model or no such tokenizer.
     """
     for path in sorted(folder.rglob("*.json")):
-        content = read_settings(path) if path.name in SETTINGS else {}
-        if not (named := content.get("auto_map")):
+        if path.name in VOCABULARIES:
             continue
-        edit_settings(path, auto_map=None)
-        code = f"{path.name}: auto_map names code ({_some(sorted(_flat(named)))}), never run here"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):  # what reads it says so
+            continue
+        if (plain := _plain(content)) != content:
+            _write(path, plain)
+        if not (named := sorted(_code(content))):
+            continue
+        code = f"{path.name}: auto_map names code ({_some(named)}), never run here"
         kind = content.get("tokenizer_class")
         if path.name == "config.json" and content.get("model_type") not in CONFIG_MAPPING:
             kind = content.get("model_type")
@@ -186,20 +243,66 @@ def without_code(folder: Path) -> None:
             raise AlignlabError(f"{code}, and transformers has no tokenizer {kind!r} of its own")
 
 
-def _flat(named: Any) -> Iterator[str]:
-    """The texts of nested lists and dicts."""
-    if isinstance(named, str):
-        yield named
-    elif isinstance(named, dict | list):
-        for part in named.values() if isinstance(named, dict) else named:
-            yield from _flat(part)
+def _code(content: Any, *, named: bool = False) -> Iterator[str]:
+    """The texts below every key `auto_map`; with `named` all of them."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _code(value, named=named or key == "auto_map")
+    elif isinstance(content, list):
+        for value in content:
+            yield from _code(value, named=named)
+    elif named and isinstance(content, str):
+        yield content
+
+
+def _plain(content: Any) -> Any:
+    """Content without any key that names code."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items() if key not in CODE}
+    return [_plain(value) for value in content] if isinstance(content, list) else content
+
+
+def require_ends(folder: Path) -> None:
+    """Open the generation config, which says what ends an answer, before any job does.
+
+    Raises:
+        AlignlabError: it cannot be opened, or names something else than tokens.
+    """
+    with opening("generation_config.json"):
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    if not all(isinstance(id_, int | None) for id_ in (ends if isinstance(ends, list) else [ends])):
+        raise AlignlabError(f"generation_config.json: eos_token_id: {ends!r} is no token's number")
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Open the tokenizer before any job does.
+
+    Raises:
+        AlignlabError: it cannot be opened, or a prompt may hold a token of it that the model has no
+            weights for.
+    """
+    with opening("the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        rows = config.get_text_config(decoder=True).vocab_size
+    beyond = {id_: token for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
+    # Other control tokens, such as the padding that trainers add, come into no prompt.
+    control = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    template, around = str(tokenizer.chat_template), tokenizer("a").input_ids
+    unasked = {id_ for id_ in control - set(around) if beyond.get(id_, "") not in template}
+    if spoken := sorted(beyond[id_] for id_ in beyond.keys() - unasked):
+        raise AlignlabError(
+            f"the tokenizer has {len(spoken)} tokens that the model has no weights for, whose "
+            f"embeddings have {rows} rows ({_some(spoken)}); take them out of the tokenizer, or "
+            "resize the embeddings as its trainer did"
+        )
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A JSON object of a model folder."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AlignlabError(f"{path.name}: not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise AlignlabError(f"{path.name}: expected a JSON object")
@@ -207,7 +310,9 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def edit_settings(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; a key set to None is removed."""
-    content = {**read_settings(path), **changes}
-    kept = {key: value for key, value in content.items() if changes.get(key, ...) is not None}
-    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    """Set keys of a JSON file."""
+    _write(path, {**read_settings(path), **changes})
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

