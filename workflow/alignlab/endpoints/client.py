@@ -29,7 +29,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from openai._constants import MAX_RETRY_AFTER_DELAY
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth, read, words
+from alignlab.endpoints.bodies import Reply, Tokens, read, words
+from alignlab.endpoints.replies import Endpoint, Replies, Worth
 
 log = logging.getLogger(__name__)
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
@@ -191,7 +192,8 @@ class ChatApi:
         started = perf_counter()
         try:
             self._check_quiet()
-            reply = read(await self._post(client, request))
+            body = await self._post(client, request)
+            reply, fatal = read(body), self._misplaced(body)
         except openai.OpenAIError as error:
             self._note_quiet(client, error)
             reply = self._failed(error, tries)
@@ -232,6 +234,13 @@ class ChatApi:
             return answer.content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return answer.text
+
+    def _misplaced(self, body: str) -> str | None:
+        """Why going on would be in vain where a web page answers; null if it is none."""
+        if self._answered or not body.lstrip("\ufeff \r\n\t").startswith("<"):
+            return None
+        said = self._masked(words(body))
+        return self.endpoint.hopeless(404, None, f"a web page answers there: {said}", None)
 
     def _note_quiet(self, client: openai.AsyncOpenAI, error: openai.OpenAIError) -> None:
         """Note for how long the endpoint wants no call, if that is longer than the library waits.

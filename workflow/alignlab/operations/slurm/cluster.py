@@ -83,8 +83,8 @@ def check_logs(folder: Path) -> None:
     """
     if set("%\\") & set(str(folder.absolute())):
         raise AlignlabError(
-            f"{folder.absolute()}: Slurm reads % and \\ in the path of a log as signs of its own: for "
-            "%j it writes a number; work in another folder, or name one by `--slurm-logdir`"
+            f"{folder.absolute()}: Slurm reads % and \\ in the path of a log as signs: for %j "
+            "it writes a number; work in another folder, or name one by `--slurm-logdir`"
         )
     try:
         with explained(folder):

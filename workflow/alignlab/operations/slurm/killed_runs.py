@@ -137,7 +137,7 @@ def _cancel(jobs: Collection[Live]) -> None:
     log.warning("cancelling Slurm jobs of a run that was killed: %s", " ".join(sorted(numbers)))
     done = subprocess.run(["scancel", *numbers], capture_output=True, text=True, check=False)
     until = time.monotonic() + CANCELLED_WITHIN
-    while numbers & {job.number for job in live() or jobs}:
+    while (left := live()) is None or numbers & {job.number for job in left}:
         if time.monotonic() > until:
             raise AlignlabError(
                 f"Slurm jobs {' '.join(sorted(numbers))} of a run that was killed do not end: "
