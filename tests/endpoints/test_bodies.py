@@ -279,11 +279,13 @@ def test_an_address_that_is_no_endpoints_ends_the_job_after_one_call(ask, answer
     assert server.calls.total() == 1
 
 
-def test_a_web_page_among_answers_is_a_failure_of_that_row_alone(ask):
-    page = says("<html>busy</html>")
-    with serving(lambda word: chat(WATER) if word == "a" else page) as server:
-        answers, _ = ask(server.url, ["a", "b", "c"])
-    assert [row(answers[word]) for word in "abc"] == [("eos", "", WATER), NONE, NONE]
+@pytest.mark.parametrize("bad", [says("<html>busy</html>"), fails(403, "not this one")])
+def test_what_is_refused_among_answers_is_a_failure_of_that_row_alone(ask, bad):
+    with serving(lambda word: chat(WATER) if word == "a" else bad) as server:
+        for _ in range(2):  # the second run has the answer from the first
+            answers, _ = ask(server.url, ["a", "b", "c"])
+            assert [row(answers[word]) for word in "abc"] == [("eos", "", WATER), NONE, NONE]
+    assert server.calls == {"a": 1, "b": 2, "c": 2}
 
 
 @pytest.mark.parametrize("key", ["ollama", "EMPTY", "test", "x", "a", "llama", "sk-1234567890"])

@@ -62,7 +62,7 @@ class Copy:
         }
 
 
-def until(run, copy, condition, seconds=400):
+def until(run, copy, condition, seconds=900):
     """Wait for something to happen while Snakemake runs; what the condition found."""
     end = time.monotonic() + seconds
     while not (found := condition()):

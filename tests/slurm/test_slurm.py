@@ -218,7 +218,7 @@ def test_a_slurm_that_does_not_answer_for_a_while_costs_no_job(cluster, copy, sh
         time.sleep(5)  # more polls
         assert not answers(copy)
         down.unlink()
-        assert run.wait(90) == 0, copy.printed
+        assert run.wait(900) == 0, copy.printed
     finally:
         run.kill()
     assert "Slurm answers squeue again" in copy.printed
@@ -236,7 +236,7 @@ def test_a_job_that_slurm_takes_later_is_submitted_once(cluster, copy, shims):
     try:
         until(run, copy, lambda: "Slurm takes no jobs now" in copy.printed)
         (shims / "down").unlink()
-        assert run.wait(120) == 0, copy.printed
+        assert run.wait(900) == 0, copy.printed
     finally:
         run.kill()
     assert len(answers(copy)) == 1
@@ -266,7 +266,7 @@ def test_the_next_run_waits_for_the_job_of_a_killed_one(cluster, killed):
     try:
         until(run, copy, lambda: f"goes on as SLURM job {number}" in copy.printed)
         (copy.folder / "hold").unlink()
-        assert run.wait(120) == 0, copy.printed
+        assert run.wait(900) == 0, copy.printed
     finally:
         run.kill()
     assert cluster.jobs()[-1]["JobId"] == number
@@ -309,7 +309,7 @@ def test_a_job_that_slurm_puts_back_into_its_queue_is_waited_for(cluster, copy):
         cluster.requeue(number)
         until(run, copy, lambda: cluster.state(number) == "RUNNING")
         (copy.folder / "hold").unlink()
-        assert run.wait(120) == 0, copy.printed
+        assert run.wait(900) == 0, copy.printed
     finally:
         run.kill()
     assert len(cluster.jobs()) == before + 1

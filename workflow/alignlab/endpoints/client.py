@@ -126,6 +126,7 @@ class ChatApi:
 
     Attributes:
         limit: calls that may be under way now.
+        answered: the endpoint has answered a request, in this run or before.
     """
 
     def __init__(self, endpoint: Endpoint, replies: Replies) -> None:
@@ -137,7 +138,8 @@ class ChatApi:
         self.endpoint, self.replies = endpoint, replies
         self.limit = 1
         self._secret = endpoint.secret()
-        self._heard = self._answered = self._renamed = self._heated = False
+        self.answered = False
+        self._heard = self._renamed = self._heated = False
         self._silent = 0
         self._quiet = 0.0
 
@@ -200,7 +202,7 @@ class ChatApi:
             fatal = self._fatal(error, request)
         told = {"error": reply.error and self._masked(reply.error)}
         reply = reply.model_copy(update={**told, "seconds": perf_counter() - started})
-        self._answered |= reply.outcome == "answered"
+        self.answered |= reply.outcome == "answered"
         self.replies.add(key, most, reply)
         if fatal:
             raise AlignlabError(fatal)
@@ -237,7 +239,7 @@ class ChatApi:
 
     def _misplaced(self, body: str) -> str | None:
         """Why going on would be in vain where a web page answers; null if it is none."""
-        if self._answered or not body.lstrip("\ufeff \r\n\t").startswith("<"):
+        if self.answered or not body.lstrip("\ufeff \r\n\t").startswith("<"):
             return None
         said = self._masked(words(body))
         return self.endpoint.hopeless(404, None, f"a web page answers there: {said}", None)
@@ -284,7 +286,7 @@ class ChatApi:
             form = (request.response_format or {}).get("type")
             # OpenAI says with the status for "too fast" that there is no money left.
             status = 402 if error.code == "insufficient_quota" else error.status_code
-            if self._answered and status in (400, 403, 422):
+            if self.answered and status in (400, 403, 422):
                 return None  # it is about this one request
             return self.endpoint.hopeless(status, error.param, said, form)
         if isinstance(error, openai.APIConnectionError):
@@ -344,6 +346,7 @@ class _Calls:
         worth = partial(self.worth, request)
         kept = replies.best(key, worth)
         if kept is not None and worth(kept) >= 1:
+            self.api.answered = True  # in an earlier run: address, key and model are right
             yield index, kept
             return
         while len(self.flying) >= self.api.limit:
