@@ -15,7 +15,7 @@ def copied(tmp_path_factory):
     """Make a copy of the repository with an empty store."""
 
     def copy_with_small():
-        folder = copy_repository(tmp_path_factory.mktemp("some user's $HOME"))
+        folder = copy_repository(tmp_path_factory.mktemp("a $HOME of mine"))
         shutil.copy(Path(__file__).parent / "small.yaml", folder)
         return Copy(folder)
 

@@ -23,6 +23,7 @@ from alignlab.shift.stages import TABLES_BESIDE
 environments.find_python_by_name()
 executor.install()
 try:
+    environments.check_folder(Path.cwd())
     KILLED_RUN = killed_runs.choice_of(config.get("killed_run", "adopt"))
     EXPERIMENT = experiment_of(config, workflow.config_settings.config_args)
     PLAN = Plan(load_experiment(EXPERIMENT))

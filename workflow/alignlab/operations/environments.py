@@ -51,6 +51,27 @@ def find_python_by_name() -> None:
         sys.executable = "python"
 
 
+def check_folder(folder: Path) -> None:
+    """Check that jobs can be started from a folder.
+
+    Snakemake writes paths into command lines as Python quotes a text, and a shell reads them.
+
+    Raises:
+        AlignlabError: a shell would read another path; the message says which characters do it.
+    """
+    path = str(folder)
+    apostrophe = "'" in path
+    odd = {each for each in path if each == "\\" or not each.isprintable()}
+    odd |= set(path) & set('$`"') if apostrophe else set()
+    if odd:
+        named = ", ".join(map(repr, sorted(odd)))
+        beside = " beside an apostrophe" if apostrophe else ""
+        raise AlignlabError(
+            f"{path}: Snakemake cannot start jobs in a folder whose path has {named}{beside}; "
+            "move the project, or rename the folder"
+        )
+
+
 def check_engines(plan: Plan, due: Iterable[Artefact]) -> None:
     """Refuse to make answers that no installed engine can give.
 
