@@ -68,8 +68,9 @@ def live() -> list[Live] | None:
     )
     if asked.returncode:
         return None
-    told = [line.split(BETWEEN) for line in asked.stdout.splitlines() if "rule_" in line]
-    found = [Live(*each[:3], Path(each[3])) for each in told if len(each) == 4]
+    lines = [line.split(BETWEEN) for line in asked.stdout.split("\n")]
+    told = [each for each in lines if len(each) == 4 and each[2].startswith("rule_")]
+    found = [Live(n, run, comment, Path(at)) for n, run, comment, at in told]
     return [job for job in found if _same(job.folder / STORE, STORE)]
 
 
