@@ -11,6 +11,8 @@ PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 MEMORY_MB ?= $(shell awk '/MemTotal/ {print int($$2 / 1200)}' /proc/meminfo 2>/dev/null || echo 8000)
 EXPERIMENT ?= demo
+# A shell gets it as it is, whatever characters a path has.
+export EXPERIMENT
 BIN := .venv/bin
 # Every local process takes the first GPU, so one at a time.
 GPU := $(if $(shell command -v nvidia-smi),gpu=1)
@@ -19,9 +21,9 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY_MB) $
 .PHONY: run home test lint hooks stages vllm conda clean
 
 run: home .venv/.installed
-	@echo "Running experiment $(EXPERIMENT): the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
-	@$(SNAKEMAKE) --config "experiment=$(EXPERIMENT)"
-	@$(BIN)/alignlab summary "$(EXPERIMENT)"
+	@echo "Running experiment $$EXPERIMENT: the demo downloads 1.5 GB once, then takes about 14 minutes on 2 cores."
+	@$(SNAKEMAKE) --config "experiment=$$EXPERIMENT"
+	@$(BIN)/alignlab summary "$$EXPERIMENT"
 
 # Snakemake and the hub's cache would end in a traceback.
 home:

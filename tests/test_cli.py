@@ -28,6 +28,16 @@ def test_a_terminal_that_lacks_a_character_gets_one_like_it(monkeypatch, encodin
     assert f"  {'·' if encoding != 'ascii' else '-'} results/store/responses" in printed
 
 
+@pytest.mark.parametrize(
+    ("output", "status", "message"),
+    [(">&-", 0, ""), ("> /dev/full", 1, "alignlab: standard output: No space left on device\n")],
+)
+def test_a_standard_output_that_takes_nothing_is_no_traceback(output, status, message):
+    command = f'"{sys.executable}" -m alignlab.cli gc {output}'
+    run = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (status, message)
+
+
 def test_another_folder_has_nothing_to_check(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 1

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.bodies import Reply, Tokens, read
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime
-from alignlab.endpoints.replies import Line, Reply, Tokens, read
+from alignlab.endpoints.replies import Line
 from alignlab.endpoints.respondent import Wording, respondent
 from alignlab.engines.base import Question
 from alignlab.engines.config import DecodingConfig
@@ -93,6 +94,14 @@ SENT = {
     "tool-calls": failed("tool_calls", chat(None, "tool_calls")),
     "tool-calls-empty": failed("tool_calls", chat("", "tool_calls")),
     "function-call": failed("function_call", chat(None, "function_call")),
+    "camel-case": ends("endTurn"),
+    "ai21": ends("endoftext"),
+    "bedrock-length": ends("MaxTokens", CUT),
+    "hyphen-filter": ends("content-filter", HALF, "W"),
+    "vertex-armor": ends("MODEL_ARMOR", HALF, "W"),
+    "watsonx-length": ends("token_limit", CUT),
+    "hf-length": ends("max_new_tokens", CUT),
+    "sglang-no-reason": ends("", UNKNOWN),
     "unknown": ends("OTHER", UNKNOWN),
     "unknown-empty": failed("OTHER", chat(" ", "OTHER")),
     "no-reason": ends(None, UNKNOWN),
@@ -107,6 +116,8 @@ SENT = {
     ),
     "zhipu-network": failed("network_error", chat("Wat", "network_error")),
     "cohere-error": failed("ERROR", chat("Wat", "ERROR")),
+    "watsonx-time": failed("time_limit", chat("Wat", "time_limit")),
+    "overloaded": failed("engine-overloaded", chat("Wat", "engine-overloaded")),
     # What they count.
     "half-a-usage": used({"prompt_tokens": 40}, None),
     "empty-usage": used({}, None),
@@ -128,6 +139,16 @@ SENT = {
     "refusal-part": Sent(
         chat([{"type": "refusal", "refusal": "I cannot."}]), ("eos", "", "I cannot.")
     ),
+    "mistral-references": Sent(
+        chat([{"type": "text", "text": WATER}, {"type": "reference", "reference_ids": [1]}])
+    ),
+    "anthropic-tool": Sent(chat([{"type": "text", "text": WATER}, {"type": "tool_use"}])),
+    "part-without-type": Sent(chat([{"text": WATER}])),
+    "content-in-a-key": Sent(chat({"content": {"text": WATER}})),
+    "databricks-thinks": Sent(
+        chat([{"type": "reasoning", "summary": []}, {"type": "text", "text": WATER}])
+    ),
+    "null-in-a-part": failed("no text", chat([{"type": "text", "text": None}])),
     "picture": failed("no completion", chat([{"type": "image_url", "image_url": "x"}]), None),
     "number": failed("no completion", chat({"content": 4}), None),
     "refusal": Sent(chat({"content": None, "refusal": "I cannot."}), ("eos", "", "I cannot.")),
@@ -182,6 +203,12 @@ SENT = {
     "openrouter-raw": failed("overloaded", says(json.dumps({"error": OPENROUTER}), 502), Tokens()),
     "plain-text": failed("upstream connect error", says("upstream connect error", 503), Tokens()),
     "html": failed("502 Bad Gateway", says("<html>502 Bad Gateway</html>", 502), Tokens()),
+    "html-with-style": failed(
+        "502 Bad Gateway",
+        says(f"<html><style>{'a{b:c}' * 200}</style><h1>502 Bad Gateway</h1></html>", 502),
+        Tokens(),
+    ),
+    "error-with-a-mark": failed("code: 500 - boom", says('\ufeff{"error": "boom"}', 500), Tokens()),
     "no-words": failed("Error code: 500", says("", 500), Tokens()),
     "azure-400": Sent(fails(400, "no", "content_filter", "prompt"), HELD, Tokens(), says="no"),
     "openai-flagged": Sent(fails(400, "flagged", "invalid_prompt"), HELD, Tokens(), says="flagged"),
@@ -237,6 +264,28 @@ def test_a_key_that_gemini_refuses_ends_the_job_after_one_call(ask):
     with serving(lambda word: says(json.dumps(told), 400)) as server, refused:
         ask(server.url, ["a", "b", "c"])
     assert server.calls.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (says("<!doctype html><title>Chat</title>"), "lacks its end.*a web page answers.*Chat"),
+        (fails(405, "Method Not Allowed"), "takes no POST.*Method Not Allowed"),
+    ],
+)
+def test_an_address_that_is_no_endpoints_ends_the_job_after_one_call(ask, answer, message):
+    with serving(lambda word: answer) as server, pytest.raises(AlignlabError, match=message):
+        ask(server.url, ["a", "b", "c"])
+    assert server.calls.total() == 1
+
+
+@pytest.mark.parametrize("bad", [says("<html>busy</html>"), fails(403, "not this one")])
+def test_what_is_refused_among_answers_is_a_failure_of_that_row_alone(ask, bad):
+    with serving(lambda word: chat(WATER) if word == "a" else bad) as server:
+        for _ in range(2):  # the second run has the answer from the first
+            answers, _ = ask(server.url, ["a", "b", "c"])
+            assert [row(answers[word]) for word in "abc"] == [("eos", "", WATER), NONE, NONE]
+    assert server.calls == {"a": 1, "b": 2, "c": 2}
 
 
 @pytest.mark.parametrize("key", ["ollama", "EMPTY", "test", "x", "a", "llama", "sk-1234567890"])

@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.bodies import Tokens, read
 from alignlab.endpoints.client import ChatRequest
 from alignlab.endpoints.config import ApiEngineConfig
-from alignlab.endpoints.replies import Endpoint, Tokens, read
+from alignlab.endpoints.replies import Endpoint
 
 HERE = Endpoint("m", "http://localhost/v1", None, 1, 1, 0)
 REQUEST = ChatRequest([{"role": "user", "content": "Grüße"}], max_tokens=7)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
+from alignlab.endpoints.bodies import Reply, Tokens
 from alignlab.endpoints.config import PriceConfig
-from alignlab.endpoints.replies import Budget, Replies, Reply, Tokens
+from alignlab.endpoints.replies import Budget, Replies
 
 FREE = Budget(None, None)
 MOST, USED = Tokens(10, 10), Tokens(1, 1)

@@ -63,6 +63,7 @@ def test_a_mistake_is_one_line_and_what_follows_from_it_none(load, changes, keys
 def test_a_name_is_what_was_typed_whatever_it_is_read_as(read, typed):
     given = ["other=1", f"experiment={typed}"]
     assert experiment_of({"experiment": read}, given) == typed
+    assert experiment_of({"experiment": f"'{typed}'"}, given) == typed, "as Snakemake's FAQ says"
 
 
 @pytest.mark.parametrize("read", [202401, None, True, {}])

@@ -16,6 +16,20 @@ def test_memory_that_is_refused_is_told(started, tmp_path):
     assert "--set-resources tune_model:mem_mb=" in (tmp_path / "job.log").read_text()
 
 
+def test_a_gpu_that_is_full_is_no_matter_of_host_memory(started, tmp_path):
+    run = started("raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')")
+    assert "the GPU is out of memory: lower `runtime.batch_size`" in run.communicate(timeout=60)[1]
+    assert "the job asked for" not in (tmp_path / "job.log").read_text()
+
+
+def test_a_log_holds_any_script_whatever_the_locale(started, tmp_path, monkeypatch):
+    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+        monkeypatch.setenv(name, value)
+    run = started("import logging\nlogging.info('\\u4e2d %s', chr(0xd800))")
+    assert "Traceback" not in run.communicate(timeout=60)[1]
+    assert "INFO 中 \\ud800" in (tmp_path / "job.log").read_text(encoding="utf-8")
+
+
 def test_a_job_above_its_memory_says_so_before_it_is_killed(started, tmp_path):
     body = "used = b'x' * 2**26\ntime.sleep(2.5)\nimport os\nos.kill(os.getpid(), 9)"
     run = started(body)

@@ -8,7 +8,7 @@ from endpoint import RUBRIC, verdicts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.endpoints.replies import Reply
+from alignlab.endpoints.bodies import Reply
 from alignlab.judging.openai_judge import Form
 
 JUNK = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]), max_size=20)

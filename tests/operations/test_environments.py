@@ -11,7 +11,7 @@ import yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.operations.environments import VLLM, check_engines, python_of
+from alignlab.operations.environments import VLLM, check_engines, check_folder, python_of
 
 CHILD = """
 import json, os, sys
@@ -89,3 +89,23 @@ def test_a_python_whose_path_has_a_space_starts_as_snakemake_writes_it(tmp_path)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([python, "-c", code], env=env, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{python}\n", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a'b", 'a"b', "a$HOME", "a`b", "a;b&c", "ä(中)", "-a", "{a}"]
+)
+def test_a_folder_is_taken_if_a_shell_reads_its_path_as_snakemake_writes_it(tmp_path, name):
+    check_folder(tmp_path / name)
+    assert _as_a_shell_reads(tmp_path / name) == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a'$HOME", "a'`b", "a'b\"c", "a\\b", "a\nb", "a\tb", "a\u00a0b"])
+def test_a_folder_is_refused_if_a_shell_reads_another_path(tmp_path, name):
+    with pytest.raises(AlignlabError, match="cannot start jobs in a folder"):
+        check_folder(tmp_path / name)
+    assert _as_a_shell_reads(tmp_path / name) != str(tmp_path / name)
+
+
+def _as_a_shell_reads(path):
+    written = f"printf %s {str(path)!r}"
+    return subprocess.run(["sh", "-c", written], capture_output=True, text=True).stdout

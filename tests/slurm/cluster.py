@@ -95,8 +95,18 @@ class Cluster:
     def freeze(self, number):
         """Stop a job's processes, so that it runs into its wall time, of now one minute."""
         command("scontrol", "update", f"JobId={number}", "TimeLimit=1")
+        self.suspend(number)
+
+    def suspend(self, number):
+        """Stop a job's processes, so that it does not end by itself."""
         for pid in _processes(f"SLURM_JOB_ID={number}"):
             os.kill(pid, signal.SIGSTOP)
+
+    def requeue(self, number):
+        """What preemption does to a job; it starts again at once."""
+        command("scontrol", "requeue", number)
+        _wait("the requeue", lambda: self.state(number) == "PENDING")
+        command("scontrol", "update", f"JobId={number}", "StartTime=now")
 
     def set_node(self, state):
         """Take the node down, or bring it back."""

@@ -1,14 +1,13 @@
 """A Slurm cluster, and a small experiment run twice: as it should be, and on that cluster."""
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from checkouts import copy_repository
 from cluster import SlurmMissingError, running
-from copies import SLURM, SMALL, Copy
+from copies import SLURM, SMALL, Copy, until
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +15,7 @@ def copied(tmp_path_factory):
     """Make a copy of the repository with an empty store."""
 
     def copy_with_small():
-        folder = copy_repository(tmp_path_factory.mktemp("copy"))
+        folder = copy_repository(tmp_path_factory.mktemp("a $HOME of mine"))
         shutil.copy(Path(__file__).parent / "small.yaml", folder)
         return Copy(folder)
 
@@ -80,13 +79,3 @@ def disturbed(cluster, copied):
     finally:
         run.kill()
     return Disturbed(copy, copy.printed, refused, cluster.jobs(), victims)
-
-
-def until(run, copy, condition, seconds=400):
-    """Wait for something to happen while Snakemake runs; what the condition found."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert run.poll() is None, copy.printed
-        assert time.monotonic() < end, copy.printed
-        time.sleep(0.3)
-    return found

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,13 @@ class Copy:
         )
         return run.returncode, run.stdout + run.stderr
 
-    def start(self, *arguments):
+    def start(self, *arguments, path=None):
         """Start Snakemake; what it prints goes to a file."""
         with (self.folder / "printed.txt").open("w") as file:
             return subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.folder,
-                env=self.environment(),
+                env=self.environment(path),
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -59,3 +60,13 @@ class Copy:
             "WANDB_API_KEY": "",
             "OMP_NUM_THREADS": "1",
         }
+
+
+def until(run, copy, condition, seconds=900):
+    """Wait for something to happen while Snakemake runs; what the condition found."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert run.poll() is None, copy.printed
+        assert time.monotonic() < end, copy.printed
+        time.sleep(0.3)
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import errno
 import json
 import os
 import shutil
@@ -36,6 +37,9 @@ LIKE = {
     "→": "->",
 }
 
+UNPRINTED = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""Why standard output takes no more."""
+
 # Imports below stay inside the commands: `alignlab --help` answers in a tenth of a second.
 
 
@@ -47,12 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors=PLAIN)
     try:
         status: int = options.command(options)
-        sys.stdout.flush()
+        print(end="", flush=True)  # also where there is no standard output
         return status
     except AlignlabError as error:
         print(f"alignlab: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `| head` has read enough; Python must not flush the rest
+    except OSError as error:
+        if error.filename is not None or error.errno not in UNPRINTED:
+            raise
+        if error.errno != errno.EPIPE:  # `| head` has read enough
+            print(f"alignlab: standard output: {error.strerror}", file=sys.stderr)
+        # Python must not flush the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

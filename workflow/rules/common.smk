@@ -2,6 +2,7 @@
 # Parsed again by every job, so nothing here imports a model library or touches the network.
 
 import json
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -14,12 +15,16 @@ from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
 from alignlab.operations import environments, store_locks
-from alignlab.operations.environments import check_cluster, check_sizes
+from alignlab.operations.environments import check_sizes
+from alignlab.operations.slurm import cluster, executor, killed_runs, retries
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.shift.stages import TABLES_BESIDE
 
 environments.find_python_by_name()
+executor.install()
 try:
+    environments.check_folder(Path.cwd())
+    KILLED_RUN = killed_runs.choice_of(config.get("killed_run", "adopt"))
     EXPERIMENT = experiment_of(config, workflow.config_settings.config_args)
     PLAN = Plan(load_experiment(EXPERIMENT))
     ARTEFACTS = list(PLAN)
@@ -163,23 +168,35 @@ def prompt_tables(wildcards):
     return [stored(prompts) for prompts in PLAN.prompts]
 
 
+def on_slurm():
+    """Whether this process submits jobs to Slurm."""
+    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
+
+
+def knows_why():
+    """Whether a job is retried with more of what it lacked; elsewhere it gets more of everything."""
+    return on_slurm() or retries.submitted()
+
+
 def needed(stage, resource):
     """A resource of a job that runs models: its stage counts it."""
 
     def amount(wildcards, attempt):
-        artefact = PLAN.find(stage, wildcards.key)
-        return getattr(artefact.needs(RUNTIME, attempt), resource)
+        tried = 1 if knows_why() else attempt
+        found = getattr(PLAN.find(stage, wildcards.key).needs(RUNTIME, tried), resource)
+        return retries.asked(retries.name_of("", wildcards), resource, found)
 
     return amount
 
 
-def growing(amount):
-    """A resource of which a job gets as much again each time that it is retried."""
+def growing(resource, rule, first):
+    """A resource of which a job gets more when it is retried, and as much again if none says why."""
 
-    def grown(wildcards, attempt):
-        return amount * attempt
+    def amount(wildcards, attempt):
+        found = first if knows_why() else first * attempt
+        return retries.asked(retries.name_of(rule, wildcards), resource, found)
 
-    return grown
+    return amount
 
 
 def parts_of_arm(wildcards):
@@ -216,12 +233,17 @@ def keys_due():
     return {job.wildcards.key for job in jobs_due() if "key" in job.wildcards.keys()}
 
 
-def accounts_due():
-    """What submitted jobs say of the accounts that are billed."""
-    found = [
-        job.resources.get("slurm_account") for job in jobs_due() if not job.is_local
-    ]
-    return {str(account) for account in found if account}
+def submitted_due():
+    """Jobs of this run that are submitted, where jobs are."""
+    return [job for job in jobs_due() if not job.is_local]
+
+
+def check_slurm():
+    """End a run that Slurm would refuse, or keep waiting for ever."""
+    settings, jobs = workflow.executor_settings, submitted_due()
+    accounts = {job.resources.get("slurm_account") for job in jobs} - {None, ""}
+    cluster.check_cluster(settings.partition_config, {str(a) for a in accounts}, jobs)
+    cluster.check_logs(Path(settings.logdir or ".snakemake/slurm_logs"))
 
 
 def check_run():
@@ -233,9 +255,14 @@ def check_run():
         if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
             environments.check_engines(PLAN, due)  # conda brings its own
         check_space()
-        if workflow.executor_plugin.name == "slurm":
-            check_cluster(workflow.executor_settings.partition_config, accounts_due())
+        if on_slurm():
+            check_slurm()
             check_sizes(due)
         store_locks.claim(PLAN, due)
+        made = [(job.rule.name, list(job.wildcards)) for job in submitted_due()]
+        if on_slurm():
+            killed_runs.settle(made, KILLED_RUN)
+        else:
+            killed_runs.check_none(made)
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None

@@ -24,7 +24,7 @@ rule check_engine:
         mem_mb=needed("engine_checks", "mem_mb"),
         gpu=needed("engine_checks", "gpu"),
         gpu_mb=needed("engine_checks", "gpu_mb"),
-        runtime=growing(60),
+        runtime=growing("runtime", "check_engine", 60),
     params:
         spec=spec_of("engine_checks"),
         job=job_of("engine_checks"),

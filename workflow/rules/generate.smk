@@ -30,7 +30,7 @@ rule generate_responses:
         mem_mb=needed("responses", "mem_mb"),
         gpu=needed("responses", "gpu"),
         gpu_mb=needed("responses", "gpu_mb"),
-        runtime=growing(240),
+        runtime=growing("runtime", "generate_responses", 240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("responses"),

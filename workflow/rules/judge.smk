@@ -52,7 +52,7 @@ rule judge_responses:
         mem_mb=needed("judgements", "mem_mb"),
         gpu=needed("judgements", "gpu"),
         gpu_mb=needed("judgements", "gpu_mb"),
-        runtime=growing(240),
+        runtime=growing("runtime", "judge_responses", 240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("judgements"),
@@ -83,7 +83,7 @@ rule compare_responses:
         mem_mb=needed("preferences", "mem_mb"),
         gpu=needed("preferences", "gpu"),
         gpu_mb=needed("preferences", "gpu_mb"),
-        runtime=growing(240),
+        runtime=growing("runtime", "compare_responses", 240),
         batch_size=RUNTIME.batch_size,
     params:
         spec=spec_of("preferences"),
@@ -149,8 +149,8 @@ if PLAN.experiment.judges:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=growing(4000),
-            runtime=growing(60),
+            mem_mb=growing("mem_mb", "qualify_judges", 4000),
+            runtime=growing("runtime", "qualify_judges", 60),
         params:
             spec=renewed(MADE.qualification.signed_spec, MADE.qualification),
             job=job_of_result(MADE.qualification),

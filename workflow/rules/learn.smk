@@ -131,8 +131,8 @@ if PLAN.experiment.studies:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=growing(4000),
-            runtime=growing(60),
+            mem_mb=growing("mem_mb", "summarise_studies", 4000),
+            runtime=growing("runtime", "summarise_studies", 60),
         params:
             spec=renewed(MADE.studies.signed_spec, MADE.studies),
             job=job_of_result(MADE.studies),

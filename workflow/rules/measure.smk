@@ -21,8 +21,8 @@ rule measure_responses:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=growing("mem_mb", "measure_responses", 4000),
+        runtime=growing("runtime", "measure_responses", 60),
     params:
         spec=spec_of("metrics"),
         job=job_of("metrics"),
@@ -56,8 +56,8 @@ rule summarise_metrics:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=growing("mem_mb", "summarise_metrics", 4000),
+        runtime=growing("runtime", "summarise_metrics", 60),
     params:
         spec=renewed(MADE.statistics.signed_spec, MADE.statistics),
         job=job_of_result(MADE.statistics),

@@ -33,7 +33,7 @@ if PLAN.experiment.pairs:
             mem_mb=needed("shift", "mem_mb"),
             gpu=needed("shift", "gpu"),
             gpu_mb=needed("shift", "gpu_mb"),
-            runtime=growing(240),
+            runtime=growing("runtime", "score_shift", 240),
             models_together=int(RUNTIME.models_together),
         params:
             spec=spec_of("shift"),
@@ -61,8 +61,8 @@ if PLAN.experiment.pairs:
             "../../envs/cpu.yaml"
         threads: 1
         resources:
-            mem_mb=growing(8000),
-            runtime=growing(60),
+            mem_mb=growing("mem_mb", "summarise_shift", 8000),
+            runtime=growing("runtime", "summarise_shift", 60),
         params:
             spec=renewed(MADE.shift_statistics.signed_spec, MADE.shift_statistics),
             job=job_of_result(MADE.shift_statistics),

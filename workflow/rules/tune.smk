@@ -25,7 +25,7 @@ rule tune_model:
         mem_mb=needed("adapters", "mem_mb"),
         gpu=needed("adapters", "gpu"),
         gpu_mb=needed("adapters", "gpu_mb"),
-        runtime=growing(240),
+        runtime=growing("runtime", "tune_model", 240),
     params:
         spec=spec_of("adapters"),
         job=job_of("adapters", "prompts"),

@@ -29,7 +29,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from openai._constants import MAX_RETRY_AFTER_DELAY
 
 from alignlab.core.errors import AlignlabError
-from alignlab.endpoints.replies import Endpoint, Replies, Reply, Tokens, Worth, read, words
+from alignlab.endpoints.bodies import Reply, Tokens, read, words
+from alignlab.endpoints.replies import Endpoint, Replies, Worth
 
 log = logging.getLogger(__name__)
 # So many calls in a row without any answer, each after its retries, and the endpoint is gone.
@@ -125,6 +126,7 @@ class ChatApi:
 
     Attributes:
         limit: calls that may be under way now.
+        answered: the endpoint has answered a request, in this run or before.
     """
 
     def __init__(self, endpoint: Endpoint, replies: Replies) -> None:
@@ -136,7 +138,8 @@ class ChatApi:
         self.endpoint, self.replies = endpoint, replies
         self.limit = 1
         self._secret = endpoint.secret()
-        self._heard = self._answered = self._renamed = self._heated = False
+        self.answered = False
+        self._heard = self._renamed = self._heated = False
         self._silent = 0
         self._quiet = 0.0
 
@@ -191,14 +194,15 @@ class ChatApi:
         started = perf_counter()
         try:
             self._check_quiet()
-            reply = read(await self._post(client, request))
+            body = await self._post(client, request)
+            reply, fatal = read(body), self._misplaced(body)
         except openai.OpenAIError as error:
             self._note_quiet(client, error)
             reply = self._failed(error, tries)
             fatal = self._fatal(error, request)
         told = {"error": reply.error and self._masked(reply.error)}
         reply = reply.model_copy(update={**told, "seconds": perf_counter() - started})
-        self._answered |= reply.outcome == "answered"
+        self.answered |= reply.outcome == "answered"
         self.replies.add(key, most, reply)
         if fatal:
             raise AlignlabError(fatal)
@@ -232,6 +236,13 @@ class ChatApi:
             return answer.content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return answer.text
+
+    def _misplaced(self, body: str) -> str | None:
+        """Why going on would be in vain where a web page answers; null if it is none."""
+        if self.answered or not body.lstrip("\ufeff \r\n\t").startswith("<"):
+            return None
+        said = self._masked(words(body))
+        return self.endpoint.hopeless(404, None, f"a web page answers there: {said}", None)
 
     def _note_quiet(self, client: openai.AsyncOpenAI, error: openai.OpenAIError) -> None:
         """Note for how long the endpoint wants no call, if that is longer than the library waits.
@@ -275,7 +286,7 @@ class ChatApi:
             form = (request.response_format or {}).get("type")
             # OpenAI says with the status for "too fast" that there is no money left.
             status = 402 if error.code == "insufficient_quota" else error.status_code
-            if self._answered and status in (400, 403, 422):
+            if self.answered and status in (400, 403, 422):
                 return None  # it is about this one request
             return self.endpoint.hopeless(status, error.param, said, form)
         if isinstance(error, openai.APIConnectionError):
@@ -335,6 +346,7 @@ class _Calls:
         worth = partial(self.worth, request)
         kept = replies.best(key, worth)
         if kept is not None and worth(kept) >= 1:
+            self.api.answered = True  # in an earlier run: address, key and model are right
             yield index, kept
             return
         while len(self.flying) >= self.api.limit:

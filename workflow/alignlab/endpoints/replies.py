@@ -1,4 +1,4 @@
-"""Replies of an endpoint: how they are read, and the ledger of all of them and what they cost.
+"""Replies of an endpoint: the ledger of all of them, and what they cost.
 
 The file is JSON Lines, only ever appended to, by one process at a time. One line says that a
 request is about to be sent and how much it may use, a later one gives the result. So the requests
@@ -14,17 +14,18 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import replacing
+from alignlab.endpoints.bodies import Reply, Tokens
 from alignlab.endpoints.config import PriceConfig
 from alignlab.planning.artefact import Artefact
 
@@ -108,6 +109,7 @@ class Endpoint:
             402: f"{key} has nothing left to pay with",
             403: f"{key} is refused",
             404: "no such model, or `base_url` lacks its end, such as /v1",
+            405: "`base_url` takes no POST: http in place of https, or its end is missing",
         }.get(status)
         if status == 400 and "api key" in said.casefold():
             why = f"{key} is refused"  # so Gemini says it
@@ -131,20 +133,6 @@ def check_keys(artefacts: Iterable[Artefact]) -> None:
                 Endpoint.of({**asked, **artefact.runtime}).secret()
             except AlignlabError as error:
                 raise AlignlabError(f"{artefact.stage} {artefact.name}: {error}") from error
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What was sent and what was answered, in tokens; exact, so that sums never drift."""
-
-    prompt: int = 0
-    completion: int = 0
-
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
-
-    def __sub__(self, other: Tokens) -> Tokens:
-        return Tokens(self.prompt - other.prompt, self.completion - other.completion)
 
 
 @dataclass(frozen=True)
@@ -176,180 +164,6 @@ class Budget:
         """Whether so much may be spent in all."""
         usd = self.usd(tokens)
         return usd is None or self.max_usd is None or usd <= self.max_usd
-
-
-Ending = Literal["stop", "length", "content_filter", "tool_calls", "failed"]
-
-SAID: dict[Ending, str] = {
-    "stop": "stop end_turn eos eos_token stop_sequence stop_str complete completed",
-    "length": "length max_tokens max_output_tokens model_length model_context_window_exceeded",
-    "content_filter": (
-        "content_filter content_policy_violation content_filtered refusal safety image_safety "
-        "recitation blocklist prohibited_content spii sensitive guardrail_intervened error_toxic"
-    ),
-    "tool_calls": (
-        "tool_calls tool_call tool_use function_call function_call_filter "
-        "malformed_function_call unexpected_tool_call"
-    ),
-    "failed": (
-        "error abort aborted cancelled canceled user_cancel timeout network_error error_limit "
-        "insufficient_system_resource failed"
-    ),
-}
-"""How servers say that an answer ended: OpenAI, Azure, vLLM, SGLang, TGI, llama-server, Ollama,
-OpenRouter, DeepSeek, Mistral, Together, Anthropic, Bedrock, Cohere, Zhipu and Gemini."""
-ENDINGS = {word: ending for ending, words in SAID.items() for word in words.split()}
-
-
-class Reply(StrictModel):
-    """What came of a request.
-
-    Attributes:
-        outcome: `answered` by the model, if only with a refusal; `failed` after the last try;
-            `skipped` because the budget had no room for it.
-        text: the answer.
-        thoughts: what the model wrote before it, where the endpoint gives that apart.
-        refusal: what the endpoint gave in its place.
-        finish_reason: as the endpoint said it: `stop`, `length`, `SAFETY`, ...; see `ending`.
-        error: what went wrong, unless `answered`.
-        usage: tokens to pay for; null if unknown.
-        seconds: from the first try to the end of the last.
-    """
-
-    outcome: Literal["answered", "failed", "skipped"]
-    text: str | None = None
-    thoughts: str | None = None
-    refusal: str | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    usage: Tokens | None = None
-    seconds: float = 0
-
-    @property
-    def ending(self) -> Ending | None:
-        """What `finish_reason` means, whoever said it; null if it is not known or not said.
-
-        Gemini adds to it, as in `content_filter: RECITATION`.
-        """
-        return ENDINGS.get((self.finish_reason or "").partition(":")[0].strip().casefold())
-
-
-PARTS = {
-    **{
-        "text": ("text", "text"),
-        "output_text": ("text", "text"),
-        "refusal": ("refusal", "refusal"),
-    },
-    **{"thinking": ("thoughts", "thinking"), "redacted_thinking": ("thoughts", "thinking")},
-    "reasoning": ("thoughts", "text"),
-}
-"""Type of a part of a message → what it is a part of, and under which key its text stands."""
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(ge=0, lt=2**31)
-    completion_tokens: int = Field(ge=0, lt=2**31)
-
-
-def read(body: str) -> Reply:
-    """The reply in the body of an HTTP answer; one that is no completion has `failed`.
-
-    What says nothing of the answer is read as far as it goes: a usage that is none is unknown.
-    """
-    try:
-        whole = json.loads(body)
-        choice = whole["choices"][0]
-        if whole.get("error"):
-            raise TypeError("an error beside its choices")
-        text, thoughts, refusal = _message(choice)
-        told = choice.get("finish_reason")
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return Reply(outcome="failed", error=_whole(f"the answer is no completion: {words(body)}"))
-    reply = Reply(
-        outcome="answered",
-        text=text,
-        thoughts=thoughts,
-        refusal=refusal,
-        finish_reason=_whole(told) if isinstance(told, str) else None,
-        usage=_usage(whole.get("usage")),
-    )
-    if reply.ending != "failed":
-        return reply
-    why = f"finish_reason {reply.finish_reason}: {words(choice.get('error') or body)}"
-    return reply.model_copy(update={"outcome": "failed", "error": _whole(why)})
-
-
-def words(said: Any) -> str:
-    """What an endpoint says of an error: its message if it has one, or all that it sent.
-
-    Args:
-        said: a body as text, or a part of one as JSON holds it.
-    """
-    if isinstance(said, str):
-        with suppress(ValueError, RecursionError):
-            said = json.loads(said)
-    inner = said[0] if isinstance(said, list) and said else said
-    if isinstance(inner, dict):
-        inner = inner.get("error") or inner
-    if isinstance(inner, dict) and isinstance(inner.get("message"), str) and inner["message"]:
-        meta = inner.get("metadata")
-        raw = meta.get("raw") if isinstance(meta, dict) else None
-        return f"{inner['message']} ({raw})" if raw else str(inner["message"])
-    return inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
-
-
-def _usage(told: Any) -> Tokens | None:
-    try:
-        used = _Usage.model_validate(told)
-    except ValidationError:
-        return None
-    return Tokens(used.prompt_tokens, used.completion_tokens)
-
-
-def _message(choice: Any) -> tuple[str | None, str | None, str | None]:
-    """Text, thoughts and refusal of a choice, in either form.
-
-    Raises:
-        AttributeError, LookupError, TypeError: a part of it is of no known type.
-    """
-    message = choice.get("message") or {"content": choice.get("text")}
-    text, thoughts, refusal = _parts(message.get("content"))
-    details = message.get("reasoning_details")
-    listed = details if isinstance(details, list) else []
-    spelled = [each for each in listed if isinstance(each, dict)]
-    apart = [
-        message.get("reasoning_content"),
-        message.get("reasoning"),
-        "".join(str(each.get("text") or each.get("summary") or "") for each in spelled),
-    ]
-    thoughts = thoughts or next((t for t in apart if isinstance(t, str) and t), None)
-    told = message.get("refusal")
-    refusal = refusal or (told if isinstance(told, str) else None)
-    return _whole(text), _whole(thoughts), _whole(refusal)
-
-
-def _parts(content: Any) -> tuple[str | None, str | None, str | None]:
-    """Text, thoughts and refusal of a message's content, which may come in parts.
-
-    Raises:
-        LookupError, TypeError: a part is of no known type, or without its text.
-    """
-    if content is None or isinstance(content, str):
-        return content, None, None
-    found: dict[str, str | None] = dict.fromkeys(("text", "thoughts", "refusal"))
-    for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, str):
-            part = {"type": "text", "text": part}
-        kind, key = PARTS[part["type"]]
-        said = part.get(key) if kind == "thoughts" else part[key]
-        said = said if isinstance(said, str) else _parts(said)[0]
-        found[kind] = (found[kind] or "") + (said or "")
-    return found["text"], found["thoughts"], found["refusal"]
-
-
-def _whole(text: str | None) -> str | None:
-    """JSON can spell half a letter, which no file can hold; U+FFFD stands for it, as elsewhere."""
-    return text and text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 Worth = Callable[[Reply], float]

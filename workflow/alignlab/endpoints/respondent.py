@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.core.templates import Spoken, spoken
+from alignlab.endpoints.bodies import Reply
 from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest, CompletionsRequest
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime, Form
-from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Endpoint, Replies, Reply
+from alignlab.endpoints.replies import API_ERROR, NO_ROOM, Budget, Endpoint, Replies
 from alignlab.engines.base import Answer, Question
 from alignlab.engines.config import DecodingConfig
 from alignlab.prompting.build import build_prompter

@@ -91,6 +91,8 @@ def experiment_of(config: Mapping[str, Any], typed: Sequence[str]) -> str:
     chosen = config.get("experiment")
     texts = dict(entry.partition("=")[::2] for entry in typed)
     name = chosen if isinstance(chosen, str) else texts.get("experiment")
+    if name and len(name) > 2 and name[0] == name[-1] and name[0] in "'\"":
+        name = name[1:-1]  # as Snakemake's FAQ has a text typed that looks like a number
     if name:
         return name
     raise AlignlabError(

@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from alignlab.core.templates import spoken
+from alignlab.endpoints.bodies import Reply
 from alignlab.endpoints.client import ApiRequest, ChatApi, ChatRequest
 from alignlab.endpoints.config import RUNTIME
-from alignlab.endpoints.replies import Budget, Endpoint, Replies, Reply
+from alignlab.endpoints.replies import Budget, Endpoint, Replies
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, Status, case_text, instructions
 from alignlab.judging.config import ApiJudgeConfig, ResolvedRubric
 

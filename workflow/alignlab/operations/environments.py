@@ -1,4 +1,4 @@
-"""What a run finds outside the package: Pythons that run engines, Slurm, the sizes of models.
+"""What a run finds outside the package: Pythons that run engines, the sizes of models.
 
 vLLM has an environment of its own (`make vllm`). With `--sdm conda` the job's environment has vLLM
 in it and needs no other Python.
@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from alignlab.core.config import read_yaml
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.plan import Plan
 from alignlab.planning.artefact import Artefact, lineage
@@ -55,6 +51,27 @@ def find_python_by_name() -> None:
         sys.executable = "python"
 
 
+def check_folder(folder: Path) -> None:
+    """Check that jobs can be started from a folder.
+
+    Snakemake writes paths into command lines as Python quotes a text, and a shell reads them.
+
+    Raises:
+        AlignlabError: a shell would read another path; the message says which characters do it.
+    """
+    path = str(folder)
+    apostrophe = "'" in path
+    odd = {each for each in path if each == "\\" or not each.isprintable()}
+    odd |= set(path) & set('$`"') if apostrophe else set()
+    if odd:
+        named = ", ".join(map(repr, sorted(odd)))
+        beside = " beside an apostrophe" if apostrophe else ""
+        raise AlignlabError(
+            f"{path}: Snakemake cannot start jobs in a folder whose path has {named}{beside}; "
+            "move the project, or rename the folder"
+        )
+
+
 def check_engines(plan: Plan, due: Iterable[Artefact]) -> None:
     """Refuse to make answers that no installed engine can give.
 
@@ -87,50 +104,6 @@ def hand_over(python: Path, module: str, arguments: dict[str, Any]) -> NoReturn:
         os.dup2(file.fileno(), 0)
     sys.stdout.flush()
     os.execv(python, [str(python), "-m", module])
-
-
-def check_cluster(partitions: Path | None, accounts: Collection[str]) -> None:
-    """Check that Slurm is here and takes jobs for their partitions and accounts.
-
-    Args:
-        partitions: the profile's `partitions.yaml`; none if its jobs name their partitions.
-        accounts: what jobs say of theirs: one name, or several with commas or spaces between them.
-
-    Raises:
-        AlignlabError: no Slurm, none that answers, a partition that it does not have, or an account
-            that it refuses in every partition.
-    """
-    if missing := [name for name in ("sbatch", "squeue", "sinfo") if not shutil.which(name)]:
-        raise AlignlabError(
-            f"profile slurm: no {', '.join(missing)} here; run Snakemake on a machine that submits "
-            "Slurm jobs, or on this one with `snakemake --cores 2`"
-        )
-    asked = subprocess.run(
-        ["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
-        raise AlignlabError(f"profile slurm: Slurm does not answer: {asked.stderr.strip()}")
-    if partitions is None:
-        return
-    wanted, known = read_yaml(partitions)["partitions"], sorted(set(asked.stdout.split()))
-    if unknown := sorted(set(wanted) - set(known)):
-        raise AlignlabError(
-            f"{partitions}: this cluster has no partition {', '.join(unknown)}; "
-            f"it has {', '.join(known)}"
-        )
-    for account in sorted(set(re.split(r"[,\s]+", ",".join(accounts))) - {""}):
-        if all(_refused(account, partition) for partition in wanted):
-            raise AlignlabError(
-                f"slurm_account: Slurm refuses account {account} in partition "
-                f"{', '.join(wanted)}; `sacctmgr show associations user=$USER` lists yours"
-            )
-
-
-def _refused(account: str, partition: str) -> bool:
-    """Whether a job would be refused for its account: a site's other rules are not asked here."""
-    command = ["sbatch", "--test-only", f"--account={account}", f"--partition={partition}"]
-    asked = subprocess.run([*command, "--wrap=true"], capture_output=True, text=True, check=False)
-    return asked.returncode != 0 and "Invalid account" in asked.stderr
 
 
 def check_sizes(due: Iterable[Artefact]) -> None:

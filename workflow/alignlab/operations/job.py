@@ -34,6 +34,7 @@ from alignlab.planning.artefact import STORE, Job, Stage
 J = TypeVar("J", bound=Job)
 MB = 2**20
 FULL_MB = 16
+NO_GPU_MEMORY = ("cuda out of memory", "hip out of memory", "cuda error: out of memory")
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -98,7 +99,9 @@ def as_json(snakemake: Any) -> dict[str, Any]:
 def _log_to(log: str) -> None:
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    handlers: list[logging.Handler] = [logging.FileHandler(log, mode="w"), terminal]
+    # Whatever the locale is: a log holds prompts, in any script.
+    file = logging.FileHandler(log, mode="w", encoding="utf-8", errors="backslashreplace")
+    handlers: list[logging.Handler] = [file, terminal]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers
     )
@@ -170,6 +173,11 @@ def _short_of(error: BaseException, rule: str, megabytes: int | None) -> str | N
     found: BaseException | None = error
     while found:
         text = str(found).lower()
+        if any(words in text for words in NO_GPU_MEMORY):
+            return (
+                "the GPU is out of memory: lower `runtime.batch_size` of the experiment, or choose "
+                "a GPU with more"
+            )
         if isinstance(found, MemoryError) or any(words in text for words in NO_MEMORY):
             return (
                 f"out of memory: the job asked for {megabytes} MB (mem_mb); give it more with "
