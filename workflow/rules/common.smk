@@ -13,12 +13,14 @@ from alignlab.experiment.load import experiment_of, load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
-from alignlab.operations import environments, store_locks
+from alignlab.operations import current, environments, store_locks
 from alignlab.operations.environments import check_cluster, check_sizes
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
 from alignlab.shift.stages import TABLES_BESIDE
 
 environments.find_python_by_name()
+if workflow.is_main_process:
+    store_locks.hold()
 try:
     EXPERIMENT = experiment_of(config, workflow.config_settings.config_args)
     PLAN = Plan(load_experiment(EXPERIMENT))
@@ -205,6 +207,16 @@ def published_judgements():
     return "|".join(a.key for a in found if a.kind is PUBLISHED_JUDGEMENTS)
 
 
+def result_rules():
+    """Rules of what lies under the experiment's name: their files are named without a key."""
+    return [rule for rule in workflow.rules if not rule.has_wildcards()]
+
+
+def promised():
+    """All that the rules so far make under the experiment's name."""
+    return [str(path) for rule in result_rules() for path in rule.output]
+
+
 def jobs_due():
     """Jobs that this run is for."""
     return list(workflow.dag.needrun_jobs(exclude_finished=False))
@@ -236,5 +248,6 @@ def check_run():
             check_cluster(workflow.executor_settings.partition_config, accounts_due())
             check_sizes(due)
         store_locks.claim(PLAN, due)
+        current.forget(PLAN.folder, {rule.name for rule in result_rules()})
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None
