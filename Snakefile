@@ -54,7 +54,7 @@ onstart:
 rule all:
     default_target: True
     input:
-        report=REPORT / "index.html",
-        shift=SHIFT_PAGE,
-        manifest=PLAN.folder / "manifest.json",
-        wandb=PLAN.folder / "wandb.json",
+        promised(),
+
+
+include: "workflow/rules/current.smk"

@@ -145,7 +145,9 @@ def test_the_guess_is_the_roofline_of_a_7b_model():
     assert guessed == pytest.approx(1.4 + 1000 * 0.0005)
 
 
-def test_what_a_job_notes_is_what_the_next_preview_reads(plan, tmp_path):
+@pytest.fixture
+def answered(plan):
+    """An arm, and its table of two answers."""
     found = plan()
     arm = found.responses["zero-shot"]
     row = {
@@ -155,15 +157,57 @@ def test_what_a_job_notes_is_what_the_next_preview_reads(plan, tmp_path):
         **{"num_tokens": 6, "seed": None},
     }
     tables.write("responses", arm.path, [row, row], arm.signed_spec)
+    return arm
+
+
+def test_what_a_job_notes_is_what_the_next_preview_reads(answered, tmp_path):
     noted = tmp_path / "throughput.jsonl"
     for seconds in (3.0, 4.0, 60.0):
-        note(RESPONSES, arm.path, seconds, noted)
+        note(RESPONSES, answered.path, seconds, noted)
     with noted.open("a") as lines:
         lines.write('{"table": "responses", "mod')  # a crash in the middle of a line
     ((task, rate),) = rates(noted).items()
     assert task == Task("responses", "tiny-gemma", "transformers", "float32")
     assert rate.units == 3.0
-    assert answers_of(arm) == (2, 12)
+    assert answers_of(answered) == (2, 12)
+
+
+def test_a_note_that_cannot_be_written_fails_no_job(answered, tmp_path, caplog):
+    noted = tmp_path / "throughput.jsonl"
+    noted.mkdir()  # root may write any file
+    note(RESPONSES, answered.path, 3.0, noted)
+    assert f"{noted}: forecasts will not know of this job: " in caplog.text
+    assert rates(noted) == {}
+
+
+SPOILED = [
+    b"\xff\xfe",
+    b'{"table": "\xc3\x28"}',
+    b"[" * 100_000,
+    b"[]",
+    b'"units"',
+    *(
+        json.dumps({**Task("responses", "m", "vllm", "float32")._asdict(), **line}).encode()
+        for line in (
+            {"units": 0, "seconds": 1, "device": "none was made"},
+            {"units": 10**400, "seconds": 1, "device": "too many"},
+            {"units": "1", "seconds": 1, "device": "a word"},
+            {"units": 1, "seconds": 1, "device": ["a list"]},
+            {"units": 1, "seconds": 1, "device": "d", "model": {}},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("spoiled", SPOILED, ids=lambda line: line[:9].hex())
+def test_a_spoiled_line_costs_itself_and_no_plan(answered, plan, tmp_path, spoiled):
+    noted = tmp_path / "results" / "throughput.jsonl"
+    note(RESPONSES, answered.path, 3.0, noted)
+    good = rates(noted)
+    noted.write_bytes(spoiled + b"\n" + noted.read_bytes() + spoiled + b"\n")
+    assert rates(noted) == good
+    found = plan()
+    assert table(found, costs_of(found))
 
 
 def test_only_the_device_of_the_last_job_counts(tmp_path):

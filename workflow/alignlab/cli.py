@@ -14,9 +14,8 @@ import codecs
 import errno
 import json
 import os
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from io import TextIOWrapper
 from pathlib import Path
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     gc = commands.add_parser("gc", help="list what no experiment names and no finished one used")
     gc.add_argument("--delete", action="store_true", help="remove it")
-    gc.add_argument("--keep", nargs="*", default=[], help="your own experiments, by path")
+    gc.add_argument("--keep", nargs="*", action="extend", default=[], help="your own, by path")
     gc.set_defaults(command=_gc)
     summary = commands.add_parser("summary", help="summary table of a finished experiment")
     summary.add_argument("experiment")
@@ -120,6 +119,7 @@ def _check(options: argparse.Namespace) -> int:
 def _described(name: str) -> str:
     from alignlab.experiment.load import load_experiment
     from alignlab.experiment.plan import Plan
+    from alignlab.operations import store_locks
     from alignlab.operations.cost_table import costs_of, previews, table
 
     plan = Plan(load_experiment(name))
@@ -130,30 +130,49 @@ def _described(name: str) -> str:
     if costs := costs_of(plan):
         lines.append(table(plan, costs))
     lines += [f"  {'✓' if a.path.exists() else '·'} {a.path}" for a in plan]
+    lines += [
+        f"  ! {path} is gone, from which {plan.folder} was made; "
+        f"`snakemake --cores 1 --config experiment={name} -- {path}` makes it again"
+        for path in store_locks.lost(plan.folder)
+    ]
     return "\n".join(lines)
 
 
 def _gc(options: argparse.Namespace) -> int:
+    """List or remove what nothing needs; what cannot be removed is told, and the rest goes on."""
     from alignlab.experiment.load import load_experiment, shipped
     from alignlab.experiment.plan import Plan
     from alignlab.operations import store_locks
-    from alignlab.operations.store_locks import unnamed
 
     names = [*map(str, shipped()), *options.keep]
     plans = [Plan(load_experiment(name)) for name in names]
     with store_locks.none_starting() if options.delete else nullcontext():
-        orphans = unnamed(plans)
-        total = 0
+        orphans = store_locks.unnamed(plans)
+        total, left = 0, 0
         for path in orphans:
-            size = sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
-            total += size
-            print(f"{size / 1e6:10.1f} MB  {path}")
-            if options.delete:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            try:
+                size = sum(f.lstat().st_size for f in _each(path))
+                if options.delete:
+                    store_locks.remove(path)
+            except OSError as error:
+                left += 1
+                print(f"alignlab: {path}: cannot be removed: {error}", file=sys.stderr)
+            else:
+                total += size
+                print(f"{size / 1e6:10.1f} MB  {path}")
     names += [f"{run.experiment} (running)" for run in store_locks.live()]
+    names += [f"{run.experiment} (of {run.folder})" for run in store_locks.begun()]
     verb = "removed" if options.delete else "would be removed with --delete"
-    print(f"{len(orphans)} entries, {total / 1e6:.1f} MB {verb}; named: {', '.join(names)}")
-    return 0
+    print(f"{len(orphans) - left} entries, {total / 1e6:.1f} MB {verb}; named: {', '.join(names)}")
+    return int(left > 0)
+
+
+def _each(path: Path) -> Iterator[Path]:
+    """A file, or those below a folder; a link is itself, and not what it leads to."""
+    if path.is_symlink() or path.is_file():
+        yield path
+    else:
+        yield from (file for file in path.rglob("*") if file.is_symlink() or file.is_file())
 
 
 def _summary(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from alignlab.experiment.load import experiment_of, load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging.stages import PUBLISHED_JUDGEMENTS
-from alignlab.operations import environments, store_locks
+from alignlab.operations import current, environments, store_locks
 from alignlab.operations.environments import check_sizes
 from alignlab.operations.slurm import cluster, executor, killed_runs, retries
 from alignlab.planning.artefact import RESULTS, STORE, Artefact, lineage
@@ -22,6 +22,8 @@ from alignlab.shift.stages import TABLES_BESIDE
 
 environments.find_python_by_name()
 executor.install()
+if workflow.is_main_process:
+    store_locks.hold()
 try:
     environments.check_folder(Path.cwd())
     KILLED_RUN = killed_runs.choice_of(config.get("killed_run", "adopt"))
@@ -223,6 +225,16 @@ def published_judgements():
     return "|".join(a.key for a in found if a.kind is PUBLISHED_JUDGEMENTS)
 
 
+def result_rules():
+    """Rules of what lies under the experiment's name: their files are named without a key."""
+    return [rule for rule in workflow.rules if not rule.has_wildcards()]
+
+
+def promised():
+    """All that the rules so far make under the experiment's name."""
+    return [str(path) for rule in result_rules() for path in rule.output]
+
+
 def jobs_due():
     """Jobs that this run is for."""
     return list(workflow.dag.needrun_jobs(exclude_finished=False))
@@ -264,5 +276,6 @@ def check_run():
             killed_runs.settle(made, KILLED_RUN)
         else:
             killed_runs.check_none(made)
+        current.forget(PLAN.folder, {rule.name for rule in result_rules()})
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None

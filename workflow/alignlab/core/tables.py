@@ -28,6 +28,7 @@ from pyarrow import csv
 from alignlab.core import checksums
 from alignlab.core.errors import AlignlabError
 from alignlab.core.schemas import ADDED, COLUMNS
+from alignlab.core.sharing import make_folder, share
 
 # How values are stored.
 CHANGES_NO_VALUE = True
@@ -92,9 +93,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
+            share(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -112,10 +114,12 @@ def building(folder: Path, *, signed: bool = True) -> Iterator[Path]:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         with explained(folder):
-            temporary.mkdir(parents=True)
+            make_folder(temporary)
             yield temporary
             if signed:
                 checksums.sign(temporary)
+            for path in temporary.rglob("*"):  # a folder before what is in it
+                share(path)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     finally:

@@ -24,6 +24,7 @@ from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
+from alignlab.core.sharing import make_folder, share
 from alignlab.core.tables import replacing
 from alignlab.endpoints.bodies import Reply, Tokens
 from alignlab.endpoints.config import PriceConfig
@@ -201,8 +202,9 @@ class Replies:
         Raises:
             AlignlabError: another process has it open, or a line is not of this form.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with self.path.open("ab") as self._writer, self.path.open("rb") as self._reader:
+            share(self.path)
             try:
                 fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -275,16 +277,25 @@ class Replies:
 
 
 def due(note: Path, max_usd: float | None) -> int:
-    """The number of the attempt that a table needs: of the last, or one more if that left rows.
+    """The number of the attempt that a table needs: of the last, or one more if that left rows."""
+    if not note.exists():
+        return 1
+    return int(_told(note)["attempt"]) + again(note, max_usd)
+
+
+def again(note: Path, max_usd: float | None) -> bool:
+    """Whether a table that is there needs a further attempt.
 
     Rows that failed are asked again by every run; rows that `max_usd` left no room for, once
     another limit is set.
     """
-    if not note.exists():
-        return 1
-    last = json.loads(note.read_text(encoding="utf-8"))
-    again = last["failed"] or (last["no_room"] and last["max_usd"] != max_usd)
-    return int(last["attempt"]) + bool(again)
+    last = _told(note) if note.exists() else {"failed": 0, "no_room": 0}
+    return bool(last["failed"] or (last["no_room"] and last["max_usd"] != max_usd))
+
+
+def _told(note: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return told
 
 
 def write(note: Path, attempt: int, failed: int, no_room: int, max_usd: float | None) -> None:

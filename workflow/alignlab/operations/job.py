@@ -28,8 +28,9 @@ import psutil
 from alignlab.core import checksums, tables
 from alignlab.core.config import SLICE
 from alignlab.core.errors import AlignlabError
-from alignlab.operations import throughput
-from alignlab.planning.artefact import STORE, Job, Stage
+from alignlab.core.sharing import share
+from alignlab.operations import current, throughput
+from alignlab.planning.artefact import RESULTS, STORE, Job, Stage
 
 J = TypeVar("J", bound=Job)
 MB = 2**20
@@ -70,7 +71,9 @@ def job(
             if path not in inputs:
                 raise ValueError(f"rule {snakemake.rule} does not await {path}, which it reads")
             tables.check(path, table, digest)
+        _share_folders(map(Path, snakemake.output))
         yield given
+        current.note(snakemake.rule, snakemake.output, snakemake.params)
         if timed:
             throughput.note(timed, Path(snakemake.output[0]), time.monotonic() - start)
     except AlignlabError as error:
@@ -121,6 +124,13 @@ def _check_inputs(paths: Iterable[Path]) -> None:
             with suppress(OSError):  # not there, or somebody else's
                 if stamp.stat().st_mtime > time.time():
                     os.utime(stamp)
+
+
+def _share_folders(outputs: Iterable[Path]) -> None:
+    """Snakemake has just made the folders that outputs lie in, for its user alone."""
+    for folder in dict.fromkeys(f for path in outputs for f in reversed(path.parents)):
+        if RESULTS in folder.parents:
+            share(folder)
 
 
 def _snakemakes() -> list[psutil.Process]:

@@ -22,6 +22,7 @@ from alignlab.engines.config import DecodingConfig
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
+from alignlab.operations import store_locks
 from alignlab.operations.throughput import processor
 from alignlab.planning.artefact import RESULTS, Artefact
 from alignlab.reporting.inputs import ReportJob
@@ -59,6 +60,7 @@ def write_manifest(job: ManifestJob) -> None:
     }
     with tables.replacing(job.manifest) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    store_locks.finished(plan)
 
 
 def first_prompts(plan: Plan) -> dict[str, str]:
