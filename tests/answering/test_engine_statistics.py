@@ -8,7 +8,7 @@ from alignlab.core import tables
 def checked(tmp_path):
     """A table of two answers: one identical, one that parts at its third token."""
 
-    def write(offset, dtype="bfloat16"):
+    def write(offset, dtype="bfloat16", skipped=()):
         common = {"model": "m", "prompt_tokens": 5}
         same = {
             **{"prompt_id": "a", "vllm_ids": [1, 2], "transformers_ids": [1, 2]},
@@ -23,7 +23,8 @@ def checked(tmp_path):
         }
         path = tmp_path / "check.parquet"
         spec = {"model": "m", "engine": {"name": "vllm", "dtype": dtype}, "digest": "d"}
-        tables.write("engine_checks", path, [common | same, common | parted], spec)
+        left = [dict.fromkeys(same) | common | {"prompt_id": "c", "skipped": w} for w in skipped]
+        tables.write("engine_checks", path, [common | same, common | parted, *left], spec)
         return engine_row(path)
 
     return write
@@ -43,3 +44,12 @@ def test_the_mean_difference_decides(checked, dtype):
     assert (inside["passed"], outside["passed"]) == (True, False)
     assert "DISAGREES" in engine_lines([outside])[0]
     assert "DISAGREES" not in engine_lines([inside])[0]
+
+
+def test_prompts_that_were_not_compared_are_counted_and_change_no_number(checked):
+    row, whole = checked(0.01, skipped=["too long", "other", "too long"]), checked(0.01)
+    assert (row.pop("skipped"), row.pop("reason")) == (3, "too long")
+    assert (whole.pop("skipped"), whole.pop("reason")) == (0, None)
+    assert row == whole
+    line = engine_lines([checked(0.01, skipped=["too long"])])[0]
+    assert line.endswith("1 prompts were not compared: too long.")

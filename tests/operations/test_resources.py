@@ -106,6 +106,26 @@ def test_only_vllm_spreads_a_model_over_gpus(plan):
     assert (count(), count(engine="vllm")) == (1, 4)
 
 
+def test_vllm_sets_its_cache_apart_in_host_memory(plan, monkeypatch):
+    """Without a GPU; where there is one, it is memory to spare."""
+
+    def by(engine):
+        def change(experiment):
+            experiment["engine"]["name"] = engine
+            experiment["arms"][-1].pop("decoding")  # a penalty that vLLM cannot give
+
+        return plan(change, **LLAMA)
+
+    def memory(engine, stage="responses", name="zero-shot"):
+        return size(by(engine), stage, name).mem_mb
+
+    own, theirs = memory("transformers"), memory("vllm")
+    assert theirs - own == pytest.approx(2 * 2**30 / 1e6, abs=1)
+    assert memory("vllm", "engine_checks", "tiny-gemma") == theirs
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "5")
+    assert memory("vllm") - theirs == pytest.approx(3 * 2**30 / 1e6, abs=1)
+
+
 def test_a_pair_is_in_memory_together_unless_the_experiment_says_otherwise(plan):
     def apart(experiment):
         experiment["runtime"]["models_together"] = False

@@ -3,6 +3,8 @@
 vLLM answers greedily and reports the log-probability of each of its tokens. transformers is forced
 along the same tokens and reports its own, and then answers by itself. Equal log-probabilities mean
 equal models; where answers part, the gap between the two tokens shows whether it was a near-tie.
+What cannot be compared, a prompt without room for an answer or a model that transformers does not
+run, is a row that says why.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,12 @@ Answer = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class CheckedPrompts:
-    """The prompts of a check."""
+    """The prompts of a check; `skipped` has those that leave no room, and how many tokens."""
 
     prompt_ids: list[str]
     token_ids: list[list[int]]
     prefix: list[int]
+    skipped: list[tuple[str, int]]
 
 
 class EngineCheckSpec(Spec):
@@ -79,36 +82,73 @@ def check_engine(job: EngineCheckJob, python: Path) -> None:
         python: the interpreter that has vLLM.
 
     Raises:
-        AlignlabError: a model cannot be loaded, or vLLM fails.
+        AlignlabError: vLLM fails, or the arm's prompts cannot be rendered.
     """
     spec, weights = job.spec, Weights(job.model, job.adapter, job.embedder)
-    dtype = spec.engine.dtype
     asked = _first_prompts(spec.method, job.prompts, weights)
-    answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
-    scorer = ScoringModel(weights, dtype)
-    own = _answers(scorer, asked)
-    rows = [
-        {"model": spec.model, "prompt_id": name, **_compared(scorer, asked, ids, theirs, ours)}
-        for name, ids, theirs, ours in zip(
-            asked.prompt_ids, asked.token_ids, answers, own, strict=True
-        )
-    ]
+    rows, made_with = _checked(python, weights, spec.engine.dtype, asked)
+    said = f"its prompt leaves no room for {NEW_TOKENS} tokens in {weights.context_window}"
+    rows += [_skipped(name, tokens, said) for name, tokens in asked.skipped]
     with tables.writing("engine_checks", job.output, spec.signed, made_with) as writer:
-        writer.write(rows)
+        writer.write({"model": spec.model, **row} for row in rows)
+
+
+def _checked(
+    python: Path, weights: Weights, dtype: str, asked: CheckedPrompts
+) -> tuple[list[Row], dict[str, str] | None]:
+    """Rows of the prompts that fit, and the versions behind vLLM's answers if it was asked."""
+    if not asked.token_ids:
+        return [], None
+    answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
+    named = list(zip(asked.prompt_ids, asked.token_ids, answers, strict=True))
+    try:
+        scorer = ScoringModel(weights, dtype)
+    except AlignlabError as error:
+        log.warning("%s is not checked: %s", weights.name, error)
+        return [
+            _skipped(name, len(ids), str(error), theirs) for name, ids, theirs in named
+        ], made_with
+    own = _answers(scorer, asked)
+    return [
+        {"prompt_id": name, "skipped": None, **_compared(scorer, asked, ids, theirs, ours)}
+        for (name, ids, theirs), ours in zip(named, own, strict=True)
+    ], made_with
+
+
+def _skipped(name: str, tokens: int, why: str, theirs: Answer | None = None) -> Row:
+    """A row of a prompt that was not compared, with vLLM's answer if there is one."""
+    return {
+        "prompt_id": name,
+        "skipped": why,
+        "prompt_tokens": tokens,
+        "vllm_ids": theirs and theirs["token_ids"],
+        "vllm_logprobs": theirs and theirs["logprobs"],
+        "transformers_ids": None,
+        "transformers_logprobs": None,
+        "first_divergence": None,
+        "divergence_gap": None,
+    }
 
 
 def _first_prompts(
     method: dict[str, Any], paths: Sequence[Path], weights: Weights
 ) -> CheckedPrompts:
-    """First turns that leave room for an answer."""
+    """First turns that leave room for an answer, and those before them that leave none."""
     prompter = build_prompter(method, weights.tokenizer, weights.embedder)
     encode = encoder(weights.tokenizer, prompter)
     rows = chain.from_iterable(tables.rows("prompts", path) for path in paths)
     room = weights.context_window - NEW_TOKENS
-    encoded = ((row["prompt_id"], encode(prompter.render(row["turns"][:1], []))) for row in rows)
-    chosen = list(islice(((name, ids) for name, ids in encoded if len(ids) <= room), PROMPTS))
-    names, ids = [name for name, _ in chosen], [ids for _, ids in chosen]
-    return CheckedPrompts(names, ids, shared_prefix(prompter, encode))
+    found = CheckedPrompts([], [], shared_prefix(prompter, encode), [])
+    for row in rows:
+        ids = encode(prompter.render(row["turns"][:1], []))
+        if len(ids) > room:
+            found.skipped.append((row["prompt_id"], len(ids)))
+            continue
+        found.prompt_ids.append(row["prompt_id"])
+        found.token_ids.append(ids)
+        if len(found.token_ids) == PROMPTS:
+            break
+    return found
 
 
 def _ask_vllm(
@@ -136,7 +176,8 @@ def _ask_vllm(
         )
         log.info("vLLM:\n%s", run.stdout)
         if run.returncode:
-            raise AlignlabError(f"vLLM failed: {run.stdout.strip().splitlines()[-1:]}")
+            last = run.stdout.strip().splitlines()[-1:] or [f"exit status {run.returncode}"]
+            raise AlignlabError(f"vLLM failed: {last[0]}")
         told: tuple[list[Answer], dict[str, str]] = json.loads(answers.read_text(encoding="utf-8"))
         return told
 

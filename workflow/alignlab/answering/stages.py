@@ -9,7 +9,7 @@ from alignlab.answering.config import AskedConfig
 from alignlab.core.config import dump
 from alignlab.core.errors import AlignlabError
 from alignlab.endpoints.config import RUNTIME
-from alignlab.engines.config import DecodingConfig, engine_unit
+from alignlab.engines.config import VLLM_RANKS, DecodingConfig, engine_unit, vllm_cache_bytes
 from alignlab.planning.artefact import Artefact, Progress, Stage
 from alignlab.planning.forecast import (
     CHARACTERS_A_TOKEN,
@@ -59,10 +59,14 @@ def responses(
         embedder: of retrieval; None for other methods.
 
     Raises:
-        AlignlabError: the engine does not decode as the experiment says.
+        AlignlabError: vLLM does not decode as the experiment says, has no kernels for the rank of
+            the model's adapter, or is given a cache of no size.
     """
     decoding = asked.decoding or decoding
-    _check_penalty(name, decoding, model.engine.name)
+    if model.engine.name == "vllm":
+        vllm_cache_bytes()  # refused here, and not when a job asks for its memory
+        _check_penalty(name, decoding)
+        _check_rank(name, model)
     spec: dict[str, Any] = {
         "arm": name,
         "model": asked.model,
@@ -88,12 +92,22 @@ def _runtime(asked: AskedConfig, model: UsedModel) -> dict[str, Any]:
     return {"runtime": {**told, "max_usd": asked.max_usd}}
 
 
-def _check_penalty(arm: str, decoding: DecodingConfig, engine: str) -> None:
-    spares = decoding.repetition_penalty != 1 and not decoding.penalize_prompt
-    if engine == "vllm" and spares:
+def _check_penalty(arm: str, decoding: DecodingConfig) -> None:
+    if decoding.repetition_penalty != 1 and not decoding.penalize_prompt:
         raise AlignlabError(
             f"{arm}: decoding.penalize_prompt: vLLM's repetition penalty counts prompt tokens; "
             "set it to true, or let transformers run the model"
+        )
+
+
+def _check_rank(arm: str, model: UsedModel) -> None:
+    if "adapter" not in model.artefacts:
+        return
+    rank, most = model.artefacts["adapter"].slice["lora"]["rank"], max(VLLM_RANKS)
+    if rank > most:
+        raise AlignlabError(
+            f"{arm}: {model.name}: lora.rank: vLLM runs adapters of rank {most} at most, and this "
+            f"one has {rank}; lower it, or let transformers run the model"
         )
 
 
@@ -151,15 +165,17 @@ def _needs(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
     examples = EXAMPLE_TOKENS * method["k"] if method["kind"] == "retrieval" else 0
     tokens = PROMPT_TOKENS + examples + spec["decoding"]["max_new_tokens"]
     held = size.cache(engine["dtype"], runtime.batch_size * tokens)
-    gpus = size.gpus if engine["name"] == "vllm" else 1
-    return need([size.weights(engine["dtype"])], held, gpus, attempt)
+    weights = [size.weights(engine["dtype"])]
+    if engine["name"] != "vllm":
+        return need(weights, held, attempt=attempt)
+    return need(weights, held, size.gpus, attempt, vllm_cache_bytes())
 
 
 def _needs_of_check(artefact: Artefact, runtime: RuntimeConfig, attempt: int) -> Need:
     """One engine after the other holds the model, on one GPU."""
     size, dtype = artefact.facts, artefact.slice["engine"]["dtype"]
     held = size.cache(dtype, runtime.batch_size * PROMPT_TOKENS)
-    return need([size.weights(dtype)], held, attempt=attempt)
+    return need([size.weights(dtype)], held, attempt=attempt, cache=vllm_cache_bytes())
 
 
 def _cost(artefact: Artefact, speeds: Speeds) -> Cost:

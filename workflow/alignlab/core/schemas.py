@@ -331,6 +331,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
             "Nats between the two tokens there, according to transformers; null if one answer "
             "ends there",
         ),
+        "skipped": (TEXT, "Why this prompt was not compared; null where it was"),
     },
     "metrics": {
         "arm": (TEXT, "Arm name"),
@@ -459,5 +460,6 @@ ADDED: dict[str, frozenset[str]] = {
     "responses": frozenset({"thoughts"}),
     "judgements": frozenset({"repaired"}),
     "preferences": frozenset({"repaired"}),
+    "engine_checks": frozenset({"skipped"}),
 }
 """Columns that tables made by an earlier version lack, and writers may leave out; null there."""

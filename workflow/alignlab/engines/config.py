@@ -5,15 +5,24 @@ Keys are documented in `config/README.md`.
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from alignlab.core.config import StrictModel
+from alignlab.core.errors import AlignlabError
 from alignlab.planning.versions import Unit
 
 # What a config says is in the specs.
 CHANGES_NO_VALUE = True
+
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM has kernels for; an adapter may have any rank up to the one chosen."""
+CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
+"""Variable that says how many GiB vLLM's cache has where there is no GPU."""
+CPU_CACHE_GIB = "2"
+"""What it is here by default: vLLM's own default is nearly all memory of the machine."""
 
 
 class DecodingConfig(StrictModel):
@@ -64,3 +73,15 @@ def engine_unit(name: str) -> Unit:
     return Unit(
         f"engine {name}", f"alignlab.engines.{name}_engine", "load", environment=environment
     )
+
+
+def vllm_cache_bytes() -> int:
+    """Bytes of vLLM's cache where there is no GPU.
+
+    Raises:
+        AlignlabError: the environment says something that is no size.
+    """
+    said = os.environ.get(CPU_CACHE, CPU_CACHE_GIB)
+    if not said.isdecimal() or not int(said):
+        raise AlignlabError(f"{CPU_CACHE}={said}: expected a whole number of GiB, 1 or more")
+    return int(said) * 2**30

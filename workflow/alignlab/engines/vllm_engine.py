@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion, Ending, Request, end_ids
-from alignlab.engines.config import DecodingConfig
+from alignlab.engines.config import CPU_CACHE, CPU_CACHE_GIB, VLLM_RANKS, DecodingConfig
 from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.prompting.encode import Stopping
 
@@ -31,11 +31,8 @@ SETTINGS = {
     "VLLM_NO_USAGE_STATS": "1",
     # Jobs that run side by side must not be bound to the same cores.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # By default it would take nearly all memory of the machine: 2 GiB of cache, without a GPU.
-    "VLLM_CPU_KVCACHE_SPACE": "2",
+    CPU_CACHE: CPU_CACHE_GIB,
 }
-# Ranks that vLLM has kernels for; an adapter may have any rank up to the one chosen.
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 class VllmEngine:
@@ -172,7 +169,7 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
     tuned: dict[str, Any] = {}
     if adapter:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        rank = next(rank for rank in RANKS if rank >= config["r"])
+        rank = next(rank for rank in VLLM_RANKS if rank >= config["r"])
         tuned = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     gpus = torch.cuda.device_count()
     if gpus:

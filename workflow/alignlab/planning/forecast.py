@@ -97,10 +97,12 @@ class Need:
     gpu: int
 
 
-def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1) -> Need:
+def need(
+    weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1, cache: float = 0
+) -> Need:
     """Memory and GPUs for models that are in memory together.
 
-        host MB = attempt × (3,000 + all weights + largest weights)
+        host MB = attempt × (3,000 + all weights + largest weights + cache)
         GPU MB  = 1,000 + (all weights + held) / gpus
 
     While a model is loaded there are two copies of its weights in host memory. What is held lies on
@@ -113,8 +115,9 @@ def need(weights: Sequence[float], held: float, gpus: int = 1, attempt: int = 1)
             activations of a training step.
         gpus: GPUs that the models are spread over.
         attempt: 1, and one more for each time the job was retried.
+        cache: bytes that an engine sets apart in host memory, where there is no GPU.
     """
-    host = PROCESS_MB + (sum(weights) + max(weights)) / 1e6
+    host = PROCESS_MB + (sum(weights) + max(weights) + cache) / 1e6
     on_gpu = bytes_per_gpu(sum(weights), held, gpus) / 1e6
     return Need(attempt * round(host), round(on_gpu), gpus)
 
