@@ -162,6 +162,11 @@ def prompt_tables(wildcards):
     return [stored(prompts) for prompts in PLAN.prompts]
 
 
+def judge_checks(wildcards):
+    """Checks of local judges, for which every answer waits."""
+    return [stored(check) for check in ARTEFACTS if check.stage == "judge_checks"]
+
+
 def needed(stage, resource):
     """A resource of a job that runs models: its stage counts it."""
 
