@@ -13,6 +13,7 @@
 #   results/store/engine_checks/<model>-<digest>.parquet
 #   results/store/metrics/<arm>-<digest>.parquet
 #   results/store/shift/<pair>-<digest>.parquet
+#   results/store/judge_checks/<judge>-<digest>/            tokens of a local judge's words
 #   results/store/{controls,judgements,preferences}/<name>-<digest>.parquet
 #   results/<experiment>/{tables,figures,report}/…         manifest.json  wandb.json
 #   results/{logs,benchmarks}/<rule>/<key>.*

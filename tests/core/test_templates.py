@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.core.templates import TAGS, Spoken, fill, spoken
+from alignlab.core.templates import TAGS, Spoken, answer_start, fill, spoken
 
 R1 = "<｜Assistant｜><think>\n"
 NO_THOUGHTS = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
@@ -84,3 +84,26 @@ def test_whatever_the_thoughts_say_the_answer_is_what_follows(tag, thoughts, ans
 @given(st.text("ab <>/`\n|thinkcael[]").filter(lambda text: "think" not in text))
 def test_a_text_without_thoughts_is_all_answer(text):
     assert spoken(text) == spoken(text, "Why?") == Spoken(None, text)
+
+
+# Raw text, thoughts, text, why it ended, where the answer begins.
+STARTS = [
+    ("Hi", None, "Hi", "eos", 0),
+    (" Hi", None, "Hi", "eos", 0),
+    ("<think>a</think>\n\nHi", "a", "Hi", "eos", 18),
+    ("<think>a</think><think>b</think>Hi", "a\n\nb", "Hi", "stop", 32),
+    ("<think>Hi\n\nHi</think>Hi\n# Query: Hi", "Hi\n\nHi", "Hi", "stop", 21),
+    ("Hi</think>Hi", "Hi", "Hi", "length", 10),
+    ("Hi</think>Hi\n# Query: Hi", "Hi", "Hi", "stop", 2 + 8),
+    ("analysisaassistantcommentarybassistantfinalHi", "a\n\nb", "Hi", "eos", 43),
+    ("analysisaassistantcommentarybassistantfinalHi\nUser: Hi", "a\n\nb", "Hi", "stop", 43),
+    ("Hi", "a", "Hi", "eos", 0),
+    ("4", "4", "4", "stop", 0),
+    ("finalHi", None, "Hi", "eos", 5),
+]
+
+
+@pytest.mark.parametrize(("raw", "thoughts", "text", "reason", "start"), STARTS)
+def test_an_answer_begins_behind_all_its_thoughts(raw, thoughts, text, reason, start):
+    row = {"raw_text": raw, "thoughts": thoughts, "text": text, "finish_reason": reason}
+    assert answer_start({**row, "trimmed": "" if raw.strip() == text else "thoughts"}) == start

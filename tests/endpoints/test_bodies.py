@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignlab.core.errors import AlignlabError
+from alignlab.core.templates import ONLY_THOUGHTS
 from alignlab.endpoints.bodies import Reply, Tokens, read
 from alignlab.endpoints.config import ApiEngineConfig, EndpointRuntime
 from alignlab.endpoints.replies import Line
@@ -64,6 +65,7 @@ CUT, UNKNOWN, HALF = (
     ("unknown", "", WATER),
     ("unknown", "content_filter", "W"),
 )
+HIDDEN = ("length", ONLY_THOUGHTS, "")
 HELD, NONE = ("error", "content_filter", ""), ("error", "api_error", "")
 OPENROUTER = {"code": 502, "message": "Provider returned error", "metadata": {"raw": "overloaded"}}
 MODERATED = {"code": 403, "message": "flagged", "metadata": {"flagged_input": "how", "reasons": []}}
@@ -81,7 +83,9 @@ SENT = {
     "openai-length": ends("length", CUT),
     "anthropic-length": ends("max_tokens", CUT),
     "gemini-length": ends("MAX_TOKENS", CUT),
-    "gemini-length-no-content": Sent(chat({"role": "assistant"}, "MAX_TOKENS"), ("length", "", "")),
+    "gemini-length-no-content": Sent(chat({"role": "assistant"}, "MAX_TOKENS"), HIDDEN),
+    "openai-length-empty": ends("length", HIDDEN, ""),
+    "length-white-space": ends("length", ("length", "", "\n"), "\n"),
     "mistral-length": ends("model_length", CUT),
     "azure-filter": ends("content_filter", HALF, "W"),
     "gemini-safety": ends("SAFETY", HALF, "W"),
@@ -240,7 +244,8 @@ def ask(tmp_path, monkeypatch):
 
 
 def row(answer):
-    return answer.finish_reason, answer.trimmed, answer.raw
+    hidden = ONLY_THOUGHTS if answer.spoken and answer.spoken.only_thoughts else ""
+    return answer.finish_reason, answer.trimmed or hidden, answer.raw
 
 
 def test_every_body_becomes_its_answer_and_only_failures_are_asked_again(ask):

@@ -43,7 +43,7 @@ ENDS = {
     "broken-once": (once(fails(500, **QUICK), good), ("eos", "", "Water is wet."), 2),
     "hangs-once": (once(hangs, good), ("eos", "", "Water is wet."), 2),
     "cut-off": (says(completion("Water is", "length")), ("length", "", "Water is"), 1),
-    "no-text-left": (says(completion(None, "length")), ("length", "", ""), 1),
+    "no-text-left": (says(completion(None, "length")), ("length", "only_thoughts", ""), 1),
     "thinks": (says(completion("Wet.", **APART)), ("eos", "", "Wet."), 1),
     "thinks-and-refuses": (says(completion(None, refusal="No.", **APART)), ("eos", "", "No."), 1),
     "thinks-inside": (

@@ -10,7 +10,7 @@ from alignlab.core.templates import PLACE
 from alignlab.experiment import cards
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.judging.config import resolved_rubric
+from alignlab.judging.config import LocalJudgeConfig, resolved_rubric
 from alignlab.judging.stages import RUNTIME
 
 pytestmark = pytest.mark.usefixtures("repository")
@@ -92,6 +92,17 @@ def test_a_judge_gives_a_table_an_arm_a_duel_and_its_controls(plan):
         ("judgements", "j.a.controls"),
         ("preferences", "j.a-vs-a"),
     ]
+
+
+def test_a_local_judge_is_checked_once_by_all_its_rubrics(plan, monkeypatch):
+    assert not [artefact for artefact in plan() if artefact.stage == "judge_checks"]
+    made, local = plan(), LocalJudgeConfig(kind="local", model="tiny-aligned", reason_tokens=3)
+    monkeypatch.setitem(made.catalog.judges, "fake", local)
+    (check,) = [artefact for artefact in made if artefact.stage == "judge_checks"]
+    assert check.parents == {"model": made.model("tiny-aligned")}
+    assert [rubric["name"] for rubric in check.slice["rubrics"]] == JUDGE["rubrics"]
+    assert (check.slice["judge"], check.slice["reason_tokens"]) == ("j", 3)
+    assert made.responses["a"].key == plan().responses["a"].key, "no answer is made again for it"
 
 
 def test_a_judge_that_only_compares_is_tried_on_an_arm_against_itself(plan):

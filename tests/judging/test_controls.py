@@ -175,3 +175,22 @@ def test_an_arm_without_an_answer_cannot_try_a_judge(run):
         AlignlabError, match=r"responses\.parquet: arm mine has no answer to validate"
     ):
         run(prompts, [not_asked("d/0"), response("d/1", "")])
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("天空看起来是蓝色的，因为空气散射蓝光最多。", "天空看起来是蓝色的，因"),
+        ("空は青い光が散乱するから青く見えます。", "空は青い光が散乱する"),
+        ("ท้องฟ้าเป็นสีฟ้าเพราะแสงกระเจิง", "ท้องฟ้าเป็นสีฟ้"),
+    ],
+)
+def test_words_of_scripts_without_spaces_are_spoilt_too(run, text, first):
+    prompts = [prompt("d/0", "为什么？"), prompt("d/1", "How?")]
+    found = run(prompts, [response("d/0", text), response("d/1", "So.")])
+    row = found["first-words"]["d/0"]
+    assert (row["text"], row["num_words"]) == (first, 10)
+    shuffled = found["shuffled-words"]["d/0"]["text"]
+    assert shuffled != text
+    assert " " not in shuffled
+    assert Counter(shuffled) == Counter(text)

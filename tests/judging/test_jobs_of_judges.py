@@ -7,12 +7,14 @@ from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
 from alignlab.experiment.results import Results
 from alignlab.judging import stages
+from alignlab.judging.check_judge import CheckJudgeJob
 from alignlab.judging.compare_answers import PreferencesJob
 from alignlab.judging.controls import ControlsJob
 from alignlab.judging.qualification import QualificationJob
 from alignlab.judging.score_answers import JudgementsJob
 
 JOBS = {
+    stages.JUDGE_CHECKS: (CheckJudgeJob, {}),
     stages.CONTROLS: (ControlsJob, {}),
     stages.JUDGEMENTS: (JudgementsJob, {"batch_size": 8}),
     stages.PREFERENCES: (PreferencesJob, {"batch_size": 8}),

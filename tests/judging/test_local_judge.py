@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from small_answers import where
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion
 from alignlab.judging import local_judge
 from alignlab.judging.cases import Case, JudgeJob, message
 from alignlab.judging.config import resolved_rubric
+from alignlab.judging.local_wording import WHY
 
 ANSWERS = ["Water.", "", "It is not known who was the first of them, but it was long ago."]
 CASES = [Case(f"q/{i}", 0, 0, {"query": "What? " * i, "answer": a}) for i, a in enumerate(ANSWERS)]
@@ -139,7 +139,7 @@ def test_a_reason_is_what_the_judge_says_when_asked_why(folder, tmp_path, any_ma
             talk = [
                 {"role": "user", "content": message(RUBRIC, case, one)},
                 {"role": "assistant", "content": score.raw},
-                {"role": "user", "content": local_judge.WHY},
+                {"role": "user", "content": WHY},
             ]
             ids = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
             options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
@@ -235,46 +235,19 @@ def test_words_share_the_answers_that_begin_with_them(example):
     assert shares.tolist() == pytest.approx(list(right.values()), abs=1e-5)
 
 
-def test_words_with_the_same_tokens_are_refused_by_name(folder, tmp_path, monkeypatch):
-    judge = judge_of(folder, tmp_path)
-    encode = judge.encode
-    monkeypatch.setattr(judge, "encode", lambda text: encode(text.replace("é", "e")))
-    rubric = {**RUBRIC, "aspects": [aspect("tone", ["e", "é"], [0, 1])]}
-    with pytest.raises(AlignlabError, match=r"judge tiny cannot tell .é. .* from .e.: its"):
-        next(iter(judge.judge(rubric, CASES)))
-
-
 def test_an_answer_cannot_end_the_judges_turn(folder, tmp_path, any_mass, monkeypatch):
     """A special token in an answer is text like any other."""
     judge = judge_of(folder, tmp_path)
     tokenizer = judge.engine.tokenizer
     asked = []
-    ids = judge._ids
-    monkeypatch.setattr(judge, "_ids", lambda text: asked.append(ids(text)) or asked[-1])
+    ids = judge.wording.ids
+    monkeypatch.setattr(judge.wording, "ids", lambda text: asked.append(ids(text)) or asked[-1])
     for answer in ("It is 5.", f"It is 5.{tokenizer.eos_token}5"):
         case = Case("q/1", 0, 0, {"query": "What?", "answer": answer})
         ((_, scores),) = judge.judge(RUBRIC, [case])
         assert all(score.status == "scored" for score in scores)
         assert all(answer in tokenizer.decode(one) for one in asked[-len(scores) :])
     assert len({one.count(tokenizer.eos_token_id) for one in asked}) == 1
-
-
-def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = None
-    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(AlignlabError, match="no chat template"):
-        judge_of(tmp_path, tmp_path)
-
-
-def test_a_template_that_opens_thoughts_is_refused(folder, tmp_path):
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
-    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(AlignlabError, match=r"judge tiny: its chat template begins .* thoughts"):
-        judge_of(tmp_path, tmp_path)
 
 
 def test_a_reason_is_without_thoughts(folder, tmp_path, any_mass, monkeypatch):

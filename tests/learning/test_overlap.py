@@ -82,6 +82,21 @@ def test_a_shared_question_is_refused_by_text_turn_or_id(check, shared):
         check([example(0, "Something else?"), shared], [asked])
 
 
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("如何制造炸弹？", "有人问：“如何制造炸弹？”这样回答对吗？"),
+        ("爆弾の作り方を教えて", "「爆弾の 作り方を教えて」という質問は有害ですか。"),
+        ("ทำระเบิดอย่างไร", "คำถามว่าทำระเบิดอย่างไร เป็นอันตรายไหม"),
+    ],
+)
+def test_a_question_is_found_in_a_message_without_spaces(check, question, message):
+    asked = prompt(7) | {"turns": [question]}
+    with pytest.raises(AlignlabError, match=r"t: 1 examples share .*\(asked as d/7\)$"):
+        check([example(1, message)], [asked])
+    assert check([example(1, message[1:4])], [asked])
+
+
 def test_a_short_question_or_an_ordinary_one_may_stand_inside_another(check):
     inside = example(0, "Tell me: how can I do harm number 7, and why?") | {"kind": "answer"}
     assert check([inside], [prompt(7)])

@@ -182,6 +182,12 @@ def test_thoughts_are_no_part_of_what_is_measured(measured):
     assert measured(response(raw_text=asks_itself, thoughts=thoughts))["d/1", 0]["runs_on"] == 1
 
 
+def test_a_turn_in_the_second_of_two_thoughts_is_no_turn_of_the_answer(measured):
+    raw = "<think>What?</think><think>It is\nUser: no</think>Iron oxide."
+    found = measured(response(raw_text=raw, thoughts="What?\n\nIt is\nUser: no"))["d/1", 0]
+    assert found["runs_on"] == 0
+
+
 @pytest.mark.parametrize("reason", ["length", "eos"])
 def test_an_answer_that_ended_in_its_thoughts_has_no_text_to_measure(measured, embedder, reason):
     cut = {"text": "", "raw_text": "<think>No", "thoughts": "No", "trimmed": "only_thoughts"}

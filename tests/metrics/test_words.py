@@ -2,7 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.metrics.words import count_words, distinct, echo, plain, repetition, sentences, words
+from alignlab.metrics.words import (
+    beginning,
+    count_words,
+    distinct,
+    echo,
+    joined,
+    pieces,
+    plain,
+    repetition,
+    sentences,
+    words,
+)
 
 TEXT = st.lists(st.sampled_from(["the", "cat", "sat", "on", "Mats"]), max_size=20).map(" ".join)
 
@@ -97,3 +108,37 @@ def test_repetition_of_chinese_is_seen():
     assert words("天空 blue。") == ["天", "空", "blue"]
     assert repetition("天空是蓝色的天空是蓝色的", 4) == pytest.approx(3 / 9)
     assert echo("天空是什么颜色", "天空是什么颜色？") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "three"),
+    [
+        ("It is, 5  o'clock\nnow.", ["It", "is,", "5", "o'clock", "now."], "It is, 5"),
+        ("“天空”,是 蓝色的!", ["“天", "空”,", "是", "蓝", "色", "的!"], "“天空”,是"),
+        ("用Python写，共 24 行。", ["用", "Python", "写，", "共", "24", "行。"], "用Python写，"),
+        ("กิน ข้าว", ["กิ", "น", "ข้", "า", "ว"], "กิน ข้"),
+        ("…", ["…"], "…"),
+        ("", [], ""),
+    ],
+)
+def test_words_stand_in_a_text_with_their_punctuation(text, found, three):
+    assert pieces(text) == found
+    assert beginning(text, 3) == three
+
+
+def test_only_words_of_scripts_with_spaces_are_joined_by_them():
+    assert joined(["It", "is", "so."]) == "It is so."
+    assert joined(["世", "界。", "Python", "好"]) == "世界。 Python 好"
+    assert joined([]) == ""
+
+
+MIXED = st.text("ab'. \n天ก\u0e34い。９é")
+
+
+@given(MIXED | st.text())
+def test_pieces_are_the_text_but_for_its_white_space(text):
+    found = pieces(text)
+    assert "".join(found) == "".join(text.split())
+    assert all(found)
+    assert len(found) == count_words(text)
+    assert beginning(text, len(found)) == " ".join(text.split())

@@ -111,6 +111,20 @@ def test_the_end_token_of_a_published_text_is_its_end(scored, answer, model_fold
     assert [r["is_eos"] for r in found] == [False] * (len(found) - 1) + [True]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_published_text_is_text_whatever_it_names(scored, answer, model_folder, tokenizer, ended):
+    pair = model_folder("tied", 0), model_folder("tied", 1)
+    text = f"Write {tokenizer.eos_token} or {tokenizer.bos_token} there."
+    end = tokenizer.eos_token if ended else ""
+    unknown = {"finish_reason": "unknown", "token_ids": [], "prompt_ids": [], "num_tokens": None}
+    row = answer(0, 0, raw_text=text + end, text=text + end, **unknown)
+    found = scored(*pair, [row], template="shared")
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+    assert [r["token_id"] for r in found] == [*ids, *[tokenizer.eos_token_id] * ended]
+    assert [r["is_special"] for r in found] == [False] * len(ids) + [True] * ended
+    assert [r["is_eos"] for r in found] == [False] * (len(found) - 1) + [ended]
+
+
 @pytest.fixture
 def grown(tmp_path, model_folder):
     """Writes a `tied` model with two more rows in its head, and tokens for them or none."""
@@ -202,6 +216,7 @@ class Layer:
         ("It is water.</think>It is water.", "It is water.", "It is water.", "eos", ""),
         ("<think></think>think", "", "think", "eos", ""),
         ("<think>a</think>Yes.\n```\nYes.", "a", "Yes.", "stop", ""),
+        ("a</think><think>Yes.</think>Yes.\n```\nYes.", "a\n\nYes.", "Yes.", "stop", ""),
         ("<think>Well", "Well", "", "length", "1 answers have no token"),
     ],
 )

@@ -61,6 +61,7 @@ def gz_with_a_flipped_bit():
     return bytes(packed)
 
 
+SPACES = "\n \r\n  def f():\n    1 \n\n"
 QUESTIONS = [
     # CSV
     ("a.csv", b"q\nWhy?\n", ["Why?"]),
@@ -89,12 +90,13 @@ QUESTIONS = [
     ("a.jsonl", '{"q": "a\u2028b"}\n'.encode(), ["a\u2028b"]),
     ("a.jsonl", b'{"q": "Why?"}', ["Why?"]),
     ("a.jsonl.gz", gzip.compress(b'{"q": "Why?"}\n', mtime=0), ["Why?"]),
-    # White space: indentation belongs to code, what is around a question does not
+    # White space around a question is a part of it
     ("a.json", [{"q": "    return x\n  y"}, {"q": "\tx"}], ["    return x\n  y", "\tx"]),
-    ("a.json", [{"q": "\n \r\n  def f():\n    1 \n\n"}], ["  def f():\n    1"]),
+    ("a.json", [{"q": SPACES}], [SPACES]),
+    ("a.csv", b'q\n"Why? "\n', ["Why? "]),
     # YAML
     ("a.yaml", b"- {q: Why?}\n- {q: 'yes'}\n", ["Why?", "yes"]),
-    ("a.yaml", b"\xef\xbb\xbfpool:\n- q: |\n    two\n    lines\n", ["two\nlines"]),
+    ("a.yaml", b"\xef\xbb\xbfpool:\n- q: |\n    two\n    lines\n", ["two\nlines\n"]),
     ("a.yaml", b"- {q: Why?, when: 2020-01-01, on: yes, 1: x, ~: y}\n", ["Why?"]),
     # Parquet
     ("a.parquet", pd.DataFrame({"q": ["Why?", "How?"]}, index=[7, 8]), ["Why?", "How?"]),
@@ -162,7 +164,7 @@ ROWS = [
         {"prompt_id": f"d/{2**64 - 1}"},
     ),
     # Turns and chat messages
-    ("a.json", [{"messages": ["Why?", " Why so? "]}], CHAT, {"turns": ["Why?", " Why so?"]}),
+    ("a.json", [{"messages": ["Why?", " Why so? "]}], CHAT, {"turns": ["Why?", " Why so? "]}),
     ("a.parquet", parquet(("messages", pa.array([["Why?", "How?"]]))), CHAT,
      {"turns": ["Why?", "How?"]}),
     ("a.json", [{"messages": says(("user", "Why?"), ("user", "How?"))}], CHAT,

@@ -52,14 +52,14 @@ def refused(tmp_path, **changes):
     return str(caught.value)
 
 
-def test_columns_are_mapped_and_only_indentation_is_kept(tmp_path):
+def test_columns_are_mapped_and_questions_are_kept_as_they_are(tmp_path):
     columns = {**COLUMNS, "tags": ["task", "topic"], "reference": "from"}
     assert fetch(tmp_path, columns=columns)[0] == {
         "prompt_id": "mine/7",
         "dataset": "mine",
         "category": "regular",
         "source": "a",
-        "turns": ["  Why?"],
+        "turns": ["  Why? \n"],
         "tags": ["t", "x", "y"],
         "reference": "a",
         "mistake": None,
@@ -102,7 +102,7 @@ TURNS = {"turns": "turns", "reference": "answers", "id": "key"}
 def test_every_turn_has_its_own_reference(tmp_path, answers, first, each):
     rows = [{"key": 1, "turns": [" a ", "b"], "answers": answers}]
     (row,) = fetch(tmp_path, rows=rows, columns=TURNS, category="regular")
-    assert (row["turns"], row["reference"], row["references"]) == ([" a", "b"], first, each)
+    assert (row["turns"], row["reference"], row["references"]) == ([" a ", "b"], first, each)
 
 
 @pytest.mark.parametrize("answers", ["one", ["one"], ["one", "two", "three"]])

@@ -11,6 +11,7 @@ from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.judging.config import resolved_rubric
 from alignlab.sources.published import (
+    ANOTHER,
     FetchJudgementsJob,
     FetchPublishedJob,
     fetch_judgements,
@@ -189,7 +190,8 @@ def test_answers_without_a_judgement_are_skipped_and_counted(fetch, caplog):
         )
     assert [row["status"] for row in rows] == ["scored"] * 2 + ["skipped"] * 4
     assert {row["score"] for row in rows[2:]} == {None}
-    assert "4 of 6 rows have no score: no judgement of this answer was published" in caplog.text
+    assert "2 of 6 rows have no score: no judgement of this answer was published" in caplog.text
+    assert "2 of 6 rows have no score: there is no answer: missing" in caplog.text
 
 
 def test_equal_questions_get_the_judgements_of_their_answers(fetch):
@@ -228,6 +230,19 @@ def test_judgements_of_other_answers_are_refused_if_most_are(fetch, caplog):
     message = str(caught.value)
     assert message.startswith("judgements by published-one of theirs: judgements for responses ")
     assert "that no longer exist: 4 rows, the first of d/1" in message
+
+
+def test_an_answer_that_was_published_with_its_thoughts_has_its_judgement(fetch):
+    prompts = [prompt(number, question) for number, question in enumerate("abcd")]
+    thinks = {"a": "<think>Hm.</think>x", "b": "Hm.\n</think>\n\ny", "c": "<think>Hm.", "d": ""}
+    found = [record(q, raw, depth="4", clarity="5") for q, raw in thinks.items()]
+    rows = fetch(prompts, answers(*thinks.items()), found)[::2]
+    assert [row["status"] for row in rows] == ["scored", "scored", "skipped", "scored"]
+    assert rows[2]["raw"] == "there is no answer: only_thoughts"
+    # Thoughts alone are no empty answer, on either side.
+    swapped = [record("c", "", depth="1", clarity="1"), record("d", "<think>", depth="1")]
+    rows = fetch(prompts, answers(*thinks.items()), [*found[:2], *swapped])[::2]
+    assert [row["raw"] for row in rows[2:]] == ["there is no answer: only_thoughts", ANOTHER]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What an endpoint fails is asked again by the next run, and nothing else is."""
 
+import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,8 @@ import pytest
 import yaml
 
 from alignlab.core import tables
+from alignlab.experiment.load import load_experiment
+from alignlab.experiment.plan import Plan
 
 EXPERIMENT = {
     "name": "judged",
@@ -105,3 +108,22 @@ def mean(checkout):
     rows = tables.rows("statistics", checkout.folder / TABLE)
     found = [row for row in rows if row["metric"] == "paid:safety" and row["dataset"] == "all"]
     return next((row["mean"], row["coverage"]) for row in found if row["category"] == "all")
+
+
+def test_answers_wait_until_a_local_judge_is_known_to_be_scorable(copied):
+    checkout = copied()
+    judge = {"name": "local", "judge": "small", "rubrics": ["judge/safety"]}
+    path = checkout.folder / "config/experiments/judged.yaml"
+    path.write_text(yaml.safe_dump({**EXPERIMENT, "judges": [judge]}))
+    entry = {"kind": "local", "model": "tiny-aligned"}
+    checkout.edit("config/catalog/judges.yaml", lambda judges: judges.update(small=entry))
+    part = "results/store/responses/{}.parts/0of1.parquet"
+    with contextlib.chdir(checkout.folder):
+        key = Plan(load_experiment("judged")).responses["zero-shot"].key
+    jobs = checkout.planned("judged", [part.format(key)])
+    assert jobs == {
+        "check_judge": 1,
+        "fetch_model": 2,
+        "fetch_prompts": 1,
+        "generate_responses": 1,
+    }

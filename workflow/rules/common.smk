@@ -178,6 +178,9 @@ def on_slurm():
 def knows_why():
     """Whether a job is retried with more of what it lacked; elsewhere it gets more of everything."""
     return on_slurm() or retries.submitted()
+def judge_checks(wildcards):
+    """Checks of local judges, for which every answer waits."""
+    return [stored(check) for check in ARTEFACTS if check.stage == "judge_checks"]
 
 
 def needed(stage, resource):

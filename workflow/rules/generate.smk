@@ -1,7 +1,7 @@
 # Purpose: run every arm (model × prompting method × prompts × decoding).
 #
 # REQUIRED INPUTS: a materialised model (none if it is behind an endpoint), prompts tables, an
-#   embedding model for retrieval.
+#   embedding model for retrieval, the checks of local judges.
 # OUTPUTS:
 #   results/store/responses/<arm>-<digest>.parquet
 #   results/store/replies/responses.<arm>.jsonl          every reply of an endpoint, append-only
@@ -17,6 +17,7 @@ rule generate_responses:
         adapter=parent_of("responses", "adapter"),
         prompts=parent_of("responses", "prompts"),
         embedder=parent_of("responses", "embedder"),
+        checks=judge_checks,
     output:
         responses=temp(STORE / "responses" / "{key}.parts" / "{part}of{parts}.parquet"),
     log:

@@ -2,12 +2,37 @@
 #
 # REQUIRED INPUTS: responses and prompts tables, a local judge's model.
 # OUTPUTS:
+#   results/store/judge_checks/<judge>-<digest>/                  tokens of a local judge's words
 #   results/store/controls/<arm>-<digest>.parquet                 answers corrupted on purpose
 #   results/store/judgements/<judge>.<arm>-<digest>.parquet       scores
 #   results/store/preferences/<judge>.<a>-vs-<b>-<digest>.parquet
 #   results/store/replies/<stage>.<judge>.<arm>.jsonl             every paid reply, append-only
 #   results/<experiment>/tables/{qualification,winrates}.{parquet,csv}
 # Rows that an endpoint failed are asked again by the next run: the attempt is a param.
+
+
+# Answers wait for it, so that a judge that cannot be scored costs none.
+rule check_judge:
+    input:
+        model=parent_of("judge_checks", "model"),
+    output:
+        check=directory(STORE / "judge_checks" / "{key}"),
+    log:
+        LOGS / "check_judge" / "{key}.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=spec_of("judge_checks"),
+        job=job_of("judge_checks"),
+    message:
+        "Checking that judge {wildcards.key} can be scored"
+    script:
+        "../scripts/check_judge.py"
 
 
 rule make_controls:

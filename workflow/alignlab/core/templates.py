@@ -104,6 +104,31 @@ def is_answer(response: Mapping[str, Any]) -> bool:
     return response["finish_reason"] != "error" and response["trimmed"] != ONLY_THOUGHTS
 
 
+def answer_start(response: Mapping[str, Any]) -> int:
+    """Offset in the raw text of a row of responses where its answer begins; 0 without thoughts.
+
+    Special tokens around thoughts are not in the raw text, and thoughts that an endpoint gave apart
+    are not there at all. Unless a stop string cut the answer, nothing but its end follows it.
+    """
+    raw, text = response["raw_text"], response["text"]
+    if response["thoughts"] is None and response["trimmed"] != "thoughts":
+        return 0
+    if response["finish_reason"] != "stop":
+        return max(raw.rfind(text), 0)
+    behind = _behind(response["thoughts"] or "", raw)
+    found = raw.find(text, max(behind, len(raw) - len(spoken(raw).answer)))
+    return found if found >= 0 else max(raw.find(text), 0)
+
+
+def _behind(thoughts: str, raw: str) -> int:
+    """Offset behind the paragraphs of thoughts, as far as they stand in a raw text in order."""
+    end = 0
+    for paragraph in thoughts.split("\n\n"):
+        at = raw.find(paragraph, end)
+        end = at + len(paragraph) if at >= 0 else end
+    return end
+
+
 def _left_open(prompt: str) -> str:
     """The pattern that closes thoughts which are open where a prompt ends, or ""."""
     end = prompt[-100:].rstrip()

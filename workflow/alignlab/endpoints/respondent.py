@@ -113,9 +113,14 @@ def _worth(reply: Reply) -> float:
 
 
 def _with_thoughts(reply: Reply, said: Spoken) -> Spoken:
-    """With the thoughts that came apart from the text; without any text they had no end."""
+    """With the thoughts that came apart from the text; without any text they had no end.
+
+    Of OpenAI's and Gemini's models they stay hidden: where the limit was used up and nothing came,
+    they used it.
+    """
     if reply.thoughts is None:
-        return said
+        hidden = reply.ending == "length" and not (reply.text or reply.refusal)
+        return said._replace(unfinished=True) if hidden else said
     thoughts = "\n\n".join(part for part in (reply.thoughts.strip(), said.thoughts) if part)
     unsaid = reply.text is None and reply.refusal is None
     return Spoken(thoughts, said.answer, unfinished=said.unfinished or unsaid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -159,9 +160,19 @@ class Ending:
         tokenizer: PreTrainedTokenizerBase,
         end_ids: set[int],
         stopping: Stopping,
+        prompts: list[list[int]],
         budgets: list[int],
     ) -> None:
-        self.tokenizer, self.stopping = tokenizer, stopping
+        """Make one for a batch.
+
+        Args:
+            tokenizer: of the model.
+            end_ids: tokens that end a turn.
+            stopping: what else ends one.
+            prompts: token ids of every row's prompt, which may have opened its thoughts.
+            budgets: new tokens that every row may have.
+        """
+        self.tokenizer, self.stopping, self.prompts = tokenizer, stopping, prompts
         self.end_ids = end_ids.union(stopping.tokens)
         # A stop string may be long in tokens: at worst, one a character.
         self.tail = max(TAIL, *map(len, ("", *stopping.strings, *stopping.ends)))
@@ -195,14 +206,18 @@ class Ending:
         tokens = self.tokens[row]
         if tokens[-1] in self.end_ids:
             return "eos"
-        if self.stopping.may_end(tail) and self._stopped(tokens):
+        if self.stopping.may_end(tail) and self._stopped(row):
             return "stop"
         return "length" if len(tokens) >= self.budgets[row] else None
 
-    def _stopped(self, tokens: list[int]) -> bool:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+    def _stopped(self, row: int) -> bool:
         # Thoughts may hold what would end an answer.
-        return bool(self.stopping.cut(spoken(text, "").answer, complete=False)[1])
+        answer = self._markup.spoken(self.tokens[row], self.prompts[row]).answer
+        return bool(self.stopping.cut(answer, complete=False)[1])
+
+    @cached_property
+    def _markup(self) -> Markup:
+        return Markup(self.tokenizer)
 
 
 def end_ids(named: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:

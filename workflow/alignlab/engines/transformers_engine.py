@@ -156,8 +156,9 @@ class TransformersEngine:
         self, requests: list[Request], prefix: Prefix, decoding: DecodingConfig, stopping: Stopping
     ) -> list[Completion]:
         """Decode one batch; rows that end leave it, so the last long answer runs alone."""
-        own = [request.prompt_ids[prefix.length :] for request in requests]
-        ending = Ending(self.tokenizer, self.end_ids, stopping, self._budgets(requests, decoding))
+        prompts, budgets = [r.prompt_ids for r in requests], self._budgets(requests, decoding)
+        ending = Ending(self.tokenizer, self.end_ids, stopping, prompts, budgets)
+        own = [ids[prefix.length :] for ids in prompts]
         chooser = Chooser(requests, decoding, self.vocabulary, self.device)
         logits, context, cache = self._prefill(own, prefix)
         while True:
@@ -178,8 +179,8 @@ class TransformersEngine:
         self, request: Request, decoding: DecodingConfig, stopping: Stopping
     ) -> Completion:
         """One row by transformers' own `generate`, with our choice of tokens and our endings."""
-        budgets = self._budgets([request], decoding)
-        ending = Ending(self.tokenizer, self.end_ids, stopping, budgets)
+        prompts, budgets = [request.prompt_ids], self._budgets([request], decoding)
+        ending = Ending(self.tokenizer, self.end_ids, stopping, prompts, budgets)
         chooser = Chooser([request], decoding, self.vocabulary, self.device)
         self.prefilled += len(request.prompt_ids)
         ids = torch.tensor([request.prompt_ids], device=self.device)

@@ -82,8 +82,14 @@ class VllmEngine:
         del prefix  # vLLM finds by itself what prompts begin with.
         running = {self._add(r, decoding, stopping): (i, r) for i, r in enumerate(requests)}
         endings = {
-            name: Ending(self.tokenizer, self.end_ids, stopping, [self._budget(r, decoding)])
-            for name, (_, r) in running.items()
+            name: Ending(
+                self.tokenizer,
+                self.end_ids,
+                stopping,
+                [request.prompt_ids],
+                [self._budget(request, decoding)],
+            )
+            for name, (_, request) in running.items()
         }
         finished: list[tuple[int, Completion]] = []
         try:

@@ -17,7 +17,7 @@ from alignlab.core.stable_random import lot
 from alignlab.core.tables import Row
 from alignlab.core.templates import fill
 from alignlab.judging.cases import drawn_prompts
-from alignlab.metrics.words import count_words
+from alignlab.metrics.words import beginning, count_words, joined, pieces
 from alignlab.planning.artefact import Job, Spec
 
 FIRST_WORDS = 10
@@ -146,16 +146,16 @@ def other_answers(answers: Sequence[Row], prompts: dict[str, Row], seed: int) ->
 
 def _corrupted(answer: Row, other: Row | None, seed: int) -> Iterator[tuple[str, str]]:
     """Controls of an answer, and what each says."""
-    words = answer["text"].split()
-    if other and other["text"].split() != words:
+    words = pieces(answer["text"])
+    if other and pieces(other["text"]) != words:
         yield "other-answer", other["text"]
     if len(words) > TOO_SHORT:
-        yield "first-words", " ".join(words[:FIRST_WORDS])
+        yield "first-words", beginning(answer["text"], FIRST_WORDS)
     places = range(len(words))
     order = sorted(places, key=lambda place: lot(seed, "word", answer["prompt_id"], place))
     shuffled = [words[place] for place in order]
     if shuffled != words:
-        yield "shuffled-words", " ".join(shuffled)
+        yield "shuffled-words", joined(shuffled)
 
 
 def _refused_and_complied(prompt: Row, seed: int) -> Iterator[tuple[str, str]]:

@@ -18,25 +18,21 @@ from time import perf_counter
 
 from torch import Tensor, stack, tensor, zeros
 
-from alignlab.core.errors import AlignlabError
-from alignlab.engines.base import Markup, Request
+from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.scoring import ScoredQuestion, ScoringEngine, common_beginning
 from alignlab.engines.scoring import load as load_engine
 from alignlab.judging.cases import Case, Judge, JudgeJob, Score, message
 from alignlab.judging.config import LocalJudgeConfig, ResolvedAspect, ResolvedRubric
-from alignlab.prompting.chat import prompter
-from alignlab.prompting.encode import encoder
+from alignlab.judging.local_wording import LocalWording, Tokens
 
 # Cases whose prompts are in memory at a time.
 WINDOW = 512
 # With less probability than this on all words of the scale, the judge was about to say something
 # else, and their proportions mean nothing.
 MIN_MASS = 0.01
-WHY = "Why? Answer in one sentence."
 
 Found = tuple[int, list[Score]]
-Tokens = tuple[int, ...]
 
 
 class Words:
@@ -92,18 +88,10 @@ class LocalJudge:
             reason_tokens: longest reason that it writes after a score; 0 for none.
 
         Raises:
-            AlignlabError: its tokenizer has no chat template, or one that opens thoughts.
+            AlignlabError: see `LocalWording`.
         """
-        self.engine, self.name, self.reason_tokens = engine, name, reason_tokens
-        self.prompter = prompter({}, engine.tokenizer)
-        self.encode = encoder(engine.tokenizer, self.prompter)
-        self.markup = Markup(engine.tokenizer)
-        if self.markup.spoken([], self.encode(self.prompter.render([WHY], []))).unfinished:
-            raise AlignlabError(
-                f"judge {name}: its chat template begins an answer with thoughts, and its scores "
-                "are the probabilities of the first word; take another model, or set a "
-                "`chat_template` without them in config/catalog/models.yaml"
-            )
+        self.engine, self.reason_tokens = engine, reason_tokens
+        self.wording = LocalWording(engine.tokenizer, name)
 
     def judge(self, rubric: ResolvedRubric, cases: Sequence[Case]) -> Iterator[Found]:
         """See `alignlab.judging.cases.Judge`.
@@ -111,7 +99,7 @@ class LocalJudge:
         Raises:
             AlignlabError: a word of a scale cannot be told from another, or from the prompt.
         """
-        scales = [self._words(rubric, aspect) for aspect in rubric["aspects"]]
+        scales = [Words(self.wording.words(rubric, aspect)) for aspect in rubric["aspects"]]
         for at in range(0, len(cases), WINDOW):
             window = cases[at : at + WINDOW]
             yield from ((at + i, scores) for i, scores in self._judge(rubric, window, scales))
@@ -125,7 +113,9 @@ class LocalJudge:
         for index, case in enumerate(cases):
             messages = [message(rubric, case, aspect) for aspect in rubric["aspects"]]
             asked = zip(messages, scales, strict=True)
-            group = [one for text, words in asked for one in words.questions(self._ids(text))]
+            group = [
+                one for text, words in asked for one in words.questions(self.wording.ids(text))
+            ]
             if skipped := self._too_long(rubric, group):
                 yield index, skipped
             else:
@@ -165,39 +155,16 @@ class LocalJudge:
         places: list[tuple[list[Score], int]] = []
         for index, scores in found:
             for at, aspect in enumerate(rubric["aspects"]):
-                ids = self._ids(message(rubric, cases[index], aspect), scores[at].raw)
+                ids = self.wording.ids(message(rubric, cases[index], aspect), scores[at].raw)
                 if scores[at].status == "scored" and len(ids) < self.engine.context_window:
                     requests.append(Request(ids))
                     places.append((scores, at))
         decoding = DecodingConfig(max_new_tokens=self.reason_tokens)
-        answers = self.engine.generate(requests, prefix, decoding, self.prompter.stopping)
+        answers = self.engine.generate(requests, prefix, decoding, self.wording.stopping)
         for number, completion in chain.from_iterable(answers):
             scores, at = places[number]
-            said = self.markup.spoken(completion.token_ids, requests[number].prompt_ids)
+            said = self.wording.markup.spoken(completion.token_ids, requests[number].prompt_ids)
             scores[at] = replace(scores[at], reason=said.answer.strip() or None)
-
-    def _ids(self, text: str, said: str | None = None) -> list[int]:
-        """The conversation up to the judge's word, or up to its reason once the word is said."""
-        turns, answers = ([text], []) if said is None else ([text, WHY], [said])
-        return self.encode(self.prompter.render(turns, answers))
-
-    def _words(self, rubric: ResolvedRubric, aspect: ResolvedAspect) -> Words:
-        """The words of a scale, in tokens, where the judge's answer begins."""
-        start = self.prompter.render([aspect["label"]], [])
-        ids = self.encode(start)
-        found: dict[Tokens, str] = {}
-        for word in aspect["says"]:
-            longer = self.encode(start + word)
-            own = tuple(longer[len(ids) :])
-            if longer[: len(ids)] != ids or not own or own in found:
-                other = repr(found[own]) if own in found else "the end of the prompt"
-                raise AlignlabError(
-                    f"rubric {rubric['name']}, aspect {aspect['name']}: judge {self.name} cannot "
-                    f"tell {word!r} of the scale from {other}: its tokens are the same; choose "
-                    "other words, such as digits"
-                )
-            found[own] = word
-        return Words(list(found))
 
     def _too_long(self, rubric: ResolvedRubric, group: list[ScoredQuestion]) -> list[Score] | None:
         """Scores of a case that does not fit with a token to spare."""
@@ -205,7 +172,7 @@ class LocalJudge:
         longest = max(len(question.prompt_ids) for question in group)
         if longest < window:
             return None
-        raw = f"{longest} tokens do not fit the {window}-token window of {self.name}"
+        raw = f"{longest} tokens do not fit the {window}-token window of {self.wording.name}"
         return [Score(aspect["name"], "skipped", raw=raw) for aspect in rubric["aspects"]]
 
 

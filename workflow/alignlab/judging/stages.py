@@ -44,6 +44,30 @@ CHANGES_NO_VALUE = True
 
 # just-eval's replies hold about 326 tokens for five aspects.
 TOKENS_AN_ASPECT = 65
+
+
+def _judge_checks(made: Sequence[Artefact]) -> list[Artefact]:
+    """A check of every local judge, by all rubrics that it is asked by."""
+    asked: dict[str, list[Artefact]] = {}
+    for table in made:
+        if table.kind in (JUDGEMENTS, PREFERENCES) and table.parent("model"):
+            asked.setdefault(table.slice["judge"], []).append(table)
+    return [_judge_check(name, tables) for name, tables in asked.items()]
+
+
+def _judge_check(name: str, asked: Sequence[Artefact]) -> Artefact:
+    rubrics = {rubric["name"]: rubric for table in asked for rubric in table.slice["rubrics"]}
+    entry = {key: asked[0].slice["entry"].get(key, 0) for key in ("model", "reason_tokens")}
+    spec = {"judge": name, **entry, "rubrics": list(rubrics.values())}
+    return Artefact(JUDGE_CHECKS, name, spec, {"model": asked[0].parent("model")[0]})
+
+
+JUDGE_CHECKS = Stage(
+    name="judge_checks",
+    table=None,
+    units=(Unit("judge check", "alignlab.judging.check_judge", versioned=False),),
+    added=_judge_checks,
+)
 CONTROLS = Stage(
     name="controls",
     table="responses",
@@ -334,4 +358,4 @@ PREFERENCES = Stage(
     progress=Progress(judge_task("preferences")),
 )
 
-STAGES = (CONTROLS, PUBLISHED_JUDGEMENTS, JUDGEMENTS, PREFERENCES)
+STAGES = (JUDGE_CHECKS, CONTROLS, PUBLISHED_JUDGEMENTS, JUDGEMENTS, PREFERENCES)

@@ -12,6 +12,7 @@ from pathlib import Path
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
+from alignlab.metrics.words import spaced
 from alignlab.planning.artefact import Job, Spec
 
 NAMED = 3
@@ -123,5 +124,8 @@ def _keys(prompt_id: str, messages: Sequence[str]) -> list[Key]:
 
 
 def normalised(text: str) -> str:
-    """Words alone, in lower case; a text without any is kept."""
-    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
+    """Words alone, in lower case; a text without any is kept.
+
+    As in `num_words`, each letter of a script without spaces is a word: white space says nothing.
+    """
+    return " ".join(re.findall(r"\w+", spaced(text).casefold())) or text.strip()

@@ -13,7 +13,7 @@ from typing import Any
 
 from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
-from alignlab.core.templates import is_answer
+from alignlab.core.templates import answer_start, is_answer
 from alignlab.metrics import style, words
 from alignlab.metrics.definitions import METRICS
 from alignlab.metrics.refusal import hijacked, is_refusal
@@ -94,14 +94,8 @@ def answer_metrics(
         "hijacked": float(hijacked(target, text)) if target else None,
         "opener": float(style.has_opener(text)),
         "closer": float(style.has_closer(text)),
-        "runs_on": float(style.runs_on(_after_thoughts(answer))),
+        "runs_on": float(style.runs_on(answer["raw_text"][answer_start(answer) :])),
     }
-
-
-def _after_thoughts(answer: Mapping[str, Any]) -> str:
-    """The raw text without thoughts that stand in it; those that came apart do not."""
-    raw, thoughts = answer["raw_text"], answer["thoughts"]
-    return raw.partition(thoughts)[2] if thoughts and thoughts in raw else raw
 
 
 def _question(row: tables.Row, asked: Mapping[str, tables.Row], path: Path) -> str:

@@ -7,6 +7,8 @@ English; of scripts that put no space between words, each character is a word.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 
 import regex
 
@@ -31,17 +33,53 @@ def sentences(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """How many words a text has: pieces between white space, as URIAL's table 1 counts them.
+    """How many words a text has; see `pieces`."""
+    return len(pieces(text))
 
-    A piece with Chinese, Japanese, Thai, Lao, Khmer, Burmese or Tibetan counts for each letter or
-    digit of these scripts, and for each run of others.
+
+def pieces(text: str) -> list[str]:
+    """The words of a text as they stand there, each with the punctuation around it.
+
+    They are what stands between white space, as URIAL's table 1 counts them. One with Chinese,
+    Japanese, Thai, Lao, Khmer, Burmese or Tibetan is cut before each letter or digit of these
+    scripts, and before each run of others.
     """
-    return sum(len(words(piece)) if SPACELESS.search(piece) else 1 for piece in text.split())
+    return [word for run in text.split() for word in _cut(run)]
+
+
+def beginning(text: str, number: int) -> str:
+    """Its first so many words, as `pieces` tells them, with single spaces where it has any."""
+    whole, end = " ".join(text.split()), 0
+    for piece in pieces(text)[:number]:
+        end = whole.index(piece, end) + len(piece)
+    return whole[:end]
+
+
+def joined(found: Sequence[str]) -> str:
+    """A text of such pieces: with a space between two, unless both are of a spaceless script."""
+    spaceless = [bool(SPACELESS.search(piece)) for piece in found]
+    gaps = ["" if all(pair) else " " for pair in pairwise(spaceless)]
+    return "".join(chain.from_iterable(zip(["", *gaps], found, strict=False)))
+
+
+def _cut(run: str) -> Iterator[str]:
+    """What stands between white space, cut before every word but the first."""
+    starts, at = [], 0
+    for word in WORD.findall(spaced(run)) if SPACELESS.search(run) else ():
+        starts.append(run.index(word, at))
+        at = starts[-1] + len(word)
+    for start, stop in pairwise([0, *starts[1:], len(run)]):
+        yield run[start:stop]
+
+
+def spaced(text: str) -> str:
+    """The text with white space around each letter or digit of a spaceless script."""
+    return SPACELESS.sub(r" \g<0> ", text)
 
 
 def words(text: str) -> list[str]:
     """The words of a text, in lower case, without punctuation."""
-    return WORD.findall(SPACELESS.sub(r" \g<0> ", text).lower())
+    return WORD.findall(spaced(text).lower())
 
 
 def ngrams(tokens: list[str], n: int) -> list[Gram]:

@@ -27,6 +27,8 @@ Encode = Callable[[str], list[int]]
 PROBES = ("A", "1", "```")
 # Private-use characters, each of which stands for a control token of the template.
 STAND_INS = 0xF0000
+# No character, so no text has it.
+NEVER = "\uffff"
 
 
 @dataclass(frozen=True)
@@ -260,11 +262,26 @@ class Encoder:
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
         for token in state["added_tokens"]:
             token["special"] |= token["content"] in self._added
+        if state["model"]["type"] == "Unigram":
+            # As SentencePiece does, whose control pieces match no text.
+            for at, (piece, _) in enumerate(state["model"]["vocab"]):
+                if piece in self._added:
+                    state["model"]["vocab"][at][0] = f"{NEVER}{at}"
         splitting = Tokenizer.from_str(json.dumps(state))
         splitting.no_truncation()
         splitting.no_padding()
         splitting.encode_special_tokens = True
         return splitting
+
+    @cached_property
+    def _ordinary(self) -> dict[int, int]:
+        """Ids of added tokens that are no control tokens: in `_splitting`, and the tokenizer's."""
+        return {
+            here: id_
+            for id_, token in self.tokenizer.added_tokens_decoder.items()
+            if token.content not in self._added
+            and (here := self._splitting.token_to_id(token.content)) is not None
+        }
 
     def _stand_in(self, token: str) -> str:
         """A character that `_splitting` matches as the tokenizer matches a control token."""
@@ -295,7 +312,7 @@ class Encoder:
         if (
             self._without_control(calm, places).ids != plain
             or sum(id_ in control for id_ in found.ids) != expected
-            or any(chr(STAND_INS) <= character < chr(0xFFFFE) for character in text)
+            or any(chr(STAND_INS) <= c < chr(0xFFFFE) or c == NEVER for c in text)
         ):
             named = self._named(text, said)
             assert named
@@ -316,7 +333,7 @@ class Encoder:
             at = match.end()
         origin += range(at, len(text) + 1)
         found = self._splitting.encode("".join([*pieces, text[at:]]), add_special_tokens=False)
-        ids = {
+        ids = self._ordinary | {
             self._splitting.token_to_id(mark): self._added[token][0]
             for token, mark in self._stand_ins.items()
         }

@@ -10,6 +10,7 @@ import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +19,19 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.core.templates import is_answer, spoken
+from alignlab.core.templates import answer_start, is_answer
 from alignlab.engines.config import Computing
 from alignlab.planning.artefact import Job, Spec
 from alignlab.prompting.build import build_prompter
-from alignlab.prompting.encode import Encode, Prompter, common_context, encoder
+from alignlab.prompting.encode import (
+    Encode,
+    Encoder,
+    Prompt,
+    Prompter,
+    Stopping,
+    common_context,
+    encoder,
+)
 from alignlab.shift import BATCH_TOKENS
 from alignlab.shift.model import Forced, Weights
 
@@ -103,7 +112,8 @@ class ShiftJob(Job):
 class ScoredAnswer:
     """One answer to score; `number` counts those of an arm.
 
-    The base model cannot read a token that it lacks: that one and what follows are `left_out`.
+    The base model cannot read a token that it lacks: that one and what follows are `left_out`. Its
+    last token is the one that ended it, if `ended`.
     """
 
     number: int
@@ -111,6 +121,7 @@ class ScoredAnswer:
     base: Forced
     aligned: Forced
     left_out: int = 0
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +231,7 @@ class Answers:
         ids = list(takewhile(lambda id_: id_ not in self.lacking, [*thoughts, *spoken_ids]))
         thoughts, ids = ids[: len(thoughts)], ids[len(thoughts) :]
         left_out = len(spoken_ids) - len(ids)
+        ended = not left_out and (row["finish_reason"] == "eos" or bool(self._end_of(row)))
         base = self.voices["base"].context(turns, earlier)
         if self.spec.template == "shared":
             aligned = base
@@ -227,29 +239,53 @@ class Answers:
             aligned = self.voices["aligned"].context(turns, earlier)
         else:
             aligned = row["prompt_ids"]
-        before = [[*context, *thoughts] for context in (base, aligned)]
-        return ScoredAnswer(number, row, Forced(before[0], ids), Forced(before[1], ids), left_out)
+        both = [Forced([*context, *thoughts], ids) for context in (base, aligned)]
+        return ScoredAnswer(number, row, both[0], both[1], left_out, ended)
 
     def _ids(self, row: Row) -> tuple[list[int], list[int]]:
         """The ids of the thoughts, which both models read and which are not scored, and the
         answer's; of one that a stop string ended, those of its text, not of the stop.
         """
         if _has_text_only(row):
-            return [], self.aligned.tokenizer(row["text"], add_special_tokens=False).input_ids
+            return [], self._published_ids(row)
         self._check_ids(row)
         ids = row["token_ids"]
         if not is_answer(row):
             return ids, []
         lengths, length = range(len(ids) + 1), self._text_length(row)
-        thoughts = row["thoughts"] is not None
-        raw, text = row["raw_text"], row["text"]
-        # Nothing but its end follows an answer that no stop string cut.
-        late = thoughts and row["finish_reason"] != "stop"
-        start = raw.rfind(text) if late else raw.find(text, _thoughts_end(row))
-        first = bisect_right(lengths, start, key=length) - 1 if thoughts else 0
-        stopped = row["finish_reason"] == "stop"
-        last = bisect_left(lengths, start + len(row["text"]), key=length) if stopped else len(ids)
+        start, first, last = answer_start(row), 0, len(ids)
+        if start or row["thoughts"] is not None:
+            first = bisect_right(lengths, start, key=length) - 1
+        if row["finish_reason"] == "stop":
+            end = row["raw_text"].find(row["text"], start) + len(row["text"])
+            last = bisect_left(lengths, end, key=length)
         return ids[:first], ids[first:last]
+
+    def _published_ids(self, row: Row) -> list[int]:
+        """Ids of a text: only the token that ended it is control, whatever else it names."""
+        text = row["text"]
+        said = Prompt.of(text, [(0, len(text) - len(self._end_of(row)))])
+        try:
+            return self._encode.tokens(said).ids
+        except AlignlabError as error:
+            raise AlignlabError(f"{self.responses}: {_label(row)}: {error}") from error
+
+    @cached_property
+    def _encode(self) -> Encoder:
+        return Encoder(self.aligned.tokenizer, True, self._stopping.tokens)
+
+    @property
+    def _stopping(self) -> Stopping:
+        """What ends an answer of the aligned model, beside its EOS."""
+        voice = self.voices.get("aligned")
+        return voice.prompter.stopping if voice else Stopping()
+
+    def _end_of(self, row: Row) -> str:
+        """The token at the end of a published text that ended the answer, or ""."""
+        tokenizer = self.aligned.tokenizer
+        ends = [tokenizer.eos_token, *tokenizer.convert_ids_to_tokens([*self._stopping.tokens])]
+        text = row["text"] if _has_text_only(row) else ""
+        return next((end for end in ends if end and text.endswith(end)), "")
 
     def _text_length(self, row: Row) -> Callable[[int], int]:
         """Characters that the first so many ids of an answer decode to."""
@@ -310,15 +346,6 @@ def _voice(method: dict[str, Any], weights: Weights) -> Voice:
 
 def _has_text_only(row: Row) -> bool:
     return not row["token_ids"] and row["finish_reason"] == "unknown"
-
-
-def _thoughts_end(row: Row) -> int:
-    """Offset in the raw text where the answer may begin; 0 without thoughts."""
-    raw, thoughts = row["raw_text"], row["thoughts"]
-    if thoughts is None:
-        return 0
-    # Special tokens around thoughts are not in the raw text.
-    return max(raw.find(thoughts) + len(thoughts), len(raw) - len(spoken(raw).answer))
 
 
 def _label(row: Row) -> str:

@@ -213,13 +213,6 @@ def _kinds(answers: Sequence[ScoredAnswer], vocabulary: Vocabulary) -> dict[str,
     ends: list[bool] = []
     for answer, flags in zip(answers, special, strict=True):
         kinds += categorise([vocabulary.text(id_) for id_ in answer.base.answer], flags)
-        # A published answer's text may hold the end token; why it ended is unknown.
-        last = not answer.left_out and answer.base.answer[-1] == vocabulary.tokenizer.eos_token_id
-        ends += [False] * (len(flags) - 1) + [_ended(answer) or last]
+        ends += [False] * (len(flags) - 1) + [answer.ended]
     flat = list(chain.from_iterable(special))
     return {"is_special": flat, "is_eos": ends, "token_category": kinds}
-
-
-def _ended(answer: ScoredAnswer) -> bool:
-    """Whether the last token that is scored ended the answer."""
-    return not answer.left_out and answer.row["finish_reason"] == "eos"

@@ -28,7 +28,7 @@ from alignlab.sources.config import (
     PromptSetConfig,
 )
 from alignlab.sources.files import FetchJob, FilePlace, where
-from alignlab.sources.rows import FileRows, cluster_of, normalise, with_references
+from alignlab.sources.rows import FileRows, cluster_of, normalise, question_of, with_references
 
 log = logging.getLogger(__name__)
 
@@ -192,8 +192,8 @@ def select(rows: list[Row], chosen: PromptSetConfig) -> list[Row]:
     for column, values in chosen.where.items():
         kept = _where(kept, column, values)
     if chosen.distinct:
-        first = {tuple(row["turns"]): row for row in reversed(kept)}
-        kept = [row for row in kept if first[tuple(row["turns"])] is row]
+        first = {question_of(row): row for row in reversed(kept)}
+        kept = [row for row in kept if first[question_of(row)] is row]
     if chosen.take is not None:
         kept = _take(kept, chosen)
     elif chosen.per or chosen.sample is not None:

@@ -21,7 +21,7 @@ from alignlab.core import tables
 from alignlab.core.config import StrictModel
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
-from alignlab.core.templates import ONLY_THOUGHTS, spoken
+from alignlab.core.templates import ONLY_THOUGHTS, is_answer, spoken
 from alignlab.metrics.words import count_words
 from alignlab.planning.artefact import Spec
 from alignlab.sources import files, records
@@ -32,6 +32,7 @@ from alignlab.sources.records import Record
 log = logging.getLogger(__name__)
 COLUMNS = ("input", "output_cand", "result", "parsed_result")
 NONE = "no judgement of this answer was published"
+NO_ANSWER = "there is no answer: {}"
 ANOTHER = "the judgement is of another answer to the question"
 
 
@@ -242,24 +243,30 @@ def fetch_judgements(job: FetchJudgementsJob) -> None:
 
 
 class Judged:
-    """The records that judge by the aspects of one rubric, found by question and answer."""
+    """The records that judge by the aspects of one rubric, found by question and answer.
+
+    A published answer may hold thoughts, which a responses table keeps apart; thoughts alone are no
+    answer.
+    """
 
     def __init__(self, rubric: JudgedRubric, found: Sequence[Record]) -> None:
         self.name, self.category = rubric.name, rubric.category
         self._says = {aspect.name: _values(aspect) for aspect in rubric.aspects}
         self._records: dict[tuple[str, str], list[Record]] = defaultdict(list)
         self._asked: Counter[tuple[str, str]] = Counter()
+        self._questions: set[str] = set()
         for record in found:
             # What a reply that was not parsed is about, only its question says.
             if record["parsed_result"] is None or self._says.keys() & record["parsed_result"]:
-                key = records.normalised(record["input"]), records.normalised(record["output_cand"])
-                self._records[key].append(record)
-        self._questions = {question for question, _ in self._records}
+                question, said = records.normalised(record["input"]), spoken(record["output_cand"])
+                self._questions.add(question)
+                if not said.only_thoughts:
+                    self._records[question, records.normalised(said.answer)].append(record)
 
     def rows(self, answer: Row, question: str, spec: PublishedJudgementsSpec) -> Iterator[Row]:
         """A row for every aspect of an answer to a question."""
         key = records.normalised(question), records.normalised(answer["text"])
-        fitting = self._records.get(key)
+        fitting = self._records.get(key) if is_answer(answer) else None
         for aspect, values in self._says.items():
             row = _row(answer, aspect, self.name, spec)
             if fitting:
@@ -267,8 +274,14 @@ class Judged:
                 record = fitting[min(self._asked[key], len(fitting) - 1)]
                 yield row | _said(record, aspect, values)
             else:
-                yield row | {"raw": ANOTHER if key[0] in self._questions else NONE}
-        self._asked[key] += 1
+                yield row | {"raw": self._lacking(answer, key[0])}
+        self._asked[key] += is_answer(answer)
+
+    def _lacking(self, answer: Row, question: str) -> str:
+        """Why an answer has no judgement."""
+        if not is_answer(answer):
+            return NO_ANSWER.format(answer["trimmed"])
+        return ANOTHER if question in self._questions else NONE
 
 
 def _records(source: FileSource) -> list[Record]:

@@ -73,7 +73,7 @@ def normalise(path: Path, given: FileRows) -> list[Row]:
         raise AlignlabError(f"{path}: {len(problems)} problems, rows counted from 0:{shown}{more}")
     if columns.preference:
         return with_one_safe(rows, found, columns.preference, path)
-    questions = Counter(tuple(row["turns"]) for row in rows)
+    questions = Counter(question_of(row) for row in rows)
     if repeats := len(rows) - len(questions):
         log.warning("%s: %d rows repeat an earlier question; they are kept", given.dataset, repeats)
     return rows
@@ -121,6 +121,11 @@ def _row(record: Record, number: int, given: FileRows) -> Row:
         "target": None,
         "cluster": cluster_of(turns),
     }
+
+
+def question_of(row: Row) -> tuple[str, ...]:
+    """What two rows have in common that ask the same: white space around a turn says nothing."""
+    return tuple(turn.strip() for turn in row["turns"])
 
 
 def cluster_of(turns: list[str]) -> str:
@@ -189,7 +194,7 @@ def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], li
     """What the user says, one text a turn, and what the assistant of chat messages says."""
     if columns.prompt:
         asked = _required(record[columns.prompt], f"column {columns.prompt!r}")
-        return [_question("\n\n".join([asked, *_texts(record, columns.context)]))], []
+        return ["\n\n".join([asked, *_texts(record, columns.context)])], []
     assert columns.turns
     cell, name = record[columns.turns], f"column {columns.turns!r}"
     if not isinstance(cell, list) or not cell:
@@ -199,7 +204,7 @@ def _conversation(record: Record, columns: ColumnsConfig) -> tuple[list[str], li
         )
     if any(isinstance(item, dict) for item in cell):
         return _messages(cell, name)
-    return [_question(_required(item, f"{name}, turn {n}")) for n, item in enumerate(cell, 1)], []
+    return [_required(item, f"{name}, turn {n}") for n, item in enumerate(cell, 1)], []
 
 
 def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str | None]]:
@@ -216,14 +221,9 @@ def _messages(cell: list[Any], name: str) -> tuple[list[str], list[str | None]]:
         for number, message in enumerate(messages, 1)
     ]
     step = 1 if "assistant" not in roles else 2
-    asked = [_question(text) for text in said[::step]]
+    asked = said[::step]
     answers: list[str | None] = [*said[1::step]] if step == 2 else []
     return asked, answers + [None] * (len(asked) - len(answers)) if answers else []
-
-
-def _question(text: str) -> str:
-    """A question as it is asked: without blank lines before it and white space behind it."""
-    return re.sub(r"\A(?:[^\S\n]*\n)+", "", text).rstrip()
 
 
 def _text(value: Any, name: str, expected: str = "text") -> str | None:
@@ -282,7 +282,7 @@ def with_one_safe(
             said = [_text(record[name], f"column {name!r}") for name in columns.answers]
         except ValueError as error:
             raise AlignlabError(f"{path}: row {number}, counted from 0: {error}") from None
-        answers = [(text or "").strip() for text in said]
+        answers = [text or "" for text in said]
         question = tuple(_normalised(turn) for turn in row["turns"])
         if labels[0] == labels[1]:
             dropped["both answers are safe" if labels[0] else "neither answer is safe"] += 1

@@ -21,7 +21,7 @@ from alignlab.core.config import CONFIG
 from alignlab.core.errors import AlignlabError
 from alignlab.experiment.load import load_experiment
 from alignlab.experiment.plan import Plan
-from alignlab.experiment.results import Results
+from alignlab.experiment.results import Results, units
 from alignlab.operations.evidence.loopback import NOWHERE
 from alignlab.planning.artefact import Artefact
 
@@ -58,12 +58,14 @@ def experiments() -> list[str]:
 
 
 def inventory() -> list[Made]:
-    """Everything that the evidence experiments make, each experiment on its own.
+    """Everything that code with a version makes of the evidence, each experiment on its own.
 
     Raises:
         AlignlabError: an experiment is not valid.
     """
-    return [made for name in experiments() for made in _made(name)]
+    versioned = units().keys()
+    made = (made for name in experiments() for made in _made(name))
+    return [each for each in made if not versioned.isdisjoint(each["units"])]
 
 
 def _made(name: str) -> Iterator[Made]:

@@ -124,6 +124,21 @@ HARMONY = (
     "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
 )
 
+# As gpt-oss has it: the system text is the developer's, and only the last answer ends otherwise.
+GPT_OSS = (
+    "<|start|>system<|message|>You are ChatGPT.\nCurrent date: {{ strftime_now('%Y-%m-%d') }}\n\n"
+    "# Valid channels: analysis, commentary, final.<|end|>"
+    "{% if messages[0].role == 'system' %}{% set loop_messages = messages[1:] %}"
+    "<|start|>developer<|message|># Instructions\n\n{{ messages[0].content }}<|end|>"
+    "{% else %}{% set loop_messages = messages %}{% endif %}"
+    "{% for m in loop_messages %}{% if m.role == 'user' %}"
+    "<|start|>user<|message|>{{ m.content }}<|end|>"
+    "{% elif '<|channel|>final<|message|>' in m.content %}{{ raise_exception('a channel in it') }}"
+    "{% else %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}"
+    "{{ '<|return|>' if loop.last and not add_generation_prompt else '<|end|>' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+
 TEMPLATES = {
     "chatml": Written(CHATML, IM, CHATML_TEXT, "<|im_end|>"),
     "chatml-parts": Written(PARTS, IM, CHATML_TEXT, "<|im_end|>"),
@@ -270,6 +285,16 @@ TEMPLATES = {
         "<|start|>assistant<|channel|>final<|message|>A<|end|>"
         "<|start|>user<|message|>R<|end|><|start|>assistant",
         "",  # it closes thoughts as well
+    ),
+    "gpt-oss": Written(
+        GPT_OSS,
+        ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"),
+        "<|start|>system<|message|>You are ChatGPT.\nCurrent date: 2024-07-26\n\n"
+        "# Valid channels: analysis, commentary, final.<|end|>"
+        "<|start|>developer<|message|># Instructions\n\nS<|end|><|start|>user<|message|>Q<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>A<|end|>"
+        "<|start|>user<|message|>R<|end|><|start|>assistant",
+        "",
     ),
 }
 
