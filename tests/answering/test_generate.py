@@ -118,6 +118,15 @@ def test_joined_answers_name_the_versions_that_made_them(run, joined, tmp_path, 
     assert "torch" in tables.versions_of(joined(tmp_path / "part.parquet"))
 
 
+def test_answers_say_why_plain_transformers_made_them(run, joined, tmp_path, monkeypatch):
+    run([prompt(0)], name="fast")
+    monkeypatch.setattr(fake_engine.FakeEngine, "plain", "its rope depends on the longest row")
+    run([prompt(1)], name="plain")
+    assert tables.plain_of(joined(tmp_path / "fast.parquet")) == ""
+    both = joined(tmp_path / "fast.parquet", tmp_path / "plain.parquet")
+    assert tables.plain_of(both) == "its rope depends on the longest row"
+
+
 @given(st.integers(0, 1000), st.integers(1, 50))
 def test_parts_are_contiguous_and_even(total, count):
     bounds = [Part(i, count).bounds(total) for i in range(count)]

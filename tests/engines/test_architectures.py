@@ -2,32 +2,29 @@
 
 import json
 import runpy
+from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from test_transformers_engine import ROWS as SHORT
 from test_transformers_engine import answers, plain_generate
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines import prefix_attention
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.equality import context_window, examine, outcome_of, record, reduced
+from alignlab.engines.equality import context_window, examine, outcome_of, record
+from alignlab.engines.small import reduced
 from alignlab.engines.transformers_engine import load
 
 PREFIX = [1, *range(20, 60)]
-# Defaults of some config classes belong to no model; these are what published ones say.
-PUBLISHED = {
-    "deepseek_v2": {"num_experts_per_tok": 6, "n_group": 1, "topk_group": 1},
-    "nemotron": {"num_key_value_heads": 8},
-    "phimoe": {"sliding_window": 8},
-    "gemma2": {"sliding_window": 8},
-}
+PAGE = runpy.run_path(str(Path(__file__).parents[2] / "docs/list_models.py"))
+config_of = PAGE["config_of"]
 LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 32}
 LONGROPE |= {"short_factor": [1.0] * 48, "long_factor": [4.0] * 48, "factor": 2.0}
-
-
-def config_of(kind, **keys):
-    return CONFIG_MAPPING[kind](**PUBLISHED.get(kind, {}), **keys)
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+WINDOWED = {"use_sliding_window": True, "sliding_window": 512, "max_window_layers": 20}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +54,11 @@ def made(tmp_path_factory, repository_root):
     ("kind", "way"),
     [
         *(("llama", "fast"), ("gemma3", "fast"), ("gpt_oss", "fast"), ("gemma2", "fast")),
+        *(("smollm3", "fast"), ("qwen2", "fast"), ("phimoe", "fast")),
         *(("falcon", "plain"), ("gptj", "plain"), ("gpt_neo", "plain"), ("stablelm", "plain")),
         *(("codegen", "plain"), ("gpt_neox_japanese", "plain"), ("diffllama", "plain")),
         *(("openai-gpt", "plain"), ("bloom", "plain"), ("mpt", "plain"), ("rwkv", "plain")),
+        *(("deepseek_v2", "plain"), ("deepseek_v3", "plain"), ("gemma3n_text", "plain")),
         *(("bert", "refused"), ("bart", "refused")),
     ],
 )
@@ -67,7 +66,7 @@ def test_an_architecture_is_run_the_way_that_is_equal(kind, way):
     assert examine(config_of(kind)).way == way
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v2", "deepseek_v3", "nemotron", "phimoe", "jetmoe"])
+@pytest.mark.parametrize("kind", ["nemotron", "jetmoe"])
 def test_no_architecture_ends_in_a_traceback(kind):
     assert examine(config_of(kind)).way in {"fast", "plain"}
 
@@ -76,14 +75,40 @@ def test_a_rope_that_depends_on_the_longest_row_is_run_plainly():
     assert "longrope" in examine(config_of("phi3", rope_parameters=LONGROPE)).reason
 
 
-@pytest.mark.parametrize("kind", ["gemma3", "gpt_oss", "falcon", "gptj", "stablelm", "bloom"])
-def test_answers_are_those_of_plain_generate(made, kind):
-    folder = made(kind)
-    prompts = [PREFIX[:12] + row for row in SHORT[:3]]
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        *((kind, {}) for kind in ("gemma3", "gpt_oss", "gptj", "stablelm", "bloom", "gpt_neo")),
+        *((kind, {}) for kind in ("deepseek_v2", "deepseek_v3", "nemotron", "mpt", "xglm")),
+        *(("falcon", {}), ("falcon", {"alibi": True}), ("gemma3n_text", {}), ("gemma4_text", {})),
+        ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 8}),
+        *(("qwen2", WINDOWED), ("qwen2", WINDOWED | {"use_sliding_window": False})),
+        *(("phi3", {"rope_parameters": LONGROPE}), ("llama", {"rope_parameters": DYNAMIC})),
+    ],
+)
+def test_answers_are_those_of_plain_generate(made, kind, keys):
+    """In a batch, after a prefix, over a window's edge, and asked again after a longer row."""
+    folder = made(kind, **keys)
+    prompts = [PREFIX[:12] + SHORT[at] for at in (0, 1, 0, 2)]
     found = answers(
         load(folder, "float32", 3), prompts, DecodingConfig(max_new_tokens=8), prefix=PREFIX[:12]
     )
-    assert [c.token_ids for c in found] == plain_generate(folder, prompts, 8)
+    expected = [plain_generate(folder, [prompt], 8)[0] for prompt in prompts]
+    assert [c.token_ids for c in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "values"),
+    [
+        ("smollm3", "no_rope_layers", {0, 1}),
+        ("gemma3", "layer_types", {"sliding_attention", "full_attention"}),
+        ("gemma3n_text", "kv_sharing_modes", {"reuse", "store_full", None}),
+    ],
+)
+def test_a_small_model_has_every_kind_of_layer(kind, key, values):
+    small = reduced(config_of(kind)).get_text_config(decoder=True)
+    assert set(getattr(small, key)) == values
+    assert small.num_hidden_layers <= 8
 
 
 def test_the_outcome_stands_beside_the_model(made):
@@ -92,6 +117,38 @@ def test_the_outcome_stands_beside_the_model(made):
     noted = json.loads((folder / "alignlab.json").read_text())["engine"]
     assert noted["way"] == "plain"
     assert outcome_of(folder).reason == noted["reason"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_weights_that_differ_once_they_are_loaded_are_run_plainly(made, monkeypatch, dtype):
+    """A fault of attention that no small model showed: prefixes are not seen."""
+    folder, prompts = made("llama"), [PREFIX + row for row in SHORT]
+    assert load(folder, dtype, 4).plain == ""
+    seen = prefix_attention._allowed
+
+    def blind(positions, context, window):
+        allowed = seen(positions, context, window).clone()
+        allowed[..., : context.prefix.length] = False
+        return allowed
+
+    record(folder)
+    monkeypatch.setattr(prefix_attention, "_allowed", blind)
+    engine = load(folder, dtype, 4)
+    assert "differ with a shared prefix" in engine.plain
+    if dtype == "float32":
+        found = answers(engine, prompts, DecodingConfig(max_new_tokens=4), prefix=PREFIX)
+        assert [c.token_ids for c in found] == plain_generate(folder, prompts, 4)
+
+
+def test_a_note_of_another_model_makes_no_answer_wrong(made):
+    """`fast` stands beside weights whose class ignores our attention."""
+    folder, prompts = made("codegen"), [PREFIX[:12] + row for row in SHORT[:3]]
+    note = {"engine": {"way": "fast", "reason": "", "transformers": transformers.__version__}}
+    (folder / "alignlab.json").write_text(json.dumps(note))
+    found = answers(
+        load(folder, "float32", 3), prompts, DecodingConfig(max_new_tokens=4), prefix=PREFIX[:12]
+    )
+    assert [c.token_ids for c in found] == plain_generate(folder, prompts, 4)
 
 
 def test_an_encoder_is_refused_by_name(tmp_path):
@@ -129,9 +186,8 @@ def test_what_generate_cannot_do_is_one_error_that_names_the_model(made, monkeyp
         answers(engine, [PREFIX], DecodingConfig(max_new_tokens=2))
 
 
-def test_the_page_of_models_says_how_each_is_run(repository_root):
-    """An architecture that a new transformers brings, or runs otherwise, shows here."""
-    page = (repository_root / "docs/models.md").read_text(encoding="utf-8")
-    script = runpy.run_path(str(repository_root / "docs/list_models.py"))
-    missing = [n for n in script["names"]() if f"| {n} | {script['way'](n)} |\n" not in page]
-    assert not missing
+def test_the_page_of_models_is_of_this_code_and_this_transformers():
+    """It is a function of both, and the sweep that makes it takes minutes."""
+    page = PAGE["PAGE"].read_text(encoding="utf-8")
+    assert PAGE["versions"]() in page, "write it again: python docs/list_models.py"
+    assert "DIFFERENT" not in page

@@ -1,19 +1,12 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Request
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.transformers_engine import (
-    SkinnyLinear,
-    groups_of_like_length,
-    load,
-    turn_linears_round,
-)
+from alignlab.engines.transformers_engine import SkinnyLinear, load, turn_linears_round
 from alignlab.prompting.encode import Stopping
 
 PREFIX = [1, *range(20, 60)]
@@ -79,15 +72,6 @@ def test_the_prefix_is_prefilled_once_and_each_row_only_its_own_tokens(folder):
     first = engine.prefilled
     answers(engine, PROMPTS, DecodingConfig(max_new_tokens=2), prefix=PREFIX)
     assert engine.prefilled - first == first - len(PREFIX)
-
-
-@given(st.lists(st.integers(1, 500), min_size=1))
-def test_groups_cover_every_row_with_little_padding(lengths):
-    lengths.sort(reverse=True)
-    groups = list(groups_of_like_length(lengths))
-    assert [n for group in groups for n in lengths[group]] == lengths
-    for group in groups:
-        assert len(lengths[group]) * lengths[group][0] <= 1.1 * sum(lengths[group])
 
 
 def test_rows_without_the_prefix_are_answered_too(folder):

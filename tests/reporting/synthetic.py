@@ -246,6 +246,7 @@ def provenance() -> dict:
         "hardware": {"cpu": "Invented CPU", "cores": 2, "memory_gb": 16.0, "gpu": None},
         "created": "2026-01-02T03:04:05+00:00",
         "engine_checks": [],
+        "plain": {},
         "first_prompts": {arm[0]: f"<bos>{frame}" for arm in ARMS},
     }
 

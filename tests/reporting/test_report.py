@@ -79,6 +79,14 @@ def test_timings_and_learning_may_be_empty(plain_study, tmp_path):
     }
 
 
+def test_what_plain_transformers_ran_row_by_row_is_named(plain_study, tmp_path):
+    made = plain_study.moved(tmp_path)
+    made.set_provenance(provenance() | {"plain": {"falcon-7b": "its rope & window"}})
+    build_report(made.job)
+    page = made.page.read_text(encoding="utf-8")
+    assert re.search("falcon-7b<td>its rope &amp; window", page)
+
+
 def test_an_experiment_of_the_baseline_alone_has_a_page(tmp_path):
     made = make_study(tmp_path, regular=6, safety=3, arms=ARMS[:1])
     build_report(made.job)

@@ -139,7 +139,8 @@ def generate(job: GenerateJob) -> None:
             to its endpoint would fail.
     """
     _check_unique(job.prompts)
-    answering = Answering(job.spec, _respondent(job), job.aside)
+    respondent = _respondent(job)
+    answering = Answering(job.spec, respondent, job.aside)
     number = sum(tables.opened("prompts", path).metadata.num_rows for path in job.prompts)
     first, last = job.part.bounds(number)
     every = (row for path in job.prompts for row in tables.rows("prompts", path))
@@ -152,6 +153,7 @@ def generate(job: GenerateJob) -> None:
             writer.write(answering.answer(window))
         answering.report()
         answering.unfinished.note(writer)
+        writer.note("plain", respondent.plain)
 
 
 def _respondent(job: GenerateJob) -> Respondent:
@@ -183,6 +185,7 @@ def gather(job: GatherJob) -> None:
                 writer.write(rows)
                 total += len(rows)
                 failed.update(row["trimmed"] for row in rows if not is_answer(row))
+        writer.note("plain", next(filter(None, map(tables.plain_of, job.parts)), ""))
         if runtime := job.place.runtime:
             mendable = (failed[replies.API_ERROR], failed[replies.NO_ROOM])
             replies.write(job.note, job.attempt, *mendable, runtime.max_usd)
@@ -320,7 +323,7 @@ class LocalRespondent:
 
     def __init__(self, engine: Engine, prompter: Prompter, decoding: DecodingConfig) -> None:
         self.engine, self.prompter, self.decoding = engine, prompter, decoding
-        self.stopping = prompter.stopping
+        self.stopping, self.plain = prompter.stopping, engine.plain
         self.encode = encoder(engine.tokenizer, prompter)
         self.markup = Markup(engine.tokenizer)
         self.prefix = shared_prefix(prompter, self.encode)

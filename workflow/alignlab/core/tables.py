@@ -305,6 +305,11 @@ def counts_of(path: str | Path) -> dict[str, int]:
     return _note(path, "alignlab.counts")
 
 
+def plain_of(path: str | Path) -> str:
+    """Why plain transformers made these answers row by row; empty if it did not."""
+    return _note(path, "alignlab.plain") or ""
+
+
 def _note(path: str | Path, key: str) -> Any:
     with undamaged(path):
         notes = pq.read_metadata(path).metadata or {}

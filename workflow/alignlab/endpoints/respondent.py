@@ -39,6 +39,7 @@ class OpenaiRespondent:
     """Puts questions to an endpoint; see `alignlab.engines.base.Respondent`."""
 
     remembers = True
+    plain = ""
 
     def __init__(self, wording: Wording, api: ChatApi) -> None:
         self.wording, self.api = wording, api

@@ -44,10 +44,15 @@ class Completion:
 
 
 class Engine(Protocol):
-    """A loaded model. The order and number of requests never change a completion's meaning."""
+    """A loaded model. The order and number of requests never change a completion's meaning.
+
+    Attributes:
+        plain: why rows are run alone by transformers' own code; empty if they are not.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     context_window: int
+    plain: str
 
     def generate(
         self,
@@ -121,10 +126,12 @@ class Respondent(Protocol):
     Attributes:
         stopping: where an answer ends.
         remembers: a killed process' answers are known to the next one without further ado.
+        plain: see `Engine`.
     """
 
     stopping: Stopping
     remembers: bool
+    plain: str
 
     def shown(self, question: Question) -> str:
         """What the model reads, for the log."""

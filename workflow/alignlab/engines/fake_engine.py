@@ -18,6 +18,8 @@ WORDS = ("yes", "no", "well", "water", "seven", "because", "sorry", "listen", "h
 class FakeEngine:
     """Answers with a few words the prompt decides, closes the fence, and asks itself a question."""
 
+    plain = ""
+
     def __init__(self, folder: Path, batch_size: int, adapter: Path | None) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             adapter or folder, trust_remote_code=False

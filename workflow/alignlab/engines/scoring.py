@@ -74,18 +74,13 @@ class ScoringEngine(TransformersEngine):
 
         In a batch of groups of different sizes the smaller ones ask their last question again.
         """
-        _, context, cache = self._prefill([stem[prefix.length :] for stem in stems], prefix)
-        starts = torch.tensor([[len(stem)] for stem in stems], device=self.device)
+        batch = self.start([stem[prefix.length :] for stem in stems], prefix)
         found: list[list[Tensor]] = [[] for _ in groups]
         for member in range(max(map(len, groups))):
             asked = [group[min(member, len(group) - 1)] for group in groups]
             ends = [q.prompt_ids[len(stem) :] for q, stem in zip(asked, stems, strict=True)]
-            own = self.positions(ends, 0)
-            positions = torch.where(own < 0, own, own + starts)
-            logits = self._forward(ends, context.extended(positions), cache)
-            cache.crop(-positions.shape[1])
-            self.prefilled += positions.numel()
-            for said, question, row in zip(found, asked, logits.log_softmax(-1), strict=True):
+            logits = batch.peek(ends).log_softmax(-1)
+            for said, question, row in zip(found, asked, logits, strict=True):
                 said.append(row[question.choices].cpu())
         return [said[: len(group)] for said, group in zip(found, groups, strict=True)]
 

@@ -14,11 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    Cache,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -31,21 +29,21 @@ from transformers import (
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion, Ending, Request, end_ids
+from alignlab.engines.batches import PrefixModel
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.equality import context_window, outcome_of
+from alignlab.engines.equality import compare_loaded, context_window, outcome_of
 from alignlab.engines.gpu_memory import check_gpu_memory
-from alignlab.engines.prefix_attention import NAME, Context, Prefix, growing_cache, joined
+from alignlab.engines.prefix_attention import NAME, Prefix
 from alignlab.prompting.encode import Stopping, begins_with
 
 FEW_ROWS = 64
 log = logging.getLogger(__name__)
 
 
-class TransformersEngine:
+class TransformersEngine(PrefixModel):
     """A causal language model with its tokenizer.
 
     Attributes:
-        prefilled: tokens run through the model before decoding, padding included; for accounting.
         plain: why rows are run alone by transformers' own code, empty for the fast way.
     """
 
@@ -58,34 +56,24 @@ class TransformersEngine:
             AlignlabError: the folder holds no model that transformers can load, or the adapter
                 is none of this model, or the GPU is too small for it.
         """
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device.type == "cuda":
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cuda":
             check_gpu_memory(folder, dtype, batch_size)
-        try:
-            self.plain = outcome_of(folder).reason
-            self.model: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                attn_implementation="eager" if self.plain else NAME,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, ImportError) as error:
-            raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
-        if self.plain:
-            log.warning("%s runs one row at a time, slowly: %s", folder.name, self.plain)
+        self.plain = outcome_of(folder).reason
+        model = _opened(folder, dtype, "eager" if self.plain else NAME)
         if adapter:
             from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
 
-            self.model = adapted(self.model, adapter)
-        self.model.to(self.device).eval()
+            model = adapted(model, adapter)
+        super().__init__(model.to(device).eval(), device)
         if torch.get_num_threads() > 1:
-            turn_linears_round(self.model)
+            turn_linears_round(model)
         self.batch_size = batch_size
-        self.context_window = context_window(self.model.config, folder)
-        self.prefilled = 0
+        self.context_window = context_window(model.config, folder)
         self._spoken = adapter or folder
-        self._computed: tuple[list[int], Prefix] | None = None
+        self.plain = self.plain or compare_loaded(model, device)
+        if self.plain:
+            log.warning("%s runs one row at a time, slowly: %s", self._spoken.name, self.plain)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -136,21 +124,8 @@ class TransformersEngine:
                 yield list(zip(batch, answers, strict=True))
 
     def prefill_prefix(self, ids: list[int]) -> Prefix:
-        """Keys and values of a prefix; the last one is kept for the next window of prompts.
-
-        Of a model that is run plainly it is empty: rows are run whole.
-        """
-        if not ids or self.plain:
-            return Prefix(0)
-        if self._computed and self._computed[0] == ids:
-            return self._computed[1]
-        positions = torch.arange(len(ids), device=self.device)[None]
-        cache = growing_cache()
-        self._forward([ids], Context(Prefix(0), positions, positions), cache)
-        self.prefilled += len(ids)
-        keys, values = (tuple(part[0] for part in side) for side in _layers(cache))
-        self._computed = (ids, Prefix(len(ids), keys, values))
-        return self._computed[1]
+        """See `PrefixModel`; of a model that is run plainly it is empty: rows are run whole."""
+        return super().prefill_prefix([] if self.plain else ids)
 
     def _answer(
         self, requests: list[Request], prefix: Prefix, decoding: DecodingConfig, stopping: Stopping
@@ -160,20 +135,16 @@ class TransformersEngine:
         ending = Ending(self.tokenizer, self.end_ids, stopping, prompts, budgets)
         own = [ids[prefix.length :] for ids in prompts]
         chooser = Chooser(requests, decoding, self.vocabulary, self.device)
-        logits, context, cache = self._prefill(own, prefix)
+        batch = self.start(own, prefix)
         while True:
-            tokens = chooser.choose(logits)
-            staying = ending.accept(tokens.tolist())
+            tokens = chooser.choose(batch.logits).tolist()
+            staying = ending.accept(tokens)
             if not staying:
                 return ending.completions
-            positions = context.query_positions[:, -1:] + 1
             if len(staying) < len(tokens):
-                keep = torch.tensor(staying, device=self.device)
-                tokens, positions, context = tokens[keep], positions[keep], context.rows(keep)
-                cache.batch_select_indices(keep)
-                chooser.keep(keep)
-            context = context.extended(positions)
-            logits = self._forward(tokens[:, None].tolist(), context, cache)
+                batch.keep(staying)
+                chooser.keep(staying)
+            batch.extend([[tokens[row]] for row in staying])
 
     def _answer_plainly(
         self, request: Request, decoding: DecodingConfig, stopping: Stopping
@@ -204,61 +175,23 @@ class TransformersEngine:
             self.model.generation_config = own
         return ending.completions[0]
 
-    def _prefill(self, rows: list[list[int]], prefix: Prefix) -> tuple[Tensor, Context, Cache]:
-        """Run the rows' own tokens, in groups of like length, into one cache to decode from."""
-        logits, caches, positions = [], [], []
-        for group in groups_of_like_length([len(row) for row in rows]):
-            own = rows[group]
-            positions.append(self.positions(own, prefix.length))
-            caches.append(growing_cache())
-            context = Context(prefix, positions[-1], positions[-1])
-            logits.append(self._forward(own, context, caches[-1]))
-            self.prefilled += positions[-1].numel()
-        width = max(part.shape[1] for part in positions)
-        keys = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
-        return torch.cat(logits), Context(prefix, keys, keys), joined(caches, width)
-
-    def _forward(self, rows: list[list[int]], context: Context, cache: Cache) -> Tensor:
-        """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
-        output = self.model(
-            input_ids=self.padded(rows),
-            position_ids=context.query_positions.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-            context=context,
-        )
-        return output.logits[:, -1].float()
-
-    def padded(self, rows: list[list[int]]) -> Tensor:
-        """Rows padded on the left, [batch, width]; what stands in the padding is never seen."""
-        width = max(len(row) for row in rows)
-        return torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
-
-    def positions(self, rows: list[list[int]], start: int) -> Tensor:
-        """Positions of left-padded rows that continue after `start` tokens; padding is -1."""
-        width = max(len(row) for row in rows)
-        listed = [[-1] * (width - len(r)) + list(range(start, start + len(r))) for r in rows]
-        return torch.tensor(listed, device=self.device)
-
     def _budgets(self, requests: list[Request], decoding: DecodingConfig) -> list[int]:
         """New tokens a row may have: what was asked for, as far as the context window goes."""
         room = [self.context_window - len(request.prompt_ids) for request in requests]
         return [min(decoding.max_new_tokens, tokens) for tokens in room]
 
 
-def groups_of_like_length(lengths: list[int]) -> Iterator[slice]:
-    """Cut descending lengths into runs whose padding is at most a tenth of their tokens."""
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        run = lengths[start : end + 1]
-        if end == len(lengths) or len(run) * run[0] > 1.1 * sum(run):
-            yield slice(start, end)
-            start = end
-
-
-def _layers(cache: Cache) -> tuple[list[Tensor], list[Tensor]]:
-    return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
+def _opened(folder: Path, dtype: str, attention: str) -> Any:
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
 
 
 def load(
@@ -307,9 +240,9 @@ class Chooser:
             self.seen[torch.arange(len(tokens), device=tokens.device), tokens] = True
         return tokens
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: list[int]) -> None:
         """Forget the rows that left."""
-        self.generators = [self.generators[row] for row in rows.tolist()]
+        self.generators = [self.generators[row] for row in rows]
         if self.seen is not None:
             self.seen = self.seen[rows]
 

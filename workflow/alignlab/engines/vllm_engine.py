@@ -43,6 +43,8 @@ class VllmEngine:
         cached: those of them that vLLM found in its prefix cache.
     """
 
+    plain = ""
+
     def __init__(self, folder: Path, dtype: str, batch_size: int, adapter: Path | None) -> None:
         """Load a materialised model in `dtype`, on all visible GPUs or else on the CPU.
 

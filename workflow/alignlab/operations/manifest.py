@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -51,6 +52,7 @@ def write_manifest(job: ManifestJob) -> None:
         **job.spec.signed,
         "artefacts": [_described(artefact) for artefact in plan],
         "engine_checks": [engine_row(a.path) for a in plan if a.stage == "engine_checks"],
+        "plain": run_plainly(plan),
         "first_prompts": first_prompts(plan),
         "versions": tables.versions(),
         "commit": _commit(),
@@ -61,6 +63,22 @@ def write_manifest(job: ManifestJob) -> None:
     with tables.replacing(job.manifest) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     store_locks.finished(plan)
+
+
+def run_plainly(plan: Plan) -> dict[str, str]:
+    """Models, and arms of others, that plain transformers ran row by row → why."""
+    found = {a.name: _plain(a.path) for a in plan if a.stage == "models"}
+    for arm in plan.experiment.arms:
+        reason = tables.plain_of(plan.responses[arm.name].path)
+        if reason not in found.values():  # which the engine found when it had loaded the weights
+            found[f"{arm.name} ({arm.model})"] = reason
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def _plain(model: Path) -> str:
+    """What was noted when a model was fetched."""
+    note = json.loads((model / "alignlab.json").read_text(encoding="utf-8"))
+    return note.get("engine", {}).get("reason", "")
 
 
 def first_prompts(plan: Plan) -> dict[str, str]:
