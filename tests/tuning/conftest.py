@@ -13,6 +13,15 @@ from alignlab.tuning.config import TunedConfig
 from alignlab.tuning.examples import AdapterSpec
 from alignlab.tuning.fit import TuneJob, finetune
 
+EXPERTS = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
+EXPERTS |= {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
+# What some architectures name otherwise, or have beside it.
+SHAPES = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 1024},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "jetmoe": {"num_local_experts": 4, "kv_channels": 16, "num_key_value_heads": 2},
+    **dict.fromkeys(("granitemoe", "mixtral", "qwen2_moe"), EXPERTS),
+}
 SHAPE = {
     "vocab_size": 1024,
     "hidden_size": 32,
@@ -44,7 +53,8 @@ def model_folder(tmp_path_factory, repository_root):
     def make(kind):
         if kind not in folders:
             folders[kind] = tmp_path_factory.mktemp(kind)
-            from_seed({**SHAPE, "model_type": kind}, 0, tokenizer, folders[kind])
+            shape = {**SHAPE, **SHAPES.get(kind, {}), "model_type": kind}
+            from_seed(shape, 0, tokenizer, folders[kind])
         return folders[kind]
 
     return make

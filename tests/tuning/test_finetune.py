@@ -55,12 +55,13 @@ def test_an_adapter_and_its_table(make_spec, answers, tune, tmp_path):
     assert {row["margin"] for row in rows} == {row["reward"] for row in rows} == {None}
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "gemma2"])
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "gemma2", "granitemoe"])
 def test_the_loss_is_plain_cross_entropy_of_the_answers(
     make_spec, answers, tune, model_folder, kind
 ):
     """An untrained adapter changes nothing, so the first loss is the base model's."""
-    spec = make_spec(batch_size=12)
+    lora = {"rank": 4, "alpha": 8, "dropout": 0, "targets": "all-linear"}
+    spec = make_spec(batch_size=12, lora=lora)
     adapter = tune(spec, answers, kind)
     model = AutoModelForCausalLM.from_pretrained(model_folder(kind), dtype=torch.float32)
     total = count = 0
@@ -153,7 +154,7 @@ def test_a_loss_that_is_no_number_names_its_step(make_spec, answers, tune, tmp_p
 @pytest.mark.parametrize("targets", [["nothing"], ["q_proj", "nothing"], ["lm_head"]])
 def test_targets_without_a_layer_are_named(make_spec, answers, tune, tmp_path, targets):
     lora = {"rank": 4, "alpha": 8, "dropout": 0, "targets": targets}
-    with pytest.raises(AlignlabError, match=rf"lora.targets: .*{targets[-1]}; it has .*q_proj"):
+    with pytest.raises(AlignlabError, match=rf"targets: .*{targets[-1]}; it has .*q_proj"):
         tune(make_spec(lora=lora), answers)
     assert not list(aside(tmp_path).glob("checkpoint-*"))
 

@@ -64,6 +64,15 @@ def test_dpo_starts_at_the_base_and_learns_to_prefer(make_spec, preferred, tune)
     assert not list(adapter.glob("ref*"))
 
 
+@pytest.mark.parametrize("kind", ["opt", "mixtral", "jetmoe"])
+def test_dpo_starts_at_the_base_whatever_its_config_adds(make_spec, preferred, tune, kind):
+    """No dropout of OPT's config, no loss that spreads tokens over experts."""
+    lora = {"rank": 4, "alpha": 8, "dropout": 0, "targets": "all-linear"}
+    first = steps(tune(make_spec("dpo", lora=lora), preferred[:4], kind))[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert first["grad_norm"] > 0
+
+
 def test_dpo_rewards_are_log_ratios_to_the_base(make_spec, preferred, tune, model_folder):
     """The margin of the last step, from the adapter of the step before."""
     pairs = preferred[:4]

@@ -217,6 +217,15 @@ def prompts_before_tuning(wildcards):
     return [] if made else prompt_tables(wildcards)
 
 
+def tuned_from(wildcards, output):
+    """What the experiment tunes a model into, to be refused when it is fetched if it cannot be."""
+    return [
+        {"name": entry.name, "trainer": entry.trainer, "targets": entry.lora.targets}
+        for entry in PLAN.experiment.tuned
+        if PLAN.model(entry.base).key == wildcards.key
+    ]
+
+
 def attempt_due(wildcards):
     """Number of the attempt that an endpoint's table needs; a param, so that failures ask again."""
     return ATTEMPTS.get(wildcards.key, 1)

@@ -24,6 +24,7 @@ rule fetch_model:
     params:
         spec=spec_of("models"),
         job=job_of("models"),
+        tuned=tuned_from,
     message:
         "Fetching model {wildcards.key}"
     script:

@@ -13,14 +13,15 @@ from trl import DPOConfig, DPOTrainer
 
 from alignlab.tuning.examples import Examples, check_batch, preferences
 from alignlab.tuning.fit import (
+    NO_BALANCING,
     SEVERAL_ANSWERS,
     Trained,
     arguments,
     fit,
-    lora_config,
     open_base,
     order,
 )
+from alignlab.tuning.lora import lora_config
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:
@@ -35,10 +36,10 @@ def train(examples: Examples, model: Path, aside: Path) -> Trained:
     lengths = [sum(map(len, row.values())) for row in rows]
     chosen = order(lengths, spec.epochs, spec.batch_size, spec.seed)
     steps = -(-len(chosen) // spec.batch_size)
-    own = {"max_length": None, "beta": spec.dpo.beta, **SEVERAL_ANSWERS}
+    own = {"max_length": None, "beta": spec.dpo.beta, **SEVERAL_ANSWERS, **NO_BALANCING}
     args = arguments(DPOConfig, spec, steps, aside, **own)
     base = open_base(spec, model, AutoModelForCausalLM)
-    update = lora_config(spec, "CAUSAL_LM")
+    update = lora_config(spec, base, "CAUSAL_LM")
     return fit(TokenisedTrainer, args, examples, rows, chosen, model=base, peft_config=update)
 
 

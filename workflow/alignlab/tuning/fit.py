@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from datasets import Dataset
 from huggingface_hub import constants
-from peft import LoraConfig, PeftModel
 from transformers import (
+    AutoConfig,
     AutoTokenizer,
     PrinterCallback,
     Trainer,
@@ -45,8 +45,11 @@ from alignlab.tuning.examples import (
     choose_padding,
     open_examples,
 )
+from alignlab.tuning.lora import left_frozen
+from alignlab.tuning.step import require_tunable, without_dropout
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,9 @@ CHECKPOINTS = 10
 # For trainers that learn from several answers to a question at once: what layers keep is computed
 # anew, also without a GPU. RLOO on 135M parameters takes 10 GB otherwise.
 SEVERAL_ANSWERS = {"gradient_checkpointing": True}
+# TRL adds a loss that spreads tokens over experts, padding too, by the weight in a model's config.
+# No paper of these trainers has it.
+NO_BALANCING = {"router_aux_loss_coef": 0.0}
 # Columns of the table `training` → what TRL's trainers log.
 LOGGED = {
     "margin": ("margin", "rewards/margins"),
@@ -75,72 +81,30 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
         keys: more arguments of its `from_pretrained`; they win.
 
     Raises:
-        AlignlabError: the architecture has no such form, or `lora.targets` names no linear layer.
+        AlignlabError: the architecture has no such form.
     """
-    dtype = getattr(torch, spec.engine.dtype)
+    keys = {"dtype": getattr(torch, spec.engine.dtype), "use_safetensors": True, **keys}
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if spec.trainer != "sft":  # what compares a model with itself
+        config = without_dropout(config)
+    text = config.get_text_config(decoder=True)
+    if getattr(text, "output_router_logits", False):  # of use to a loss that is not added
+        text.output_router_logits = False
+    if "num_labels" in keys:
+        config.num_labels = keys.pop("num_labels")
     try:
-        model = kind.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, **{"dtype": dtype, **keys}
-        )
+        return kind.from_pretrained(folder, config=config, trust_remote_code=False, **keys)
     except (ValueError, ImportError) as error:
         raise AlignlabError(f"{spec.name}: {spec.base} cannot be tuned: {error}") from error
-    _check_targets(spec, model)
-    _name_frozen(spec, model)
-    return model
-
-
-def _name_frozen(spec: AdapterSpec, model: Any) -> None:
-    if experts := fused_experts(model):
-        log.warning(
-            "%s: LoRA leaves %d fused expert tensors of %s as they are, among them %s",
-            *(spec.name, len(experts), spec.base, experts[0]),
-        )
-
-
-def _check_targets(spec: AdapterSpec, model: Any) -> None:
-    """PEFT refuses only targets of which none matches."""
-    if (targets := spec.lora.targets) == "all-linear":
-        return
-    heads = (getattr(model, "score", None), model.get_output_embeddings())
-    layers = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-    known = {n.rpartition(".")[2] for n in layers if model.get_submodule(n) not in heads}
-    if unknown := sorted(set(targets) - known):
-        raise AlignlabError(
-            f"{spec.name}: lora.targets: {spec.base} has no linear layer "
-            f"{', '.join(unknown)}; it has {', '.join(sorted(known))}"
-        )
-
-
-def fused_experts(model: torch.nn.Module) -> list[str]:
-    """Parameters of several matrices in one, such as routed experts, which no linear layer holds.
-
-    PEFT adapts modules; `all-linear` leaves these as they are.
-    """
-    return sorted(
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.dim() == 3 and "conv" not in name
-    )
-
-
-def lora_config(spec: AdapterSpec, task: str) -> LoraConfig:
-    """What PEFT adds to a base model for a task of its own list, such as `CAUSAL_LM`."""
-    lora, targets = spec.lora, spec.lora.targets
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        # PEFT knows a list of names from a pattern, and no tuple.
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type=task,
-    )
 
 
 def save_adapter(tuned: PeftModel, base: str, folder: Path) -> None:
     """Write the adapter; nothing in it says on which machine it was made."""
     config = tuned.peft_config["default"]
     config.base_model_name_or_path = base
-    config.target_modules = sorted(config.target_modules)  # a set, whose order changes by process
+    for targets in ("target_modules", "target_parameters"):  # sets, whose order changes by process
+        if named := getattr(config, targets):
+            setattr(config, targets, sorted(named))
     tuned.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink()
     # safetensors writes 0600, which a shared store cannot use.
@@ -223,6 +187,8 @@ def fit(
     Raises:
         AlignlabError: the loss diverges.
     """
+    if not own["model"].supports_gradient_checkpointing:
+        args.gradient_checkpointing = False
     trainer = kind(
         args=args,
         train_dataset=Dataset.from_list(rows).select(chosen),
@@ -264,7 +230,7 @@ def _step(entry: Row, passes: float) -> Row:
 def save(trained: Trained, examples: Examples, folder: Path) -> None:
     """Write the adapter, the tokenizer with its chat template, and `training.parquet`."""
     save_adapter(trained.model, examples.spec.base, folder)
-    if frozen := fused_experts(trained.model):
+    if examples.spec.lora.targets == "all-linear" and (frozen := left_frozen(trained.model)):
         content = json.dumps({"not_tuned": frozen}, indent=2) + "\n"
         (folder / "not_tuned.json").write_text(content, encoding="utf-8")
     examples.tokenizer.save_pretrained(folder)
@@ -339,9 +305,11 @@ def finetune(job: TuneJob) -> None:
     Trainers are imported by name, so that a change in one leaves the digests of others alone.
 
     Raises:
-        AlignlabError: an example or a target is wrong (before any step), or the loss diverges.
+        AlignlabError: the architecture, an example or a target is wrong (before any step), or the
+            loss diverges.
     """
     spec = job.spec
+    require_tunable(spec.name, job.model, spec.trainer, spec.lora.targets)
     _forget_if_other(job.aside, job.trainset)
     rows = list(tables.rows("trainset", job.trainset))
     check_batch(spec, len(rows), "examples")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -28,17 +29,18 @@ from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
 from alignlab.engines.base import end_ids
 from alignlab.tuning.config import RlhfConfig
-from alignlab.tuning.examples import AdapterSpec, Examples, check_batch, preferences
+from alignlab.tuning.examples import UNLABELLED, AdapterSpec, Examples, check_batch, preferences
 from alignlab.tuning.fit import (
+    NO_BALANCING,
     SEVERAL_ANSWERS,
     Trained,
     arguments,
     fit,
-    lora_config,
     open_base,
     order,
     save,
 )
+from alignlab.tuning.lora import lora_config
 
 
 def train(examples: Examples, model: Path, aside: Path) -> Trained:
@@ -91,6 +93,45 @@ class TokenisedRloo(RLOOTrainer):
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [self.asked[text] for text in prompts], None, {}
 
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *_: Any,
+        compute_entropy: bool = False,
+        **__: Any,
+    ) -> tuple[Tensor, Tensor | None, None]:
+        """As TRL's, but every row begins with its first token.
+
+        TRL pads questions on the left and gives no positions, so that a model with absolute ones
+        reads a short question further back than it is asked it (trl#6800).
+
+        Args:
+            model: the policy, or its base.
+            input_ids: questions and answers, [rows, tokens], padded on either side.
+            attention_mask: 1 for what is no padding.
+            logits_to_keep: tokens at the end of each row that are answers, or padding behind them.
+            compute_entropy: whether the entropies are wanted.
+
+        Returns:
+            Log-probabilities and entropies of these tokens, [rows, logits_to_keep], nats.
+        """
+        start, width = attention_mask.argmax(1, keepdim=True), input_ids.shape[1]
+        places = torch.arange(width, device=input_ids.device)
+        labels = input_ids.masked_fill(attention_mask == 0, UNLABELLED)
+        labels[:, :-logits_to_keep] = UNLABELLED
+        ids, mask, labels = (
+            tensor.gather(1, (places + start) % width)
+            for tensor in (input_ids, attention_mask, labels)
+        )
+        found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+        # What is found at a place is of the token behind it.
+        answers = places[-logits_to_keep:] - start - 1
+        entropies = found.entropy.gather(1, answers) if compute_entropy else None
+        return found.log_probs.gather(1, answers), entropies, None
+
 
 def _own(spec: AdapterSpec) -> RlhfConfig:
     """The keys of this trainer, which every adapter has that it tunes."""
@@ -122,8 +163,9 @@ def _learn_reward(
     chosen = order(lengths, spec.epochs, spec.batch_size, spec.seed)
     steps = -(-len(chosen) // spec.batch_size)
     args = arguments(RewardConfig, spec, steps, aside, max_length=None, **SEVERAL_ANSWERS)
-    own = {"model": _with_head(spec, model), "peft_config": lora_config(spec, "SEQ_CLS")}
-    return fit(RewardTrainer, args, examples, rows, chosen, **own)
+    base = _with_head(spec, model)
+    update = lora_config(spec, base, "SEQ_CLS")
+    return fit(RewardTrainer, args, examples, rows, chosen, model=base, peft_config=update)
 
 
 def _learn_policy(
@@ -144,6 +186,7 @@ def _learn_policy(
         "temperature": own.temperature,
         "beta": own.kl,
         **SEVERAL_ANSWERS,
+        **NO_BALANCING,
         "shuffle_dataset": False,
         "disable_dropout": True,
         "include_num_input_tokens_seen": "no",  # the trainer counts by itself
@@ -151,7 +194,7 @@ def _learn_policy(
     args = arguments(RLOOConfig, spec, own.steps, aside, **sampling)
     base = open_base(spec, model, AutoModelForCausalLM)
     rows = [{"prompt": text} for text in asked]
-    update = lora_config(spec, "CAUSAL_LM")
+    update = lora_config(spec, base, "CAUSAL_LM")
     named = end_ids(base.generation_config.eos_token_id, examples.tokenizer)
     ends = named.union(examples.prompter.stopping.tokens, [examples.end])
     base.generation_config.eos_token_id = sorted(ends)
