@@ -172,12 +172,17 @@ def prompt_tables(wildcards):
 
 def on_slurm():
     """Whether this process submits jobs to Slurm."""
-    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
+    return (
+        workflow.executor_plugin is not None
+        and workflow.executor_plugin.name == "slurm"
+    )
 
 
 def knows_why():
     """Whether a job is retried with more of what it lacked; elsewhere it gets more of everything."""
     return on_slurm() or retries.submitted()
+
+
 def judge_checks(wildcards):
     """Checks of local judges, for which every answer waits."""
     return [stored(check) for check in ARTEFACTS if check.stage == "judge_checks"]
