@@ -216,7 +216,6 @@ class Layer:
         ("It is water.</think>It is water.", "It is water.", "It is water.", "eos", ""),
         ("<think></think>think", "", "think", "eos", ""),
         ("<think>a</think>Yes.\n```\nYes.", "a", "Yes.", "stop", ""),
-        ("a</think><think>Yes.</think>Yes.\n```\nYes.", "a\n\nYes.", "Yes.", "stop", ""),
         ("<think>Well", "Well", "", "length", "1 answers have no token"),
     ],
 )
