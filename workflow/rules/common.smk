@@ -169,7 +169,10 @@ def prompt_tables(wildcards):
 
 def on_slurm():
     """Whether this process submits jobs to Slurm."""
-    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
+    return (
+        workflow.executor_plugin is not None
+        and workflow.executor_plugin.name == "slurm"
+    )
 
 
 def knows_why():
@@ -237,6 +240,11 @@ def submitted_due():
     return [job for job in jobs_due() if not job.is_local]
 
 
+def rules_and_wildcards(jobs):
+    """What Slurm's comments say of jobs."""
+    return [(job.rule.name, list(job.wildcards)) for job in jobs]
+
+
 def check_slurm():
     """End a run that Slurm would refuse, or keep waiting for ever."""
     settings, jobs = workflow.executor_settings, submitted_due()
@@ -258,10 +266,9 @@ def check_run():
             check_slurm()
             check_sizes(due)
         store_locks.claim(PLAN, due)
-        made = [(job.rule.name, list(job.wildcards)) for job in submitted_due()]
         if on_slurm():
-            killed_runs.settle(made, KILLED_RUN)
+            killed_runs.settle(rules_and_wildcards(submitted_due()), KILLED_RUN)
         else:
-            killed_runs.check_none(made)
+            killed_runs.check_none(rules_and_wildcards(jobs_due()))
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None
