@@ -1,7 +1,9 @@
 """What polls of Slurm mean for a job; with real jobs in tests/slurm."""
 
 import asyncio
+import contextlib
 import logging
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +19,7 @@ class Executor(executor.Executor):
     """One whose polls are given, and that notes what it reports to Snakemake."""
 
     def __init__(self):
-        self._open, self._seen, self.reported = {}, {}, []
+        self._open, self._seen, self._told, self.reported = {}, {}, 0.0, []
         self._partitions = [Partition("gpu", PartitionLimits(max_mem_mb=10_000, max_runtime=600))]
         self.logger = logging.getLogger("executor")
         settings = SimpleNamespace(init_seconds_before_status_checks=20)
@@ -139,6 +141,30 @@ def test_polls_are_rarer_while_nothing_ends_and_never_while_slurm_is_silent():
     assert tried.next_seconds_between_status_checks == executor.SLOWEST
     tried.polled([info()], DOWN)
     assert tried.next_seconds_between_status_checks == 20
+
+
+@pytest.mark.parametrize(
+    ("command", "script", "found"),
+    [
+        ("sacct", "echo '7|CANCELLED by 0'; echo '8|RUNNING'", {"7": "CANCELLED", "8": "RUNNING"}),
+        ("squeue", "echo '7|OUT_OF_MEMORY'; echo", {"7": "OUT_OF_MEMORY"}),
+        ("squeue", "true", {}),
+        ("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1", None),
+    ],
+)
+def test_states_are_those_of_the_run_and_of_runs_that_it_goes_on_with(
+    tmp_path, monkeypatch, caplog, command, script, found
+):
+    (tmp_path / command).write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/asked"\n{script}\n')
+    (tmp_path / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    tried = Executor()
+    tried.workflow.executor_settings.status_command = command
+    tried.run_uuid, tried._runs, tried._silent_since = "mine", {"dead"}, None
+    tried.status_rate_limiter = contextlib.nullcontext()
+    assert asyncio.run(executor.Executor._states(tried)) == found
+    assert "mine,dead" in (tmp_path / "asked").read_text()
+    assert ("has not answered squeue" in caplog.text) is (found is None)
 
 
 def test_a_query_that_hangs_is_ended_and_one_that_is_not_there_is_a_failure(monkeypatch):

@@ -23,7 +23,8 @@ BETWEEN = "\x1f"
 FORMAT = BETWEEN.join(("%i", "%j", "%k", "%Z"))
 Choice = Literal["adopt", "cancel"]
 CHOICES: tuple[Choice, ...] = ("adopt", "cancel")
-CANCELLED_WITHIN = 120
+ANSWERS_WITHIN, CANCELLED_WITHIN = 60, 120
+"""Seconds."""
 
 adopted: dict[str, Live] = {}
 """Jobs that this run goes on with instead of submitting them, by their comment."""
@@ -63,10 +64,12 @@ def comment_of(rule: str, wildcards: Iterable[str]) -> str:
 
 def live() -> list[Live] | None:
     """Jobs that use this store and have not ended; null if Slurm does not answer."""
-    asked = subprocess.run(
-        ["squeue", "--noheader", f"--format={FORMAT}"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
+    command = ["squeue", "--noheader", f"--format={FORMAT}"]
+    try:
+        asked = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=ANSWERS_WITHIN
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
     lines = [line.split(BETWEEN) for line in asked.stdout.split("\n")]
     told = [each for each in lines if len(each) == 4 and each[2].startswith("rule_")]
