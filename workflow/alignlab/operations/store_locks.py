@@ -97,6 +97,11 @@ def live() -> list[Run]:
     return [run for path in RUNNING.glob("*.json") if (run := _read(path))]
 
 
+def some_were_killed() -> bool:
+    """Whether a run was killed that used the store: its file is still there, and not locked."""
+    return any(_read(path) is None for path in RUNNING.glob("*.json"))
+
+
 def _read(path: Path) -> Run | None:
     """The run of a file, or nothing if its process has ended."""
     with path.open(encoding="utf-8") as file:
