@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from alignlab.core.errors import AlignlabError
+from alignlab.operations import store_locks
 from alignlab.operations.slurm import killed_runs, retries
 from alignlab.operations.slurm.killed_runs import BETWEEN, check_none, comment_of, settle
 
@@ -78,6 +79,9 @@ def test_a_job_of_another_checkout_on_the_same_store_ends_the_run(slurm, choice)
 
 def test_a_run_on_this_machine_is_refused_while_such_a_job_goes_on(slurm):
     slurm(("7", ANSWER, "my checkout"))
+    check_none(DUE)  # no run was killed, so Slurm is not asked
+    store_locks.RUNNING.mkdir()
+    (store_locks.RUNNING / "smoke.host.7.json").write_text("{}")
     with pytest.raises(AlignlabError, match="Slurm job 7"):
         check_none(DUE)
     slurm(("7", "rule_generate_responses_wildcards_other-ba9876543210_0_1", "my checkout"))

@@ -267,6 +267,11 @@ def submitted_due():
     return [job for job in jobs_due() if not job.is_local]
 
 
+def rules_and_wildcards(jobs):
+    """What Slurm's comments say of jobs."""
+    return [(job.rule.name, list(job.wildcards)) for job in jobs]
+
+
 def check_slurm():
     """End a run that Slurm would refuse, or keep waiting for ever."""
     settings, jobs = workflow.executor_settings, submitted_due()
@@ -288,11 +293,10 @@ def check_run():
             check_slurm()
             check_sizes(due)
         store_locks.claim(PLAN, due)
-        made = [(job.rule.name, list(job.wildcards)) for job in submitted_due()]
         if on_slurm():
-            killed_runs.settle(made, KILLED_RUN)
+            killed_runs.settle(rules_and_wildcards(submitted_due()), KILLED_RUN)
         else:
-            killed_runs.check_none(made)
+            killed_runs.check_none(rules_and_wildcards(jobs_due()))
         current.forget(PLAN.folder, {rule.name for rule in result_rules()})
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None

@@ -53,6 +53,8 @@ TRIED_EVERY = 20
 class Executor(PluginExecutor):
     """See the module."""
 
+    next_seconds_between_status_checks: float
+
     def __post_init__(self, test_mode: bool = False) -> None:
         """Read the partitions, and check them before anything is submitted.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from alignlab.core.errors import AlignlabError
+from alignlab.operations import store_locks
 from alignlab.operations.slurm.retries import name_of
 from alignlab.planning.artefact import STORE
 
@@ -23,7 +24,9 @@ BETWEEN = "\x1f"
 FORMAT = BETWEEN.join(("%i", "%j", "%k", "%Z"))
 Choice = Literal["adopt", "cancel"]
 CHOICES: tuple[Choice, ...] = ("adopt", "cancel")
-CANCELLED_WITHIN = 120
+ANSWERS_WITHIN, CANCELLED_WITHIN = 60, 120
+BRIEFLY = 10
+"""Seconds. A machine may have Slurm's commands and no Slurm: they look for it for a minute."""
 
 adopted: dict[str, Live] = {}
 """Jobs that this run goes on with instead of submitting them, by their comment."""
@@ -61,12 +64,12 @@ def comment_of(rule: str, wildcards: Iterable[str]) -> str:
     return f"rule_{rule}" + (f"_wildcards_{name_of(rule, listed)}" if listed else "")
 
 
-def live() -> list[Live] | None:
-    """Jobs that use this store and have not ended; null if Slurm does not answer."""
-    asked = subprocess.run(
-        ["squeue", "--noheader", f"--format={FORMAT}"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
+def live(within: float = ANSWERS_WITHIN) -> list[Live] | None:
+    """Jobs that use this store and have not ended; null if Slurm does not answer in time."""
+    command = ["squeue", "--noheader", f"--format={FORMAT}"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=within)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
     lines = [line.split(BETWEEN) for line in asked.stdout.split("\n")]
     told = [each for each in lines if len(each) == 4 and each[2].startswith("rule_")]
@@ -107,12 +110,15 @@ def settle(due: Iterable[tuple[str, list[str]]], choice: Choice) -> None:
 def check_none(due: Collection[tuple[str, list[str]]]) -> None:
     """Check, for a run on this machine, that no job of a killed run makes what it will make.
 
+    Slurm is asked only where a run that used the store has ended, well or not: first runs are not
+    slower.
+
     Raises:
         AlignlabError: one does.
     """
-    if due and shutil.which("squeue"):
+    if due and store_locks.begun() and shutil.which("squeue"):
         wanted = {comment_of(rule, wildcards) for rule, wildcards in due}
-        refuse(job for job in live() or () if job.comment in wanted)
+        refuse(job for job in live(BRIEFLY) or () if job.comment in wanted)
 
 
 def refuse(jobs: Iterable[Live]) -> None:
