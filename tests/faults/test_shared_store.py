@@ -160,6 +160,8 @@ def test_another_checkout_then_uses_what_is_there(story):
     assert re.search(r"^total +0$", story.other.printed, re.MULTILINE)
 
 
-def test_gc_forgets_a_run_that_ended(story):
-    assert "running" not in story.collected_later.printed
-    assert "results/store/responses/zero-shot-" in story.collected_later.printed
+def test_gc_in_another_checkout_keeps_what_a_run_made_that_ended(story):
+    printed = story.collected_later.printed
+    assert "running" not in printed
+    assert "results/mine)" in printed
+    assert "results/store/responses/zero-shot-" not in printed

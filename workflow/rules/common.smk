@@ -243,8 +243,9 @@ def published_judgements():
 
 
 def result_rules():
-    """Rules of what lies under the experiment's name: their files are named without a key."""
-    return [rule for rule in workflow.rules if not rule.has_wildcards()]
+    """Rules of what lies under the experiment's name."""
+    with_files = [rule for rule in workflow.rules if rule.output]
+    return [rule for rule in with_files if PLAN.folder in Path(rule.output[0]).parents]
 
 
 def promised():

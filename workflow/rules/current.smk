@@ -3,39 +3,45 @@
 # REQUIRED INPUTS: every other rule, so this file is included last.
 # OUTPUTS: none.
 # Names of the store say what is in them. Those of an experiment's tables and pages do not, and
-# Snakemake's metadata may be lost, or be another checkout's: so they are compared here.
+# Snakemake's metadata may be lost, or be another checkout's: so they are compared here. Jobs parse
+# this file too and do nothing with it.
 
 from alignlab.core import tables
 
 
-def asked():
-    """The rules of results that make what this run is asked for, by way of others too."""
-    targets = set(workflow.dag_settings.targets) or {"all"}
-    found, new = [], targets
-    while new:
-        left = [made for made in result_rules() if made not in found]
-        makers = [made for made in left if {made.name, *map(str, made.output)} & new]
-        found += makers
-        # What is a function is of the store.
-        new = {
-            str(path) for rule in makers for path in rule.input if isinstance(path, str)
-        }
-    return found
+def made_again(paths):
+    """Have files made that are there, wherever this run needs them; `--forcerun` has more made."""
+    workflow.dag.forcefiles.update(str(path) for path in paths if Path(path).exists())
 
 
-def outdated():
-    """Files that are there and have to be made again.
+def unless_current(results):
+    """An input function of a rule of results, which adds no input.
 
-    A forced file is a target too, so none may be that nobody asked for.
+    Snakemake asks it where the run needs the rule, before it decides what is to be made.
     """
-    for rule in asked():
-        files = [str(path) for path in rule.output if Path(path).exists()]
-        if not current.is_current(PLAN.folder, rule.name, dict(rule.params.items())):
-            yield from files
-    if not workflow.dag_settings.targets:
-        asks = [a for a in ARTEFACTS if a.runtime and a.path.exists()]
-        again = [a for a in asks if replies.again(a.note, a.runtime["max_usd"])]
-        yield from (str(artefact.path) for artefact in again)
+
+    def compared(wildcards):
+        if not current.is_current(
+            PLAN.folder, results.name, dict(results.params.items())
+        ):
+            made_again(results.output)
+        return []
+
+    return compared
+
+
+def unless_answered(stage):
+    """The same of a rule that asks an endpoint: of a table with rows that one failed to fill."""
+
+    def compared(wildcards):
+        artefact = PLAN.find(stage, wildcards.key)
+        if artefact.runtime and replies.again(
+            artefact.note, artefact.runtime["max_usd"]
+        ):
+            made_again([artefact.path])
+        return []
+
+    return compared
 
 
 def check_tables():
@@ -51,4 +57,11 @@ if workflow.is_main_process:
         check_tables()
     except AlignlabError as error:
         raise WorkflowError(str(error)) from None
-    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *outdated()}
+    for made in result_rules():
+        made.set_input(unless_current(made))
+    for name, stage in (
+        ("gather_responses", "responses"),
+        ("judge_responses", "judgements"),
+        ("compare_responses", "preferences"),
+    ):
+        workflow.get_rule(name).set_input(unless_answered(stage))
