@@ -160,7 +160,7 @@ def examine(config: Any) -> Outcome:
         - LAYERS
     ):
         return Outcome("plain", f"layers of type {', '.join(sorted(kinds))} keep other state")
-    if kinds := _rope_types(config) & BY_LENGTH:
+    if kinds := rope_types(config) & BY_LENGTH:
         return Outcome("plain", f"its rope ({', '.join(sorted(kinds))}) depends on the longest row")
     return _compare(plain, small)
 
@@ -285,7 +285,7 @@ def _smaller(name: str, value: Any) -> Any:
     return [2, 3, 3] if name == "mrope_section" else value
 
 
-def _rope_types(config: Any) -> set[str]:
+def rope_types(config: Any) -> set[str]:
     """Every kind of rope of a config; layers of Gemma 3 have two."""
     rope = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
     parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]

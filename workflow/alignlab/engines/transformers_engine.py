@@ -34,6 +34,7 @@ from alignlab.engines.base import Completion, Ending, Request, end_ids
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.equality import context_window, outcome_of
 from alignlab.engines.gpu_memory import check_gpu_memory
+from alignlab.engines.packing import require_unpacked
 from alignlab.engines.prefix_attention import NAME, Context, Prefix, growing_cache, joined
 from alignlab.prompting.encode import Stopping, begins_with
 
@@ -55,13 +56,14 @@ class TransformersEngine:
         An adapter is merged into it, and brings the tokenizer that it was tuned with.
 
         Raises:
-            AlignlabError: the folder holds no model that transformers can load, or the adapter
-                is none of this model, or the GPU is too small for it.
+            AlignlabError: the folder holds no model that transformers can load, or packed weights,
+                or the adapter is none of this model, or the GPU is too small for it.
         """
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
             check_gpu_memory(folder, dtype, batch_size)
         try:
+            require_unpacked(folder)
             self.plain = outcome_of(folder).reason
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder,

@@ -36,6 +36,7 @@ from alignlab.core import checksums, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import progress
+from alignlab.engines.packing import require_unpacked
 from alignlab.planning.artefact import Job
 from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.examples import (
@@ -78,6 +79,7 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
         AlignlabError: the architecture has no such form, or `lora.targets` names no linear layer.
     """
     dtype = getattr(torch, spec.engine.dtype)
+    require_unpacked(folder)
     try:
         model = kind.from_pretrained(
             folder, trust_remote_code=False, use_safetensors=True, **{"dtype": dtype, **keys}
