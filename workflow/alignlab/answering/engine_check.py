@@ -35,7 +35,8 @@ from alignlab.shift.model import Forced, ScoringModel, Weights
 
 log = logging.getLogger(__name__)
 PROMPTS, NEW_TOKENS, BATCH = 32, 64, 8
-Answer = dict[str, list[Any]]
+Answer = dict[str, Any]
+"""`token_ids` and their `logprobs` by vLLM, or what it is `lacking`."""
 
 
 @dataclass(frozen=True)
@@ -86,33 +87,36 @@ def check_engine(job: EngineCheckJob, python: Path) -> None:
     """
     spec, weights = job.spec, Weights(job.model, job.adapter, job.embedder)
     asked = _first_prompts(spec.method, job.prompts, weights)
-    rows, made_with = _checked(python, weights, spec.engine.dtype, asked)
+    answers: list[Answer] = []
+    made_with = None
+    if asked.token_ids:
+        answers, made_with = _ask_vllm(python, weights, spec.engine.dtype, asked.token_ids)
+    rows = _compared_rows(weights, spec.engine.dtype, asked, answers)
     said = f"its prompt leaves no room for {NEW_TOKENS} tokens in {weights.context_window}"
     rows += [_skipped(name, tokens, said) for name, tokens in asked.skipped]
     with tables.writing("engine_checks", job.output, spec.signed, made_with) as writer:
         writer.write({"model": spec.model, **row} for row in rows)
 
 
-def _checked(
-    python: Path, weights: Weights, dtype: str, asked: CheckedPrompts
-) -> tuple[list[Row], dict[str, str] | None]:
-    """Rows of the prompts that fit, and the versions behind vLLM's answers if it was asked."""
-    if not asked.token_ids:
-        return [], None
-    answers, made_with = _ask_vllm(python, weights, dtype, asked.token_ids)
+def _compared_rows(
+    weights: Weights, dtype: str, asked: CheckedPrompts, answers: list[Answer]
+) -> list[Row]:
+    """A row of every prompt that vLLM was asked."""
     named = list(zip(asked.prompt_ids, asked.token_ids, answers, strict=True))
+    rows = [_skipped(name, len(ids), a["lacking"]) for name, ids, a in named if "lacking" in a]
+    named = [(name, ids, answer) for name, ids, answer in named if "lacking" not in answer]
+    if not named:
+        return rows
     try:
         scorer = ScoringModel(weights, dtype)
     except AlignlabError as error:
         log.warning("%s is not checked: %s", weights.name, error)
-        return [
-            _skipped(name, len(ids), str(error), theirs) for name, ids, theirs in named
-        ], made_with
-    own = _answers(scorer, asked)
-    return [
+        return rows + [_skipped(name, len(ids), str(error), theirs) for name, ids, theirs in named]
+    own = _answers(scorer, [ids for _, ids, _ in named], asked.prefix)
+    return rows + [
         {"prompt_id": name, "skipped": None, **_compared(scorer, asked, ids, theirs, ours)}
         for (name, ids, theirs), ours in zip(named, own, strict=True)
-    ], made_with
+    ]
 
 
 def _skipped(name: str, tokens: int, why: str, theirs: Answer | None = None) -> Row:
@@ -182,12 +186,12 @@ def _ask_vllm(
         return told
 
 
-def _answers(scorer: ScoringModel, asked: CheckedPrompts) -> list[list[int]]:
+def _answers(scorer: ScoringModel, prompts: list[list[int]], prefix: list[int]) -> list[list[int]]:
     """What transformers answers by itself."""
     scorer.engine.batch_size = BATCH
-    requests = [Request(ids) for ids in asked.token_ids]
+    requests = [Request(ids) for ids in prompts]
     decoding = DecodingConfig(max_new_tokens=NEW_TOKENS)
-    batches = scorer.engine.generate(requests, asked.prefix, decoding, Stopping())
+    batches = scorer.engine.generate(requests, prefix, decoding, Stopping())
     found = dict(chain.from_iterable(batches))
     return [found[index].token_ids for index in range(len(requests))]
 
@@ -220,14 +224,20 @@ def _forced(scorer: ScoringModel, prefix: list[int], row: Forced) -> Tensor:
     return logits.log_softmax(-1).cpu()
 
 
+def _answer(ids: list[int], logprobs: list[float]) -> Answer:
+    return {"token_ids": ids, "logprobs": logprobs}
+
+
 def answer_with_vllm(order: dict[str, Any]) -> None:
     """The half of the check that vLLM's own interpreter runs."""
     from alignlab.engines import vllm_engine
 
     adapter = Path(order["adapter"]) if order["adapter"] else None
     engine = vllm_engine.load(Path(order["folder"]), order["dtype"], BATCH, adapter)
-    found = engine.greedy(order["prompts"], NEW_TOKENS)
-    answers = [{"token_ids": ids, "logprobs": logprobs} for ids, logprobs in found]
+    lacking = [engine.lacks_room([len(ids)], NEW_TOKENS) for ids in order["prompts"]]
+    fitting = [ids for ids, lacks in zip(order["prompts"], lacking, strict=True) if not lacks]
+    found = iter(engine.greedy(fitting, NEW_TOKENS))
+    answers = [{"lacking": lacks} if lacks else _answer(*next(found)) for lacks in lacking]
     Path(order["output"]).write_text(json.dumps([answers, tables.versions()]), encoding="utf-8")
 
 

@@ -138,7 +138,7 @@ def examine(config: Any) -> Outcome:
     text = config.get_text_config(decoder=True)
     if kinds := set(getattr(text, "layer_types", None) or []) - LAYERS:
         return Outcome("plain", f"layers of type {', '.join(sorted(kinds))} keep other state")
-    if kinds := _rope_types(text) & BY_LENGTH:
+    if kinds := rope_types(config) & BY_LENGTH:
         return Outcome("plain", f"its rope ({', '.join(sorted(kinds))}) depends on the longest row")
     model.set_attn_implementation(NAME)
     reason = compare_loaded(model, model.device)
@@ -229,9 +229,9 @@ def _deviation(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
 
 
-def _rope_types(config: Any) -> set[str]:
+def rope_types(config: Any) -> set[str]:
     """Every kind of rope of a config; layers of Gemma 3 have two."""
-    rope = getattr(config, "rope_parameters", None) or {}
+    rope = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
     parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]
     return {str(part["rope_type"]) for part in parts if part.get("rope_type")}
 

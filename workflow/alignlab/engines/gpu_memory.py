@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.core.errors import AlignlabError
-from alignlab.planning.forecast import ModelSize, bytes_per_gpu
+from alignlab.planning.forecast import BYTES, ModelSize, bytes_per_gpu
 
 # Whether a model fits a GPU; nothing of what it answers.
 CHANGES_NO_VALUE = True
 
 GB = 1e9
+# Bytes of numbers that stay as they are stored: packed weights.
+STORED = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
 LEAST_TOKENS = 256
 """Of a prompt with its answer: fewer than nearly all have, so what is refused cannot run."""
 
@@ -33,8 +35,8 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
     from transformers import AutoConfig
 
     values = _values_per_token(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    size = ModelSize(_parameters(folder), values, gpus)
-    weights, cache = size.weights(dtype), size.cache(dtype, rows * LEAST_TOKENS)
+    weights = weight_bytes(folder, dtype)
+    cache = ModelSize(0, values, gpus).cache(dtype, rows * LEAST_TOKENS)
     needed = bytes_per_gpu(weights, cache, gpus)
     free, total = torch.cuda.mem_get_info()
     if needed > free:
@@ -47,15 +49,21 @@ def check_gpu_memory(folder: Path, dtype: str, rows: int, gpus: int = 1) -> None
         )
 
 
-def _parameters(folder: Path) -> int:
-    """Numbers in all safetensors files, from their headers."""
+def weight_bytes(folder: Path, dtype: str) -> int:
+    """Bytes of all tensors once they are loaded, from the headers of the safetensors files.
+
+    Floats become `dtype`; what packed weights are stored as stays.
+    """
     from safetensors import safe_open
 
-    count = 0
+    total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as tensors:
-            count += sum(prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
-    return count
+            for name in tensors.keys():  # noqa: SIM118
+                tensor = tensors.get_slice(name)
+                each = STORED.get(tensor.get_dtype(), BYTES[dtype])
+                total += each * prod(tensor.get_shape())
+    return total
 
 
 def _values_per_token(config: Any) -> int:

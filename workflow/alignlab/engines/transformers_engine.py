@@ -33,6 +33,7 @@ from alignlab.engines.batches import PrefixModel
 from alignlab.engines.config import DecodingConfig
 from alignlab.engines.equality import compare_loaded, context_window, outcome_of
 from alignlab.engines.gpu_memory import check_gpu_memory
+from alignlab.engines.packing import require_unpacked
 from alignlab.engines.prefix_attention import NAME, Prefix
 from alignlab.prompting.encode import Stopping, begins_with
 
@@ -53,12 +54,13 @@ class TransformersEngine(PrefixModel):
         An adapter is merged into it, and brings the tokenizer that it was tuned with.
 
         Raises:
-            AlignlabError: the folder holds no model that transformers can load, or the adapter
-                is none of this model, or the GPU is too small for it.
+            AlignlabError: the folder holds no model that transformers can load, or packed weights,
+                or the adapter is none of this model, or the GPU is too small for it.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
             check_gpu_memory(folder, dtype, batch_size)
+        require_unpacked(folder)
         self.plain = outcome_of(folder).reason
         model = _opened(folder, dtype, "eager" if self.plain else NAME)
         if adapter:

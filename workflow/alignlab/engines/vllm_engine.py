@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion, Ending, Request, end_ids
 from alignlab.engines.config import CPU_CACHE, CPU_CACHE_GIB, VLLM_RANKS, DecodingConfig
+from alignlab.engines.equality import context_window, rope_types
 from alignlab.engines.gpu_memory import check_gpu_memory
+from alignlab.engines.packing import unpacking
 from alignlab.prompting.encode import Stopping
 
 SETTINGS = {
@@ -39,6 +41,8 @@ class VllmEngine:
     """A causal language model with its tokenizer, run by vLLM.
 
     Attributes:
+        context_window: tokens that the model can see, as transformers has it.
+        room: tokens of a prompt with its answer that vLLM can hold here; at most the window.
         prompted: prompt tokens of finished answers.
         cached: those of them that vLLM found in its prefix cache.
     """
@@ -51,20 +55,26 @@ class VllmEngine:
         An adapter is applied to it while running, and brings the tokenizer it was tuned with.
 
         Raises:
-            AlignlabError: the folder holds no model that vLLM can load, or the adapter is none
-                that it can apply.
+            AlignlabError: the folder holds no model that vLLM can load, or packed weights without
+                kernels for this machine, or the adapter is none that it can apply.
         """
         try:
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 adapter or folder, trust_remote_code=False
             )
-            self.llm, self._lora = _loaded(folder, dtype, adapter)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            self.context_window = context_window(config, folder)
+            with unpacking(folder, dtype):
+                self.llm, self._lora = _loaded(folder, dtype, adapter)
             named = GenerationConfig.from_pretrained(folder).eos_token_id
         except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
             raise AlignlabError(f"{adapter or folder}: vLLM cannot load it: {error}") from error
         self.end_ids = end_ids(named, self.tokenizer)
         self.batch_size = batch_size
-        self.context_window = int(self.llm.llm_engine.model_config.max_model_len)
+        held = int(self.llm.llm_engine.model_config.max_model_len)
+        self.room = min(held, self.context_window)
+        self._longrope = "longrope" in rope_types(config)
+        self._name = (adapter or folder).name
         self.prompted = self.cached = 0
         self._names = map(str, count())
 
@@ -79,9 +89,13 @@ class VllmEngine:
         yielded in chunks of `batch_size`, while the others go on.
 
         Raises:
-            AlignlabError: the decoding is one that vLLM does not have.
+            AlignlabError: a prompt with its answer is longer than vLLM can hold.
         """
         del prefix  # vLLM finds by itself what prompts begin with.
+        if lacking := self.lacks_room(
+            [len(r.prompt_ids) for r in requests], decoding.max_new_tokens
+        ):
+            raise AlignlabError(lacking)
         running = {self._add(r, decoding, stopping): (i, r) for i, r in enumerate(requests)}
         endings = {
             name: Ending(
@@ -104,6 +118,29 @@ class VllmEngine:
                     del finished[: self.batch_size]
         finally:
             self.llm.llm_engine.abort_request(list(running))
+
+    def lacks_room(self, prompts: Sequence[int], new: int) -> str:
+        """Why prompts of so many tokens cannot be answered in full; empty if they can.
+
+        The model's window bounds an answer, as with transformers; what vLLM can hold never does.
+        """
+        needed = max((min(tokens + new, self.context_window) for tokens in prompts), default=0)
+        if needed <= self.room:
+            return ""
+        return (
+            f"{self._name}: a prompt with its answer has up to {needed} tokens, and vLLM runs "
+            f"{self.room} of the model's {self.context_window} here: {self._cure()}"
+        )
+
+    def _cure(self) -> str:
+        if self._longrope:
+            return (
+                "beyond them it computes its rope in another way than transformers; lower "
+                "`max_new_tokens`, ask shorter prompts, or let transformers run the model"
+            )
+        if torch.cuda.device_count():
+            return "lower `max_new_tokens`, take a larger GPU, or spread the model with `gpus`"
+        return f"its cache has {os.environ[CPU_CACHE]} GiB; set {CPU_CACHE} higher"
 
     def greedy(self, prompts: list[list[int]], new: int) -> list[tuple[list[int], list[float]]]:
         """At most `new` greedy tokens after each prompt, and their log-probabilities in nats."""
@@ -171,7 +208,7 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
     # Warnings about how vLLM was built and installed; what fails is raised.
     logging.getLogger("vllm").setLevel(logging.ERROR)
     os.environ |= {key: os.environ.get(key, value) for key, value in SETTINGS.items()}
-    from vllm import LLM
+    from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
     tuned: dict[str, Any] = {}
@@ -188,6 +225,8 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
         trust_remote_code=False,
         seed=0,
         tensor_parallel_size=max(1, gpus),
+        # As much of the model's window as the cache holds.
+        max_model_len=-1,
         enable_prefix_caching=True,
         enforce_eager=not gpus,
         tokenizer=str(adapter or folder),
@@ -196,7 +235,11 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
         use_tqdm_on_load=False,
         **tuned,
     )
-    return llm, LoRARequest(adapter.name, 1, str(adapter)) if adapter else None
+    lora = LoRARequest(adapter.name, 1, str(adapter)) if adapter else None
+    # Some kernels are missed only once they are called.
+    first = SamplingParams(max_tokens=1, detokenize=False)
+    llm.generate([{"prompt_token_ids": [0]}], first, use_tqdm=False, lora_request=lora)
+    return llm, lora
 
 
 def load(folder: Path, dtype: str, batch_size: int, adapter: Path | None = None) -> VllmEngine:

@@ -31,6 +31,7 @@ from transformers.utils import logging
 
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import WRITE_ERRORS
+from alignlab.engines.packing import PLAIN, READ, packing
 
 # Keys that name code: a stranger's, or the hub's kernel with which a machine computed attention.
 CODE = {"auto_map", "attn_implementation", "experts_implementation"}
@@ -157,10 +158,10 @@ def require_plain(folder: Path, held: dict[str, dict[str, str]], packed: bool) -
     """Whether the weights are quantised, which only an engine that unpacks them may be given.
 
     Raises:
-        AlignlabError: they are, and no such engine runs the model or nothing says how.
+        AlignlabError: they are, and no such engine runs the model or this format, or nothing says
+            how they are packed.
     """
-    content = read_settings(folder / "config.json")
-    method = content.get("quantization_config") or content.get("compression_config") or {}
+    method = packing(read_settings(folder / "config.json"))
     signs = [
         f"{name} is {dtype}"
         for names in held.values()
@@ -169,15 +170,19 @@ def require_plain(folder: Path, held: dict[str, dict[str, str]], packed: bool) -
     ]
     if not method and not signs:
         return False
+    shown = f" ({_some(signs)})" if signs else ""
+    if method and method not in READ:
+        raise AlignlabError(
+            f"config.json: quantization_config: the weights are {method}{shown}, which neither "
+            f"transformers nor vLLM reads here; {PLAIN}"
+        )
     if method and packed:
         return True
-    kind = method.get("quant_method", "quantised") if method else "quantised"
-    shown = f" ({_some(signs)})" if signs else ""
     if method:
         raise AlignlabError(
-            f"config.json: quantization_config: the weights are {kind}{shown}; only vLLM runs "
+            f"config.json: quantization_config: the weights are {method}{shown}; only vLLM runs "
             "them: set `engine: vllm` for this model in the catalog and install it with `make "
-            "vllm`, or convert the model to bfloat16 safetensors, or take its GGUF file"
+            f"vllm`, or {PLAIN}"
         )
     raise AlignlabError(
         f"the weights are quantised{shown}, and config.json has no quantization_config that says "

@@ -36,6 +36,7 @@ from alignlab.core import checksums, tables
 from alignlab.core.errors import AlignlabError
 from alignlab.core.tables import Row
 from alignlab.core.unfinished import progress
+from alignlab.engines.packing import require_unpacked
 from alignlab.planning.artefact import Job
 from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.examples import (
@@ -83,6 +84,7 @@ def open_base(spec: AdapterSpec, folder: Path, kind: Any, **keys: Any) -> PreTra
     Raises:
         AlignlabError: the architecture has no such form.
     """
+    require_unpacked(folder)
     keys = {"dtype": getattr(torch, spec.engine.dtype), "use_safetensors": True, **keys}
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if spec.trainer != "sft":  # what compares a model with itself
