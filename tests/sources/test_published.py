@@ -101,6 +101,14 @@ def test_a_null_answer_is_a_missing_one_and_keeps_its_place(tmp_path):
     ]
 
 
+def test_an_empty_cell_of_a_csv_file_is_a_missing_answer(tmp_path):
+    """pandas writes None so; an answer that is empty would be measured."""
+    path = tmp_path / "outputs.csv"
+    path.write_text("instruction,output\na,\nb,yes\n", encoding="utf-8")
+    prompts = prompts_table(tmp_path / "p.parquet", ["a", "b"])
+    assert [row["trimmed"] for row in fetch(tmp_path, path, prompts)] == ["missing", ""]
+
+
 def test_words_of_chinese_are_counted(tmp_path):
     prompts = prompts_table(tmp_path / "p.parquet", ["a"])
     (row,) = fetch(tmp_path, [answer("a", "天空是蓝色的。")], prompts)

@@ -249,10 +249,10 @@ def test_code_of_a_stranger_is_not_run_when_somebody_says_yes(
     source = written("llama")
     configure(source, model_type="strange", auto_map=code_of_a_stranger)
     message = refused(source, tmp_path / "out")
+    assert not (tmp_path / "mark").exists(), "it ran"
+    assert sys.stdin.tell() == 0, "somebody was asked"
     assert "auto_map names code (someone/repo--configuration_x.XConfig)" in message
     assert "no model type 'strange'" in message
-    assert not (tmp_path / "mark").exists()
-    assert sys.stdin.tell() == 0, "somebody was asked"
 
 
 def test_a_tokenizer_that_is_code_is_refused(written, tmp_path):

@@ -175,7 +175,7 @@ def _jsonl(text: str, path: Path) -> list[Record]:
 
 
 def _csv(text: str, path: Path) -> list[Record]:
-    """Rows under a header; a blank line is no row."""
+    """Rows under a header; a blank line is no row, and an empty cell is absent."""
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines, read = [], 0
@@ -192,7 +192,7 @@ def _csv(text: str, path: Path) -> list[Record]:
         if len(row) != len(header):
             cells = f"expected {len(header)} cells, found {len(row)}"
             raise AlignlabError(f"{path}: row {number}, counted from 0: {cells}")
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    return [dict(zip(header, (cell or None for cell in row), strict=True)) for row in rows]
 
 
 def _yaml(path: Path) -> list[Record]:
