@@ -34,7 +34,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "phimoe": {"sliding_window": 8},
     "gemma2": {"sliding_window": 8},
     "dots1": {"num_experts_per_tok": 6, "n_routed_experts": 128, "n_shared_experts": 2},
-    "dbrx": {"attn_config": {"rope_theta": 5e5, "kv_n_heads": 8, "clip_qkv": 8.0}},
+    "bamba": {"attn_layer_indices": [9, 18, 27]},
+    "granitemoehybrid": {"layer_types": ["mamba", "mamba", "mamba", "attention"] * 8},
+    "lfm2_moe": {"layer_types": ["conv", "conv", "conv", "full_attention"] * 8},
     **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe"), HUNYUAN),
 }
 NEW_TOKENS = 8
