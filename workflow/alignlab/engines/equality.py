@@ -31,8 +31,9 @@ from alignlab.engines.small import WINDOWS, reduced
 OWN = ("sdpa", "eager")
 FIXED = "its attention is no function that could be replaced"
 ADVICE = "take a causal language model"
-# Of logits, relative to the greatest.
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
+# Of logits, relative to the greatest: roundings of deep models stay below; a prefix that is not
+# seen makes 0.6 (gemma-3-270m, smollm2-135m).
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.15, torch.float16: 0.03}
 # Ids of a vocabulary of `IDS`; in a larger one they are spread as widely.
 IDS = 64
 Rows = Sequence[list[int]]
@@ -46,8 +47,8 @@ ROWS = (
 )
 NEXT = ([18, 55], [41, 23], [50, 9])
 IN_SMALL: tuple[Trial, ...] = (([], ROWS), (PREFIX, ROWS))
-# As few tokens as tell: what is compared costs as much as answering sixty tokens.
-LOADED: tuple[Trial, ...] = ((PREFIX[:5], (ROWS[0][:6], ROWS[1][:5], ROWS[2][:2])),)
+# As few tokens as tell; both ways together run through some fifty.
+LOADED: tuple[Trial, ...] = ((PREFIX[:3], (ROWS[0][:6], ROWS[1][:5], ROWS[2][:1])),)
 # Rope whose angles depend on the longest row of a batch.
 BY_LENGTH = {"dynamic", "longrope"}
 # Other kinds keep what a token may see in a mask or a state, which has no place for a prefix.
