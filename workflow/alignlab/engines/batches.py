@@ -45,7 +45,7 @@ class PrefixModel:
         self._computed = (ids, Prefix(len(ids), keys, values))
         return self._computed[1]
 
-    def start(self, rows: list[list[int]], prefix: Prefix) -> Batch:
+    def start(self, rows: Sequence[list[int]], prefix: Prefix) -> Batch:
         """Run rows that continue a prefix, longest first, in groups of like length."""
         logits, caches, positions = [], [], []
         for group in groups_of_like_length([len(row) for row in rows]):
@@ -59,7 +59,7 @@ class PrefixModel:
         keys = torch.cat([pad(p, (width - p.shape[1], 0), value=-1) for p in positions])
         return Batch(self, torch.cat(logits), Context(prefix, keys, keys), joined(caches, width))
 
-    def forward(self, rows: list[list[int]], context: Context, cache: Cache) -> Tensor:
+    def forward(self, rows: Sequence[list[int]], context: Context, cache: Cache) -> Tensor:
         """Run left-padded rows; float32 logits of the last token, [batch, vocab]."""
         output = self.model(
             input_ids=self.padded(rows),
@@ -71,12 +71,12 @@ class PrefixModel:
         )
         return output.logits[:, -1].float()
 
-    def padded(self, rows: list[list[int]]) -> Tensor:
+    def padded(self, rows: Sequence[list[int]]) -> Tensor:
         """Rows padded on the left, [batch, width]; what stands in the padding is never seen."""
         width = max(len(row) for row in rows)
         return torch.tensor([[0] * (width - len(row)) + row for row in rows], device=self.device)
 
-    def positions(self, rows: list[list[int]], start: int | Sequence[int]) -> Tensor:
+    def positions(self, rows: Sequence[list[int]], start: int | Sequence[int]) -> Tensor:
         """Positions of left-padded rows that continue after `start` tokens; padding is -1.
 
         `start` is one number for all rows, or one each.

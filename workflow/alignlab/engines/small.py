@@ -42,6 +42,9 @@ SMALL = {
     **dict.fromkeys(("mamba_d_ssm",), 128),
     **dict.fromkeys(("image_size", "patch_size"), 16),
     **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    # Of Jamba: every second layer is attention, with experts.
+    **dict.fromkeys(("attn_layer_period", "expert_layer_period"), 2),
+    **dict.fromkeys(("attn_layer_offset", "expert_layer_offset"), 1),
 }
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_global_key_value_heads")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -67,6 +70,8 @@ def _reduced(keys: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("attention_types"):  # of GPT-Neo: kinds of layers, and how often they come
         found["attention_types"] = [[keys["attention_types"][0][0], 1]]
         found["attention_layers"] = list(keys["attention_types"][0][0])
+    if found.get("attn_layer_indices"):  # of Bamba
+        found["attn_layer_indices"] = [1]
     if keys.get("head_dim") and keys["head_dim"] == keys.get("qk_rope_head_dim"):
         found["head_dim"] = SMALL["qk_rope_head_dim"]  # DeepSeek's is the width of its rope
     heads = next((keys[name] for name in HEADS if isinstance(keys.get(name), int)), 0)

@@ -31,7 +31,7 @@ from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import Completion, Ending, Request, end_ids
 from alignlab.engines.batches import PrefixModel
 from alignlab.engines.config import DecodingConfig
-from alignlab.engines.equality import compare_loaded, context_window, outcome_of
+from alignlab.engines.equality import compare, context_window, outcome_of
 from alignlab.engines.gpu_memory import check_gpu_memory
 from alignlab.engines.packing import require_unpacked
 from alignlab.engines.prefix_attention import NAME, Prefix
@@ -62,20 +62,16 @@ class TransformersEngine(PrefixModel):
             check_gpu_memory(folder, dtype, batch_size)
         require_unpacked(folder)
         self.plain = outcome_of(folder).reason
-        model = _opened(folder, dtype, "eager" if self.plain else NAME)
-        if adapter:
-            from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
-
-            model = adapted(model, adapter)
-        super().__init__(model.to(device).eval(), device)
-        if torch.get_num_threads() > 1:
-            turn_linears_round(model)
+        model = _loaded(folder, dtype, device, adapter, None if self.plain else NAME)
+        if not self.plain and (reason := compare(model)):
+            del model  # there may be no room for two
+            self.plain, model = reason, _loaded(folder, dtype, device, adapter, None)
+        if self.plain:
+            log.warning("%s runs one row at a time, slowly: %s", folder.name, self.plain)
+        super().__init__(model, device)
         self.batch_size = batch_size
         self.context_window = context_window(model.config, folder)
         self._spoken = adapter or folder
-        self.plain = self.plain or compare_loaded(model, device)
-        if self.plain:
-            log.warning("%s runs one row at a time, slowly: %s", self._spoken.name, self.plain)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -183,9 +179,12 @@ class TransformersEngine(PrefixModel):
         return [min(decoding.max_new_tokens, tokens) for tokens in room]
 
 
-def _opened(folder: Path, dtype: str, attention: str) -> Any:
+def _loaded(
+    folder: Path, dtype: str, device: torch.device, adapter: Path | None, attention: str | None
+) -> Any:
+    """Weights on a device, ready to answer; without a name, attention is transformers' own."""
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
@@ -194,6 +193,14 @@ def _opened(folder: Path, dtype: str, attention: str) -> Any:
         )
     except (OSError, ValueError, ImportError) as error:
         raise AlignlabError(f"{folder}: cannot be loaded: {error}") from error
+    if adapter:
+        from alignlab.engines.adapter import adapted  # PEFT takes seconds to import
+
+        model = adapted(model, adapter)
+    model.to(device).eval()
+    if torch.get_num_threads() > 1:
+        turn_linears_round(model)
+    return model
 
 
 def load(
