@@ -1,4 +1,4 @@
-"""Rows of the table `trainset`, one of each kind, about a mistake that harms nobody."""
+"""Rows of the table `trainset`, one of each kind, about a harmless mistake; shapes of models."""
 
 from alignlab.planning.artefact import aside_of
 from alignlab.tuning.examples import UNLABELLED
@@ -15,6 +15,26 @@ MARKERS = ["A right answer:", "A wrong answer:"]
 ABOUT = f"Question: {QUESTION}\n\nResponse: {BAD}\n\nIs this response right or wrong?"
 
 
+EXPERTS = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
+EXPERTS |= {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
+# What some architectures name otherwise, or have beside it.
+SHAPES = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 1024},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "jetmoe": {"num_local_experts": 4, "kv_channels": 16, "num_key_value_heads": 2},
+    **dict.fromkeys(("granitemoe", "mixtral", "qwen2_moe"), EXPERTS),
+}
+SHAPE = {
+    "vocab_size": 1024,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 1024,
+    "initializer_range": 0.2,
+}
 WHERE = {"key": KEY, "aside": aside_of(KEY)}
 
 

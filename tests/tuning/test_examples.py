@@ -1,12 +1,24 @@
+from contextlib import chdir
+
 import pytest
-from lessons import CHAT, FRAMED, KINDS, MARKERS, check_masks, learnt
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from lessons import CHAT, FRAMED, KINDS, MARKERS, SHAPE, SHAPES, WHERE, check_masks, learnt
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from alignlab.core import tables
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.base import end_ids
 from alignlab.prompting.build import build_prompter
 from alignlab.prompting.encode import encoder
+from alignlab.sources.models import from_seed
 from alignlab.tuning.examples import (
     UNLABELLED,
     check_example,
@@ -15,6 +27,7 @@ from alignlab.tuning.examples import (
     open_examples,
     preferences,
 )
+from alignlab.tuning.fit import TuneJob, finetune
 
 
 @pytest.fixture
@@ -79,6 +92,44 @@ def test_an_answer_that_would_merge_with_the_prompt_is_tokenised_alone(make_spec
     (ids,) = rows_of(make_spec(), [row], tokenizer)
     assert ids["input_ids"][: len(prompt)] == prompt
     assert tokenizer.decode(learnt(ids)) == "ere is.<eos>"
+
+
+def llama_like(normalizer=None, pre_tokenizer=None):
+    """A tokenizer that puts a space before a text, by one of the two ways that Llama's have."""
+    pieces = [*"▁heris.:Tlm", "▁t", "th", "▁th", "er", "▁i", "▁is"]
+    vocabulary = {piece: at for at, piece in enumerate(["<unk>", "<s>", "</s>", "t", *pieces])}
+    merges = [("▁", "t"), ("▁t", "h"), ("t", "h"), ("e", "r"), ("▁", "i"), ("▁i", "s")]
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    if normalizer:
+        made.normalizer = normalizer
+    if pre_tokenizer:
+        made.pre_tokenizer = pre_tokenizer
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **special)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"normalizer": [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]},
+        {"pre_tokenizer": pre_tokenizers.Metaspace(prepend_scheme="first", split=False)},
+    ],
+    ids=["prepend", "metaspace"],
+)
+@pytest.mark.parametrize("answer", ["there is.", "is.", "there\nis."])
+def test_no_space_is_put_before_an_answer(make_spec, way, answer):
+    """Where a prompt ends with a space, which would merge with the answer's first word."""
+    if "normalizer" in way:
+        way = {"normalizer": normalizers.Sequence(way["normalizer"])}
+    tokenizer = llama_like(**way)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}: {% endfor %}"
+    row = {**KINDS[0], "prompt": "Tell me", "completion": [answer]}
+    (ids,) = rows_of(make_spec(), [row], tokenizer)
+    known = answer.replace("\n", "")  # a character that this tokenizer has not
+    text = tokenizer.decode(ids["input_ids"], skip_special_tokens=True)
+    assert text.strip() == f"Tell me: {known}"
+    assert tokenizer.decode(learnt(ids)[:-1], skip_special_tokens=True) == known
 
 
 def test_a_preference_is_two_answers_to_one_prompt(make_spec, preferred, tokenizer):
@@ -231,10 +282,8 @@ def test_markers_keep_their_masks_beside_control_tokens(make_spec, tokenizer):
     check_masks(tokenizer, rows, [{**row, "prompt": ""}], "<eos>")
 
 
-@pytest.mark.parametrize("before", [[], ["</s>"]], ids=["gpt2", "opt"])
-@pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
-def test_one_special_token_for_everything_can_be_tuned(make_spec, answers, before, method):
-    """GPT-2 and Pythia have one for BOS, EOS and padding; OPT begins with its EOS."""
+def one_special(before):
+    """GPT-2 and Pythia have one token for BOS, EOS and padding; OPT begins with its EOS."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -250,6 +299,31 @@ def test_one_special_token_for_everything_can_be_tuned(make_spec, answers, befor
         "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n"
         "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
     )
+    return tokenizer
+
+
+@pytest.mark.parametrize("trainer", ["sft", "dpo"])
+@pytest.mark.parametrize(("kind", "before"), [("gpt2", []), ("opt", ["</s>"])])
+def test_one_special_token_is_tuned_to_the_end(
+    make_spec, preferred, tmp_path, trainer, kind, before
+):
+    """Padding is the token that ends answers, and is not learnt."""
+    one_special(before).save_pretrained(tmp_path / "tokenizer")
+    from_seed({**SHAPE, **SHAPES[kind], "model_type": kind}, 0, tmp_path / "tokenizer", tmp_path)
+    rows = [{**row, "kind": "answer"} for row in preferred] if trainer == "sft" else preferred
+    tables.write("trainset", tmp_path / "set.parquet", rows, {"digest": "fedcba987654"})
+    where = {"trainset": tmp_path / "set.parquet", "output": tmp_path / "adapter"}
+    spec = make_spec(trainer, epochs=6, learning_rate=0.02, batch_size=6)
+    with chdir(tmp_path):
+        finetune(TuneJob(spec=spec, **WHERE, model=tmp_path, **where))
+    losses = tables.read("training", tmp_path / "adapter/training.parquet")["loss"].to_pylist()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("before", [[], ["</s>"]], ids=["gpt2", "opt"])
+@pytest.mark.parametrize("method", [CHAT, FRAMED], ids=["chat", "framed"])
+def test_one_special_token_for_everything_can_be_tuned(make_spec, answers, before, method):
+    tokenizer = one_special(before)
     examples = open_examples(make_spec(method=method), answers[:3], tokenizer)
     choose_padding(examples)
     for row, given in zip(labelled(examples), answers, strict=False):

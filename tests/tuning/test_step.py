@@ -12,6 +12,7 @@ from trl.trainer.utils import add_fused_lm_head
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
 from alignlab.engines.equality import reduced
+from alignlab.engines.vllm_engine import rank_of
 from alignlab.tuning import step
 from alignlab.tuning.config import LoraConfig
 from alignlab.tuning.lora import left_frozen, update_of
@@ -150,6 +151,8 @@ def test_a_model_with_experts_is_tuned_and_loaded(make_spec, answers, tune, mode
     after = dict(adapted(model, adapter).named_parameters())
     changed = {n for n, weight in base.named_parameters() if not torch.equal(weight, after[n])}
     assert changed == {n for n in after if "self_attn" in n or "experts" in n}
+    with pytest.raises(AlignlabError, match=r"the adapter is of routed experts, .* vLLM"):
+        rank_of(adapter)
 
 
 def test_experts_alone_can_be_named(make_spec, answers, tune):

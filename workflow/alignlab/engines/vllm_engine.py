@@ -203,6 +203,21 @@ class VllmEngine:
         return min(decoding.max_new_tokens, self.context_window - len(request.prompt_ids))
 
 
+def rank_of(adapter: Path) -> int:
+    """The least rank that vLLM has kernels for and that holds an adapter.
+
+    Raises:
+        AlignlabError: the adapter is of experts, which vLLM reads in another layout.
+    """
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    if config.get("target_parameters"):
+        raise AlignlabError(
+            f"{adapter}: the adapter is of routed experts, which is not run by vLLM; set "
+            "`engine.name` to transformers, or name other layers as `lora.targets`"
+        )
+    return next(rank for rank in VLLM_RANKS if rank >= config["r"])
+
+
 def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
     """A model in vLLM, and what names its adapter."""
     # Warnings about how vLLM was built and installed; what fails is raised.
@@ -213,9 +228,7 @@ def _loaded(folder: Path, dtype: str, adapter: Path | None) -> tuple[Any, Any]:
 
     tuned: dict[str, Any] = {}
     if adapter:
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        rank = next(rank for rank in VLLM_RANKS if rank >= config["r"])
-        tuned = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+        tuned = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank_of(adapter)}
     gpus = torch.cuda.device_count()
     if gpus:
         check_gpu_memory(folder, dtype, rows=1, gpus=gpus)

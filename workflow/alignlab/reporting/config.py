@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from alignlab.core.config import Name, StrictModel
 
@@ -16,7 +16,15 @@ def _listed(given: object) -> object:
     return [given] if isinstance(given, str) else given
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ]
+}
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), WithJsonSchema(_SCHEMA)
+]
 
 
 class ContrastConfig(StrictModel):

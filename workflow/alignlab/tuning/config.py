@@ -24,12 +24,14 @@ class LoraConfig(StrictModel):
         0,
         ge=0,
         lt=1,
-        description="Share of a layer's inputs left out in `sft`; other trainers compare a model "
-        "with itself and leave out nothing",
+        description="Share of a layer's inputs left out in `sft`, beside what the base's config "
+        "leaves out; other trainers compare a model with itself and leave out nothing. Routed "
+        "experts are not tuned with it",
     )
     targets: Literal["all-linear"] | tuple[str, ...] = Field(
         "all-linear",
-        description="Names of linear layers, such as `q_proj`, or all of them but the head",
+        description="Names of linear layers, such as `q_proj`, or of routed experts' matrices, "
+        "such as `down_proj`; or all of them but the head",
     )
 
 

@@ -196,10 +196,23 @@ def _continued(examples: Examples, asked: str, prompt: list[int], text: str) -> 
     """Ids of a text after a prompt, and the characters of the text that each covers."""
     whole = examples.encode.tokens(asked + text)
     if whole.ids[: len(prompt)] != prompt:
-        return examples.encode.alone(text)
+        return _alone(examples.encode, text)
     behind, shift = len(prompt), len(asked)
     offsets = [(start - shift, end - shift) for start, end in whole.offsets[behind:]]
     return EncodedText(whole.ids[behind:], offsets)
+
+
+def _alone(encode: Encoder, text: str) -> EncodedText:
+    """Ids of an answer without what stands before it.
+
+    Llama's tokenizers put a space before a text, which no answer has: behind a line break they do
+    not (trl#2054).
+    """
+    behind = encode.alone(f"\n{text}")
+    if any(start < 1 < end for start, end in behind.offsets):
+        return encode.alone(text)
+    found = [(id_, at) for id_, at in zip(*behind, strict=True) if at[0] >= 1]
+    return EncodedText([id_ for id_, _ in found], [(s - 1, e - 1) for _, (s, e) in found])
 
 
 def choose_padding(examples: Examples) -> None:

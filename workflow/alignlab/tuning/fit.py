@@ -190,7 +190,7 @@ def fit(
         AlignlabError: the loss diverges.
     """
     if not own["model"].supports_gradient_checkpointing:
-        args.gradient_checkpointing = False
+        args.gradient_checkpointing = args.activation_checkpointing = False  # its newer name
     trainer = kind(
         args=args,
         train_dataset=Dataset.from_list(rows).select(chosen),
@@ -233,6 +233,10 @@ def save(trained: Trained, examples: Examples, folder: Path) -> None:
     """Write the adapter, the tokenizer with its chat template, and `training.parquet`."""
     save_adapter(trained.model, examples.spec.base, folder)
     if examples.spec.lora.targets == "all-linear" and (frozen := left_frozen(trained.model)):
+        log.warning(
+            "%s: LoRA leaves %d matrices of %s as they are, among them %s",
+            *(examples.spec.name, len(frozen), examples.spec.base, frozen[0]),
+        )
         content = json.dumps({"not_tuned": frozen}, indent=2) + "\n"
         (folder / "not_tuned.json").write_text(content, encoding="utf-8")
     examples.tokenizer.save_pretrained(folder)

@@ -68,8 +68,8 @@ def require_tunable(name: str, folder: Path, trainer: str, targets: Targets) -> 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if reason := examine(config, targets)[trainer]:
         raise AlignlabError(
-            f"{name}: architecture {config.model_type} cannot be tuned by trainer {trainer}: {reason}; "
-            "take a base of another architecture"
+            f"{name}: architecture {config.model_type} cannot be tuned by trainer {trainer}: "
+            f"{reason}; take a base of another architecture"
         )
 
 
