@@ -11,7 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from alignlab.core.errors import AlignlabError
 from alignlab.engines.adapter import adapted
-from alignlab.engines.equality import reduced
+from alignlab.engines.small import reduced
 from alignlab.engines.vllm_engine import rank_of
 from alignlab.tuning import step
 from alignlab.tuning.config import LoraConfig

@@ -29,7 +29,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import add_fused_lm_head
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.equality import reduced
+from alignlab.engines.small import reduced
 from alignlab.tuning.config import TRAINERS
 from alignlab.tuning.config import LoraConfig as Update
 from alignlab.tuning.examples import UNLABELLED, Ids
