@@ -1,6 +1,6 @@
 """How often the 95% interval of the win rate at equal length holds the truth, by simulation.
 
-.venv/bin/python benchmarks/winrate_coverage.py
+.venv/bin/python benchmarks/winrate_coverage.py     # four minutes
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ def main() -> None:
     print(f"Share of intervals that hold the truth, of up to {FITS:,} fits, and of draws fitted")
     print(f"{'':44}" + "".join(f"n = {count:<13}" for count in COUNTS))
     for (name, (slope, even)), form, shift in product(OUTCOMES.items(), FORMS, SHIFTS):
-        dice = np.random.default_rng(0)
-        found = [covered(dice, count, shift, slope, even, form) for count in COUNTS]
-        print(
-            f"{name}, {form}, shifted {shift:<15}" + "".join(f"{cell:17}" for cell in found),
-            flush=True,
-        )
+        if slope or form == "linear":  # without a slope every form is the same
+            dice = np.random.default_rng(0)
+            found = [covered(dice, count, shift, slope, even, form) for count in COUNTS]
+            label = f"{name}, {form}, shifted {shift}"
+            print(f"{label:44}" + "".join(f"{cell:17}" for cell in found), flush=True)
 
 
 def covered(
