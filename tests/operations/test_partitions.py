@@ -165,7 +165,8 @@ def test_the_most_that_a_job_can_get_is_that_of_a_partition_that_takes_it(partit
 
 def test_a_folder_for_logs_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(AlignlabError, match=r"file/logs: cannot be written.*--slurm-logdir"):
-        check_logs(tmp_path / "file" / "logs")
+    for folder in (tmp_path / "file" / "logs", Path("/proc/logs"), tmp_path / ("a" * 300)):
+        with pytest.raises(AlignlabError, match=f"{folder}: cannot be written.*--slurm-logdir"):
+            check_logs(folder)
     with pytest.raises(AlignlabError, match=r"a%jb.*writes a number"):
         check_logs(tmp_path / "a%jb")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignlab.core.errors import AlignlabError
-from alignlab.core.tables import explained
 from alignlab.operations.slurm.partitions import (
     fitting,
     limits_of,
@@ -87,9 +86,10 @@ def check_logs(folder: Path) -> None:
             "it writes a number; work in another folder, or name one by `--slurm-logdir`"
         )
     try:
-        with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-    except AlignlabError as error:
-        raise AlignlabError(f"{error}; `--slurm-logdir` names another folder") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AlignlabError(
+            f"{folder}: cannot be written: {error.strerror}; `--slurm-logdir` names another folder"
+        ) from error
