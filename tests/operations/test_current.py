@@ -133,7 +133,7 @@ def test_what_no_rule_makes_any_more_goes_and_what_others_put_there_stays(made):
 def test_a_record_reaches_no_further_than_its_experiment(made):
     made()
     Path("results/other.txt").write_text("somebody's")
-    record = current.Made(asked="x", files={"../other.txt": "x"})
+    record = current.Record(asked="x", files={"../other.txt": "x"})
     (HOME / ".made/old.json").write_text(record.model_dump_json())
     current.forget(HOME, set(RULES))
     assert Path("results/other.txt").exists()

@@ -23,7 +23,7 @@ from alignlab.planning.digest import config_digest
 MADE = ".made"
 
 
-class Made(StrictModel):
+class Record(StrictModel):
     """What a job made.
 
     Attributes:
@@ -53,7 +53,7 @@ def note(rule: str, outputs: Iterable[str], params: Mapping[str, Any]) -> None:
     if before:
         _remove(folder, before.files.keys() - files)
     with replacing(record) as temporary:
-        made = Made(asked=_digest(params), files=files)
+        made = Record(asked=_digest(params), files=files)
         temporary.write_text(made.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -91,10 +91,10 @@ def _digest(params: Mapping[str, Any]) -> str:
     return config_digest({name: value for name, value in params.items() if name != "job"})
 
 
-def _read(record: Path) -> Made | None:
+def _read(record: Path) -> Record | None:
     """Null if there is none, or it says nothing: then everything is made again."""
     try:
-        return Made.model_validate_json(record.read_bytes())
+        return Record.model_validate_json(record.read_bytes())
     except (OSError, ValidationError):
         return None
 
