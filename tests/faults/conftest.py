@@ -37,9 +37,8 @@ def started(tmp_path):
     (tmp_path / "results/store").mkdir(parents=True)
 
     def start(body, *inputs, through=(program,), made_of=(), verified=True):
-        code = SCRIPT.replace("VERIFIED", str(verified)) + "\n".join(
-            f"    {line}" for line in body.splitlines()
-        )
+        begin = SCRIPT.replace("VERIFIED", str(verified))
+        code = begin + "\n".join(f"    {line}" for line in body.splitlines())
         given = json.dumps({"spec": {}, "output": "out", "made_of": made_of})
         command = [*through, sys.executable, "-c", code, given, *map(str, inputs)]
         return psutil.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
