@@ -18,9 +18,9 @@ from alignlab.planning.artefact import Job
 
 snakemake = types.SimpleNamespace(
     log=["job.log"], input=sys.argv[2:], rule="tune_model", resources={"mem_mb": 20},
-    params={"job": sys.argv[1]},
+    params={"job": sys.argv[1]}, output=["out"],
 )
-with job(snakemake, Job) as given:
+with job(snakemake, Job, verified=VERIFIED) as given:
 """
 SNAKEMAKE = """#!/bin/bash
 bash -c '"$@"; exit $?' - "$@"
@@ -36,8 +36,9 @@ def started(tmp_path):
     program.chmod(0o755)
     (tmp_path / "results/store").mkdir(parents=True)
 
-    def start(body, *inputs, through=(program,), made_of=()):
-        code = SCRIPT + "\n".join(f"    {line}" for line in body.splitlines())
+    def start(body, *inputs, through=(program,), made_of=(), verified=True):
+        begin = SCRIPT.replace("VERIFIED", str(verified))
+        code = begin + "\n".join(f"    {line}" for line in body.splitlines())
         given = json.dumps({"spec": {}, "output": "out", "made_of": made_of})
         command = [*through, sys.executable, "-c", code, given, *map(str, inputs)]
         return psutil.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)

@@ -39,7 +39,8 @@ def test_a_job_above_its_memory_says_so_before_it_is_killed(started, tmp_path):
     assert "that is why" in (tmp_path / "job.log").read_text()
 
 
-def test_inputs_from_the_future_come_to_be_of_today(started, tmp_path):
+@pytest.mark.parametrize("verified", [True, False])
+def test_inputs_from_the_future_come_to_be_of_today(started, tmp_path, verified):
     table, model = tmp_path / "m.parquet", tmp_path / "model"
     model.mkdir()
     for path in (table, model / ".snakemake_timestamp"):
@@ -48,7 +49,7 @@ def test_inputs_from_the_future_come_to_be_of_today(started, tmp_path):
     old = tmp_path / "old.parquet"
     old.touch()
     os.utime(old, (1e9, 1e9))
-    run = started("pass", table, model, old, tmp_path / "absent")
+    run = started("pass", table, model, old, tmp_path / "absent", verified=verified)
     run.communicate(timeout=60)
     assert run.returncode == 0
     assert table.stat().st_mtime <= time.time()

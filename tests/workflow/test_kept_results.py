@@ -192,7 +192,8 @@ def test_two_tables_of_the_store_that_were_swapped_are_named_before_any_job(chec
     first, second = sorted((checkout.folder / "results/store/responses").glob("*.parquet"))[:2]
     swap(first, second)
     printed = checkout.snakemake("--config", "experiment=smoke", check=False)
-    assert f"{first.relative_to(checkout.folder)}: table 'responses' of digest" in printed
+    found = [path for path in (first, second) if f"{path.name}: table 'responses' of" in printed]
+    assert len(found) == 1, printed
     assert "remove it and run again" in printed
     assert "Traceback" not in printed
 

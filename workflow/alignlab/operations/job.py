@@ -65,8 +65,10 @@ def job(
     try:
         given = kind.model_validate_json(snakemake.params["job"], context={SLICE: True})
         inputs = list(map(Path, snakemake.input))
-        if verified:
-            _check_inputs(inputs)
+        for path in inputs:
+            _age(path)
+            if verified:
+                checksums.verify(path)
         for path, table, digest in given.made_of:
             if path not in inputs:
                 raise ValueError(f"rule {snakemake.rule} does not await {path}, which it reads")
@@ -112,18 +114,16 @@ def _log_to(log: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _check_inputs(paths: Iterable[Path]) -> None:
-    """Find damaged folders; and age what comes from the future.
+def _age(path: Path) -> None:
+    """Give what comes from the future the time of now.
 
     Snakemake fails a job whose output is older than an input, as it is where a clock jumped back
     or the store was copied from a machine that is ahead.
     """
-    for path in paths:
-        checksums.verify(path)
-        for stamp in (path, path / ".snakemake_timestamp"):
-            with suppress(OSError):  # not there, or somebody else's
-                if stamp.stat().st_mtime > time.time():
-                    os.utime(stamp)
+    for stamp in (path, path / ".snakemake_timestamp"):
+        with suppress(OSError):  # not there, or somebody else's
+            if stamp.stat().st_mtime > time.time():
+                os.utime(stamp)
 
 
 def _share_folders(outputs: Iterable[Path]) -> None:
