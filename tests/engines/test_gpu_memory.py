@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from alignlab.core.errors import AlignlabError
-from alignlab.engines.gpu_memory import LEAST_TOKENS, _values_per_token, check_gpu_memory
+from alignlab.engines.gpu_memory import (
+    LEAST_TOKENS,
+    _values_per_token,
+    check_gpu_memory,
+    weight_bytes,
+)
 from alignlab.engines.transformers_engine import TransformersEngine
 from alignlab.planning.forecast import CUDA
 
@@ -60,3 +66,12 @@ def test_the_engine_refuses_before_it_loads(model_folder, free, monkeypatch):
 @pytest.mark.parametrize("kind", ["mamba", "rwkv"])
 def test_a_cache_of_unknown_size_counts_as_none(kind):
     assert _values_per_token(AutoConfig.for_model(kind)) == 0
+
+
+def test_packed_weights_count_as_they_are_stored_and_others_as_they_are_computed(tmp_path):
+    packed = {"a": torch.zeros(8, 4, dtype=torch.int32), "b": torch.zeros(3, dtype=torch.int8)}
+    packed["c"] = torch.zeros(5, dtype=torch.float8_e4m3fn)
+    save_file({**packed, "d": torch.zeros(7)}, tmp_path / "model.safetensors")
+    held = 4 * 32 + 3 + 5
+    assert weight_bytes(tmp_path, "bfloat16") == held + 2 * 7
+    assert weight_bytes(tmp_path, "float32") == held + 4 * 7

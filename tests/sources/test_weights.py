@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from alignlab.core.errors import AlignlabError
+from alignlab.engines.packing import READ
 from alignlab.sources.models import FetchModelJob, fetch_model
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 1024}
@@ -212,9 +213,15 @@ def test_quantised_weights_are_refused_or_left_to_vllm(written, tmp_path, method
     change(source, PACKED[method])
     assert "no quantization_config" in refused(source, tmp_path / "out", engine="vllm")
     assert "the weights are quantised (" in refused(source, tmp_path / "out")
+    configure(source, quantization_config={"bits": 4})
+    assert "no `quant_method`" in refused(source, tmp_path / "out", engine="vllm")
     configure(source, quantization_config={"quant_method": method})
     message = refused(source, tmp_path / "out")
     assert f"the weights are {method} (" in message
+    if method not in READ:
+        assert "neither transformers nor vLLM reads" in message
+        assert message == refused(source, tmp_path / "out", engine="vllm")
+        return
     assert "`engine: vllm`" in message
     fetch_model(job(source, tmp_path / "out", engine="vllm"))
     copied = (tmp_path / "out" / "model.safetensors").read_bytes()

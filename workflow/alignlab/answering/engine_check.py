@@ -91,14 +91,14 @@ def check_engine(job: EngineCheckJob, python: Path) -> None:
     made_with = None
     if asked.token_ids:
         answers, made_with = _ask_vllm(python, weights, spec.engine.dtype, asked.token_ids)
-    rows = _compared_rows(weights, spec.engine.dtype, asked, answers)
+    rows = compared_rows(weights, spec.engine.dtype, asked, answers)
     said = f"its prompt leaves no room for {NEW_TOKENS} tokens in {weights.context_window}"
     rows += [_skipped(name, tokens, said) for name, tokens in asked.skipped]
     with tables.writing("engine_checks", job.output, spec.signed, made_with) as writer:
         writer.write({"model": spec.model, **row} for row in rows)
 
 
-def _compared_rows(
+def compared_rows(
     weights: Weights, dtype: str, asked: CheckedPrompts, answers: list[Answer]
 ) -> list[Row]:
     """A row of every prompt that vLLM was asked."""
