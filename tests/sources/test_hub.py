@@ -377,6 +377,27 @@ def test_a_cache_without_links_is_compared_with_the_hubs_list(online, server, ca
     assert f"{path}: damaged" in said
 
 
+def test_what_several_repositories_share_is_compared_by_its_own_name(
+    online, server, cache, tmp_path
+):
+    """huggingface_hub keeps xet files once for all, by the hash of xet, which is no SHA-256."""
+    copy, places = tmp_path / "cache", {}
+    shutil.copytree(cache, copy, symlinks=True)
+    for name in ("safe", "gguf"):
+        found = copy / Path(online[name][0]).relative_to(cache)
+        blob = (found / "model.safetensors" if found.is_dir() else found).resolve()
+        shared = copy / "hub" / "blobs" / "ff" / (name[0] * 64).replace("s", "f").replace("g", "e")
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        blob.rename(shared)
+        blob.symlink_to(shared)
+        places[name] = shared
+    places["gguf"].write_bytes(b"GGUE")
+    calls = [CALLS["safe"], CALLS["gguf"]]
+    (good, _), (bad, _) = fetch(server.server_port, copy, *calls, HF_HUB_OFFLINE="1")
+    assert Path(good) == copy / Path(online["safe"][0]).relative_to(cache)
+    assert f"message: {places['gguf']}: damaged" in bad
+
+
 def test_without_a_home_folder_the_message_says_so(server, tmp_path):
     """A user whom the system does not know has a `~` that leads nowhere."""
     env = {"HOME": "~", "HF_HUB_CACHE": "~/hub"}

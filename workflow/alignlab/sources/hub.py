@@ -142,7 +142,8 @@ def _fetched(
 def _require_undamaged(path: Path, listed: RepoFile | None = None) -> None:
     """Compare a file of the cache with the size and the checksum that the hub states.
 
-    The cache names a file by its SHA-256 (what git-lfs or xet holds) or by git's SHA-1.
+    The cache names a file by its SHA-256 (what git-lfs or xet holds) or by git's SHA-1; behind
+    that name may be a link into a store of all repositories, whose names are other checksums.
 
     Raises:
         AlignlabError: it is missing, or they differ.
@@ -150,7 +151,8 @@ def _require_undamaged(path: Path, listed: RepoFile | None = None) -> None:
     blob = path.resolve()
     if not blob.is_file():
         raise AlignlabError(f"{path}: missing in the hub's cache; fetch it with network")
-    stated = listed.lfs.sha256 if listed and listed.lfs else blob.name
+    name = path.readlink().name if path.is_symlink() else path.name
+    stated = listed.lfs.sha256 if listed and listed.lfs else name
     right = listed is None or listed.size == blob.stat().st_size
     if right and SHA256.fullmatch(stated):
         right = checksums.sha256(blob) == stated
