@@ -22,13 +22,15 @@ EQUAL = {"sft": "", "dpo": "", "rlhf": ""}
 # Absolute positions, rope, ALiBi, windows, caps, latent attention, kinds of experts.
 KINDS = (
     *("gpt2", "opt", "llama", "bloom", "falcon", "gptj", "gemma2", "gemma3_text", "phi3"),
-    *("mixtral", "qwen2_moe", "gpt_oss", "deepseek_v3", "jetmoe"),
+    *("mixtral", "qwen2_moe", "gpt_oss", "deepseek_v3", "jetmoe", "phimoe"),
 )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_trainer_takes_the_step_of_plain_peft(kind):
+def test_every_trainer_takes_the_step_of_plain_peft(kind, repository_root):
     assert step.examine(CONFIG_MAPPING[kind]()) == EQUAL
+    page = (repository_root / "docs/tuning.md").read_text(encoding="utf-8")
+    assert f"| {kind} | sft, dpo, rlhf |  |\n" in page
 
 
 @pytest.mark.parametrize(

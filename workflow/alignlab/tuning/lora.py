@@ -52,6 +52,7 @@ def update_of(lora: Update, model: Any, task: str) -> LoraConfig:
             lora.targets if lora.targets == "all-linear" else sorted(set(map(_leaf, layers)))
         ),
         target_parameters=stacks,
+        exclude_modules=_routers(model) or None,
         task_type=task,
     )
     try:
@@ -84,10 +85,22 @@ def _chosen(
 
 
 def _layers(model: Any) -> list[str]:
-    """Names of linear layers, without the head."""
-    heads = _heads(model)
-    modules = model.named_modules()
-    return [name for name, m in modules if isinstance(m, LINEAR) and m not in heads]
+    """Names of linear layers, without the head and routers."""
+    heads, routers = _heads(model), _routers(model)
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, LINEAR) and module not in heads and name not in routers
+    ]
+
+
+def _routers(model: Any) -> list[str]:
+    """Names of linear layers that give more than a product, which PEFT expects of them."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, LINEAR) and "Router" in type(module).__name__
+    ]
 
 
 def _stacks(model: Any) -> list[str]:

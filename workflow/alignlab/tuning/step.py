@@ -101,7 +101,8 @@ def _tuned(small: Any, targets: Targets) -> PeftModel:
     model = _scattered(AutoModelForCausalLM.from_config(small, dtype=torch.float32))
     update = Update(rank=2, alpha=4, targets=targets)
     tuned = get_peft_model(model, update_of(update, model, "CAUSAL_LM"))
-    tuned.enable_input_require_grads()
+    if model.supports_gradient_checkpointing:
+        tuned.enable_input_require_grads()
     return _scattered(tuned, lambda parameter: parameter.requires_grad).train()
 
 
@@ -216,10 +217,13 @@ def _near(found: Tensor, expected: Tensor) -> bool:
 
 
 def without_dropout(config: Any) -> Any:
-    """A config whose model leaves out nothing; TRL finds only dropout that has its own layer."""
+    """A config whose model leaves out nothing, and adds no noise before routers.
+
+    TRL switches off only dropout that has a layer of its own.
+    """
     for part in (config, config.get_text_config(decoder=True)):
         for key, value in vars(part).items():
-            if "drop" in key and isinstance(value, int | float) and not isinstance(value, bool):
+            if ("drop" in key or "jitter" in key) and type(value) in (int, float):
                 setattr(part, key, 0.0)
     return config
 
