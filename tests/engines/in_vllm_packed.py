@@ -21,15 +21,14 @@ def main() -> None:
     Path(order["output"]).write_text(json.dumps(found))
 
 
-def answered(folder, dtype, prompts, new):
+def answered(folder, dtype, prompts, new, longer):
     try:
         engine = load(folder, dtype, 4)
     except AlignlabError as error:
         return {"refused": str(error)}
-    lacks = engine.lacks_room([len(ids) for ids in prompts], new)
-    found = {"lacks": lacks, "room": engine.room, "window": engine.context_window}
-    if not lacks:
-        found["answers"] = engine.greedy(prompts, new)
+    found = {"room": engine.room, "window": engine.context_window}
+    found["lacks"] = engine.lacks_room([len(ids) for ids in prompts], longer)
+    found["answers"] = engine.greedy(prompts, new)
     engine.llm.llm_engine.engine_core.shutdown()
     del engine
     gc.collect()

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 GROUP = 32
+SYMMETRIC = {"sym": True, "desc_act": False}
 EIGHT_BITS = {"num_bits": 8, "symmetric": True, "strategy": "channel", "dynamic": False}
 A_TOKEN = {"num_bits": 8, "symmetric": True, "strategy": "token", "dynamic": True}
 
@@ -54,7 +55,7 @@ def grouped(kind, form):
 
 
 FORMATS = {
-    "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "desc_act": False}),
+    "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": GROUP, **SYMMETRIC}),
     "int8": (int8, grouped("int", "int-quantized")),
     "fp8": (fp8, grouped("float", "float-quantized")),
 }

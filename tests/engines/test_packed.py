@@ -67,12 +67,11 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answered(models):
-    case = {"prompts": PROMPTS, "new": NEW, "dtype": "float32"}
+    case = {"prompts": PROMPTS, "new": NEW, "longer": 60, "dtype": "float32"}
     order = [
         (f, models / f, case | ({"dtype": "bfloat16"} if f == "gptq" else {}))
         for f in (*packed.FORMATS, *KINDS)
     ]
-    order += [("too-long", models / "longrope", case | {"new": 60})]
     order += [("gptq-float32", models / "gptq", case)]
     run = subprocess.run(
         [PYTHON, REPOSITORY / "tests/engines/in_vllm_packed.py"],
@@ -107,7 +106,7 @@ def test_packed_weights_are_what_they_stand_for_or_refused_by_name(answered, mod
     found, dtype = answered[form], "bfloat16" if form == "gptq" else "float32"
     if "refused" in found:
         assert "the weights are packed" in found["refused"]
-        assert "take" in found["refused"]
+        assert {"gptq": "wna16", "int8": "without VNNI"}[form] in found["refused"]
     else:
         assert difference(models / f"{form}-plain", form, dtype, found["answers"]) < TOLERANCE
 
@@ -128,13 +127,14 @@ def test_a_window_is_as_large_as_the_cache_and_what_exceeds_it_is_refused(answer
     assert answered["wide"]["window"] == 2**21
     assert 2**17 < answered["wide"]["room"] < 2**21
     assert (answered["dynamic"]["room"], answered["longrope"]["room"]) == (512, 64)
-    assert "up to 90 tokens, and vLLM runs 64 of the model's 512" in answered["too-long"]["lacks"]
-    assert "rope" in answered["too-long"]["lacks"]
+    assert "up to 90 tokens, and vLLM runs 64 of the model's 512" in answered["longrope"]["lacks"]
+    assert "rope" in answered["longrope"]["lacks"]
 
 
 @needs_vllm
 def test_a_type_that_packed_weights_are_not_computed_in_is_named(answered):
-    assert "cannot run them in float32" in answered["gptq-float32"]["refused"]
+    assert "torch.float32 is not supported" in answered["gptq-float32"]["refused"]
+    assert "another `engine.dtype`" in answered["gptq-float32"]["refused"]
 
 
 def test_transformers_refuses_packed_weights_by_name(models):

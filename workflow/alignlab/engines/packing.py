@@ -75,8 +75,8 @@ def unpacking(folder: Path, dtype: str) -> Iterator[None]:
         said = " ".join(str(error).split())[:300]
         raise AlignlabError(
             f"{folder}: the weights are packed ({method}), and vLLM cannot run them in {dtype} on "
-            f"this machine ({said}); take a GPU that has them in vLLM's table of supported "
-            f"hardware, or {PLAIN}"
+            f"this machine ({said}); another `engine.dtype`, or a GPU that vLLM's documentation "
+            f"lists for {method}, may run them, else {PLAIN}"
         ) from error
 
 
