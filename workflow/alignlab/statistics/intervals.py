@@ -8,8 +8,8 @@ rates of 0.1 and 0.9, where no interval can be between 91% and 97%, 97%.
 
 Of paired differences Student's t covers 94-96% where gains and losses are alike. Where one side has
 few and large ones it needs prompts: with wins of 1 as losses of 4, three of four prompts the same,
-it covers 78% with 24, 91% with 80 and 95% with 800, and the test of symmetry rejects 17%, 9% and 5%
-of equal means. BCa and Hall's (1992) correction do no better there (74% with 24), and a studentised
+it covers 78% with 24, 93% with 80 and 95% with 800, and the test of symmetry rejects 18%, 7% and 5%
+of equal means. BCa and Hall's (1992) correction do no better there (73% with 24), and a studentised
 flip is the same test, since no flip changes the sum of squares. What was not seen has no method.
 """
 
