@@ -135,6 +135,7 @@ def checkout(folder: Path) -> Path:
         "name": NAME,
         "arms": [arm for arm in smoke["arms"] if arm["name"] in arms],
         "pairs": smoke["pairs"][:1],
+        "contrasts": [],
         "runtime": {"batch_size": BATCH},
     }
     (folder / "config/experiments" / f"{NAME}.yaml").write_text(yaml.safe_dump(smoke))

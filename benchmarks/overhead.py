@@ -107,7 +107,7 @@ def many_arms(folder: Path) -> Path:
         {**arm, "name": f"arm-{i}", "decoding": {"max_new_tokens": i + 1}}
         for i in range(ARTEFACTS // 2)
     ]
-    empty = {key: [] for key in ("pairs", "tuned", "trainsets", "judges")}
+    empty = {key: [] for key in ("pairs", "tuned", "trainsets", "judges", "contrasts")}
     experiment |= {"name": "many", "baseline": "arm-0", **empty}
     path = folder / "many.yaml"
     path.write_text(yaml.safe_dump(experiment))

@@ -55,7 +55,8 @@ def many_arms(folder: Path) -> Path:
     experiment["arms"] = [
         {**arm, "name": f"arm-{i}", "decoding": {"max_new_tokens": i + 1}} for i in range(ARMS)
     ]
-    experiment |= {"name": "many", "baseline": "arm-0", "pairs": [], "tuned": [], "judges": []}
+    experiment |= {"name": "many", "baseline": "arm-0", "pairs": [], "tuned": []}
+    experiment |= {"judges": [], "contrasts": []}
     path = folder / "many.yaml"
     path.write_text(yaml.safe_dump(experiment))
     return path

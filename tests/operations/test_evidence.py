@@ -62,11 +62,10 @@ def test_the_evidence_reaches_every_option_that_changes_a_value(repository):
     compares = {entry.kind for entry, judge in judges if judge.duels and judge.controls}
     assert compares == {"local", "openai", "fake"}
     assert any(experiment.embedder for experiment in every), "relevance is a metric"
-    models = [
-        loaded.catalog.models[arm.model].source
-        for loaded in found
-        for arm in loaded.experiment.arms
-    ]
+    known = (
+        (loaded.catalog.models, arm.model) for loaded in found for arm in loaded.experiment.arms
+    )
+    models = [models[name].source for models, name in known if name in models]
     assert any(str(getattr(source, "path", "")).endswith(".gguf") for source in models)
 
 

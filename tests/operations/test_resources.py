@@ -87,7 +87,7 @@ def test_a_tuned_model_is_as_large_as_its_base(plan):
 def test_what_loads_no_weights_asks_for_no_gpu(plan):
     def fake(experiment):
         experiment["engine"] = {"name": "fake"}
-        for key in ("pairs", "tuned", "trainsets", "judges"):
+        for key in ("pairs", "tuned", "trainsets", "judges", "contrasts"):
             del experiment[key]
         experiment["arms"] = experiment["arms"][:1]
 

@@ -19,7 +19,7 @@ def answers(copied, real_model):
     experiment = yaml.safe_load((folder / "config/experiments/demo.yaml").read_text())
     arms = [arm for arm in experiment["arms"] if arm["name"] in ("zero-shot", "urial-k3")]
     lessons = ("tuned", "trainsets", "analyses", "mistakes")
-    left_out = (*lessons, "pairs", "scenarios", "judges")
+    left_out = (*lessons, "pairs", "scenarios", "contrasts", "judges")
     experiment |= {"name": "real", "arms": arms, "embedder": None, **dict.fromkeys(left_out, ())}
     experiment["prompts"] = [{"dataset": "mt-bench", "ids": list(QUESTIONS), "turns": 1}]
     experiment["decoding"] = {"max_new_tokens": 32}

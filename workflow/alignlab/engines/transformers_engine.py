@@ -60,8 +60,8 @@ class TransformersEngine(PrefixModel):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
             check_gpu_memory(folder, dtype, batch_size)
-        require_unpacked(folder)
         self.plain = outcome_of(folder).reason
+        require_unpacked(folder)
         model = _loaded(folder, dtype, device, adapter, None if self.plain else NAME)
         if not self.plain and (reason := compare(model)):
             del model  # there may be no room for two

@@ -93,7 +93,11 @@ def _examined(made: Callable[[Any], Any], content: str, targets: Targets) -> dic
         reason = reasons["dpo"] or _wrong_sampling(tuned) or _wrong_scores(small)
     except Exception as error:
         reason = f"a small one cannot sample or score: {_short(error)}"
-    return {**reasons, "rlhf": reason}
+    # A further trainer takes the log-probabilities of the one whose kind it is.
+    return {
+        name: reason if kind.rewards else reasons["dpo" if kind.preferences else "sft"]
+        for name, kind in TRAINERS.items()
+    }
 
 
 def _tuned(small: Any, targets: Targets) -> PeftModel:
