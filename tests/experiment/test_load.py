@@ -302,7 +302,7 @@ def test_entries_written_once_for_many_are_those_written_out(load):
             {"name": "a{k}", "model": "none"},
             r"arms\.1 \(k=1\)\.model: 'none' is not in the catalog",
         ),
-        ({"name": "a{k}", "nodel": "x"}, r"arms\.1 \(k=2\)\.nodel: unknown key"),
+        ({"name": "a{k}", "colour": "x"}, r"arms\.1 \(k=2\)\.colour: unknown key"),
         ({"name": "A{k}"}, r"arms\.1 \(k=1\)\.name: String should match"),
         ({"name": "same"}, r"mine\.yaml: arms\.1\.for: k is used nowhere"),
         ({"name": "same", "max_usd": "{k}"}, "more than one of arms, .* is named same"),
