@@ -31,7 +31,7 @@ def unless_current(results):
 
 
 def unless_answered(stage):
-    """The same of a rule that asks an endpoint: of a table with rows that one failed to fill."""
+    """The same of what asks an endpoint, where a table has rows that one failed to fill."""
 
     def compared(wildcards):
         artefact = PLAN.find(stage, wildcards.key)
