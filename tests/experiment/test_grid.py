@@ -87,6 +87,8 @@ def test_what_has_no_grid_is_as_it_was_braces_included(value):
         ({"for": {"k": [1]}, "name": "{k.x}"}, r"name: \{k\.x\}: k has no x in 1"),
         ({"for": {"k": [{"x": 1}]}, "name": "a{k}"}, r"name: \{k\} is \{'x': 1\}"),
         ({"for": {"k": [1]}, "name": {"k": None}}, r'name: write "\{k\}" in quotes'),
+        ({"for": {"k": [1]}, "each": "{k}", "x": 1}, r"^arms\.1: `each` is the whole entry, so x"),
+        ({"for": {"k": [1]}, "more": {"{k}": "{k}"}}, r"more: \{k\}: a key is not filled in"),
         (
             {"for": {"k": [1]}, "more": [{"for": {"k": [2]}, "each": "{k}"}]},
             r"^arms\.1 \(k=1\)\.more\.0\.for\.k: the `for` around it",

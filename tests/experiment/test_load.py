@@ -235,6 +235,10 @@ def test_a_scenario_measures_refusals_on_prompts_of_one_category(load, prompts, 
         (contrast(against="mine"), r"contrasts.0: mine is compared with itself"),
         (contrast(metrics=["echo", "wit"]), r"contrasts.0.metrics: 'wit' is not in the exp"),
         (contrast(datasets="none"), r"contrasts.0.datasets: 'none' is not in the exp"),
+        (
+            contrast(category="safety", datasets="smoke-questions"),
+            r"contrasts.0.category: no prompt of smoke-questions is safety",
+        ),
         (contrast(against="third"), r"contrasts.0: mine and third are asked no prompt of all both"),
         (
             contrast(metrics="j:clarity"),

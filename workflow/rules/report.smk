@@ -87,6 +87,7 @@ rule publish_wandb:
         figures=[ARM_FIGURES, *SHIFT_FIGURES],
         shift=expand(TABLES / "{table}.parquet", table=SHIFT_TABLES),
         others=[
+            *CONTRAST_TABLE,
             *SCENARIO_TABLE,
             *STUDY_TABLE,
             *TRAINSET_TABLE,

@@ -85,6 +85,9 @@ def test_a_test_without_a_prompt_is_a_row_without_a_value(values):
     assert (row["n"], row["category"], row["p_value"], row["p_adjusted"]) == (0, "all", None, None)
     (row,) = rows_of(values, metrics="judge:help", category="safety")
     assert (row["n"], row["category"], row["p_value"]) == (0, "safety", None)
+    regular = replace(values, categories=np.full(PROMPTS, "regular"))
+    (row,) = rows_of(regular, category="safety")
+    assert (row["n"], row["category"], row["p_value"]) == (0, "safety", None)
     nothing = replace(values, expected=np.zeros_like(values.expected))
     assert [row["n"] for row in rows_of(nothing)] == [0]
 

@@ -216,7 +216,7 @@ def _tables(experiment: Experiment, catalog: Catalog) -> None:
             known(f"{where}.dataset", measure.dataset, datasets, "the experiment's datasets")
             known(f"{where}.metric", measure.metric, metrics, "the experiment's metrics")
             _one_meaning(where, measure, experiment, catalog)
-    _contrasts(experiment, datasets, metrics)
+    _contrasts(experiment, catalog, datasets, metrics)
     generated = [arm.name for arm in experiment.arms]
     answers = {e.name: (e.of, e.datasets) for e in experiment.analyses if e.of in generated}
     for index, study in enumerate(experiment.studies):
@@ -227,7 +227,9 @@ def _tables(experiment: Experiment, catalog: Catalog) -> None:
             raise AlignlabError(f"studies.{index}.analyses: they are of different answers")
 
 
-def _contrasts(experiment: Experiment, datasets: Collection[str], metrics: Collection[str]) -> None:
+def _contrasts(
+    experiment: Experiment, catalog: Catalog, datasets: Collection[str], metrics: Collection[str]
+) -> None:
     """Every test of a contrast must be one that some prompt can answer."""
     unique("contrasts", [contrast.name for contrast in experiment.contrasts])
     there = {chosen.dataset for chosen in experiment.prompts}
@@ -240,6 +242,10 @@ def _contrasts(experiment: Experiment, datasets: Collection[str], metrics: Colle
                 known(f"{where}.{key}", arm, experiment.arm_names, "the experiment's arms")
         for name in contrast.datasets:
             known(f"{where}.datasets", name, datasets, "the experiment's datasets")
+            chosen = [p for p in experiment.prompts if name in ("all", p.dataset)]
+            kinds = [_categories(prompts, catalog.datasets[prompts.dataset]) for prompts in chosen]
+            if contrast.category and not any(contrast.category in kind for kind in kinds):
+                raise AlignlabError(f"{where}.category: no prompt of {name} is {contrast.category}")
         for metric in contrast.metrics:
             known(f"{where}.metrics", metric, metrics, "the experiment's metrics")
             judged = judges.get(metric.rpartition(":")[0], experiment.arm_names)

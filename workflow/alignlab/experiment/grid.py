@@ -56,6 +56,8 @@ class Grid:
         if len(value) == 1 and value.keys() <= scope.keys() and None in value.values():
             (name,) = value
             raise AlignlabError(f'{told}: write "{{{name}}}" in quotes: YAML reads it as a map')
+        if scope and (named := [key for key in value if VARIABLE.search(str(key))]):
+            raise AlignlabError(f"{told}: {named[0]}: a key is not filled in; only values are")
         return {
             key: self._expanded(part, scope, _joined(made, key), _joined(told, key))
             for key, part in value.items()
@@ -89,6 +91,10 @@ class Grid:
                 raise AlignlabError(f"{where}.{name}: the `for` around it has that name already")
             if not isinstance(values, list) or not values:
                 raise AlignlabError(f"{where}.{name}: expected a list with at least one value")
+        if "each" in item and (beside := sorted(item.keys() - {"for", "each"})):
+            raise AlignlabError(
+                f"{told}: `each` is the whole entry, so {', '.join(beside)} beside it would be lost"
+            )
         return variables
 
     def _all_used(self, variables: Scope, told: str) -> None:

@@ -139,10 +139,11 @@ def finished(plan: Plan) -> None:
     Somebody else's files stay, and so does everything in a store that cannot be written.
     """
     mine = _run(plan)
-    for path, run, goes_on in _runs():
-        if run.folder == mine.folder and run.needs != mine.needs and not goes_on:
-            with suppress(OSError):
-                path.unlink()
+    with suppress(AlignlabError):  # somebody else's note that cannot be read fails no manifest
+        for path, run, goes_on in _runs():
+            if run.folder == mine.folder and run.needs != mine.needs and not goes_on:
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _run(plan: Plan) -> Run:
@@ -159,10 +160,19 @@ def _runs() -> Iterator[tuple[Path, Run, bool]]:
     """What is written of runs, where, and whether each goes on.
 
     Raises:
-        AlignlabError: a file is damaged.
+        AlignlabError: a file is damaged, or cannot be read.
     """
     for path in sorted(RUNNING.glob("*.json")):
-        with suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+        try:
+            opened = path.open(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:
+            raise AlignlabError(
+                f"{path}: cannot be read, so nobody knows what it needs: whoever started that run "
+                f"can make it readable (`chmod a+r`), or remove it: {error.strerror}"
+            ) from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 goes_on = False
@@ -275,7 +285,10 @@ def _artefacts(manifest: Path) -> list[dict[str, Any]]:
 
 
 def _is_old(path: Path) -> bool:
-    return path.lstat().st_mtime < time.time() - DAY
+    try:
+        return path.lstat().st_mtime < time.time() - DAY
+    except FileNotFoundError:  # a job has just given it its name
+        return False
 
 
 def _replies(path: Path) -> str:

@@ -66,6 +66,7 @@ class Executor(PluginExecutor):
         self._seen: dict[str, tuple[str, int]] = {}
         self._silent_since: float | None = None
         self._told = 0.0
+        self._again = False
         self._submitting = Lock()
         path = self.workflow.executor_settings.partition_config
         path = path or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
@@ -86,7 +87,10 @@ class Executor(PluginExecutor):
             return
         with self._submitting:
             os.environ[retries.VARIABLE] = retries.told(_name(job))
-            super().run_job(job)
+            self._again = True
+            while self._again:
+                self._again = False
+                super().run_job(job)
 
     def _adopt(self, job: Any, found: killed_runs.Live) -> None:
         self.logger.info(f"Job {job.jobid} goes on as SLURM job {found.number} of a killed run.")
@@ -193,6 +197,7 @@ class Executor(PluginExecutor):
         self.logger.warning(f"Slurm takes no jobs now; trying again until it does. {msg}")
         job = job_info.job
         comment = killed_runs.comment_of(job.name, job.wildcards or ())
+        time.sleep(TRIED_EVERY)
         while (found := killed_runs.live()) is None:
             time.sleep(TRIED_EVERY)
         # An answer that was lost may have said that the job was taken.
@@ -200,7 +205,7 @@ class Executor(PluginExecutor):
         if same:
             self._adopt(job, same[-1])
         else:
-            super().run_job(job)
+            self._again = True
 
 
 def install() -> None:

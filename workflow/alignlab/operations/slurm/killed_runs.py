@@ -7,6 +7,7 @@ in which they work, whose store is ours, and by what Snakemake's plugin writes i
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import time
@@ -68,7 +69,9 @@ def live(within: float = ANSWERS_WITHIN) -> list[Live] | None:
     """Jobs that use this store and have not ended; null if Slurm does not answer in time."""
     command = ["squeue", "--noheader", f"--format={FORMAT}"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=within)
+        asked = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=True, timeout=within
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
     lines = [line.split(BETWEEN) for line in asked.stdout.split("\n")]
@@ -96,6 +99,10 @@ def settle(due: Iterable[tuple[str, list[str]]], choice: Choice) -> None:
     same = [job for job in found if job.comment in wanted]
     refuse(job for job in same if not job.is_here)
     here = [job for job in found if job.is_here]
+    if _others_go_on():
+        # What has no digest in its name, or is not due here, may be theirs.
+        same = [job for job in same if wanted[job.comment]]
+        here = same
     ended = here if choice == "cancel" else [j for j in here if not wanted.get(j.comment, True)]
     _cancel(ended)
     adopted.update({job.comment: job for job in same if job not in ended})
@@ -105,6 +112,14 @@ def settle(due: Iterable[tuple[str, list[str]]], choice: Choice) -> None:
             "`--config killed_run=cancel` ends them instead",
             len(adopted),
         )
+
+
+def _others_go_on() -> bool:
+    """Whether another run goes on in this folder: of another experiment, or it would be refused."""
+    return any(
+        run.process != os.getpid() and _same(Path(run.directory), Path.cwd())
+        for run in store_locks.live()
+    )
 
 
 def check_none(due: Collection[tuple[str, list[str]]]) -> None:

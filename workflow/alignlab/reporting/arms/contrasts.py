@@ -72,6 +72,8 @@ def _masks(values: Values, contrast: ContrastConfig, dataset: str, metric: str) 
 
 def _compared(values: Values, pairs: Sequence[Pair], mask: Mask, seed: int) -> list[tables.Row]:
     """A row for each pair, on one metric; empty where nobody asked both arms anything."""
+    if not mask.any():
+        return [{} for _ in pairs]
     ours, theirs = ([values.arms.index(pair[side]) for pair in pairs] for side in (0, 1))
     cube, expected = values.cube[:, :, mask], values.expected[:, :, mask]
     refused = values.refused(values.coverage(mask[:, None]))
