@@ -1,4 +1,5 @@
 import errno
+import os
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,15 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AlignlabError, match=r"m.parquet: cannot be written: File exists"):
         tables.write("metrics", tmp_path / "file" / "m.parquet", [METRIC], {})
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_not_built_in(tmp_path):
+    left = tmp_path / f".model.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "model-00009-of-00009.safetensors").write_text("old")
+    with tables.building(tmp_path / "model") as folder:
+        (folder / "model.safetensors").write_text("new")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "model.safetensors",
+        "SHA256SUMS",
+    }

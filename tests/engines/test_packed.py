@@ -161,3 +161,43 @@ def test_a_check_of_what_transformers_does_not_run_says_so_and_keeps_vllms_answe
     assert found["d/0"]["vllm_ids"] == [5, 6]
     assert "packed (compressed-tensors)" in found["d/0"]["skipped"]
     assert found["d/0"]["transformers_ids"] is None
+
+
+INT8 = {"type": "int", "num_bits": 8}
+GROUPS = {
+    "quant_method": "compressed-tensors",
+    "config_groups": {"all": {"input_activations": INT8}},
+}
+QUARK = {"quant_method": "quark", "global_quant_config": {"input_tensors": [{"dtype": "int8"}]}}
+
+
+@pytest.mark.parametrize(
+    ("config", "whole"),
+    [
+        ({}, False),
+        ({"quantization_config": GROUPS}, True),
+        ({"text_config": {"quantization_config": GROUPS}}, True),
+        ({"quantization_config": QUARK}, True),
+        (
+            {"quantization_config": {**GROUPS, "config_groups": [{"input_activations": None}]}},
+            False,
+        ),
+    ],
+)
+def test_integer_activations_are_seen_wherever_a_config_says_them(config, whole):
+    assert packing.whole_numbers(config) is whole
+
+
+def test_what_config_json_says_of_quantisation_must_be_an_object():
+    with pytest.raises(AlignlabError, match="quantization_config: expected an object"):
+        packing.packing({"quantization_config": [8]})
+
+
+def test_a_refusal_of_our_own_is_not_put_on_packed_weights(tmp_path):
+    gptq = {"quantization_config": {"quant_method": "gptq"}}
+    (tmp_path / "config.json").write_text(json.dumps(gptq))
+    with (
+        pytest.raises(AlignlabError, match=r"^the adapter$"),
+        packing.unpacking(tmp_path, "float16"),
+    ):
+        raise AlignlabError("the adapter")

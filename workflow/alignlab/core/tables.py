@@ -114,6 +114,7 @@ def building(folder: Path, *, signed: bool = True) -> Iterator[Path]:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         with explained(folder):
+            shutil.rmtree(temporary, ignore_errors=True)  # of a killed process of this number
             make_folder(temporary)
             yield temporary
             if signed:

@@ -38,10 +38,7 @@ def packing(config: Mapping[str, Any]) -> str:
     Raises:
         AlignlabError: they are, and no method is named.
     """
-    parts = (config, config.get("text_config") or {})
-    said = [p.get(key) for p in parts for key in ("quantization_config", "compression_config")]
-    given = next(filter(None, said), None)
-    if given is None:
+    if not (given := _said(config)):
         return ""
     method = given.get("quant_method")
     if not isinstance(method, str) or not method:
@@ -69,6 +66,8 @@ def unpacking(folder: Path, dtype: str) -> Iterator[None]:
         )
     try:
         yield
+    except AlignlabError:
+        raise
     except Exception as error:
         if not method:
             raise
@@ -95,10 +94,31 @@ def require_unpacked(folder: Path) -> None:
 
 def whole_numbers(config: Mapping[str, Any]) -> bool:
     """Whether activations are quantised to integers, as compressed-tensors or Quark say it."""
-    said = config.get("quantization_config") or config.get("compression_config") or {}
-    groups = [*(said.get("config_groups") or {}).values(), said.get("global_quant_config") or {}]
-    inputs = [g.get("input_activations") or g.get("input_tensors") or {} for g in groups]
+    said = _said(config)
+    groups = [*_each(said.get("config_groups")), *_each([said.get("global_quant_config")])]
+    given = (g.get("input_activations") or g.get("input_tensors") for g in groups)
+    inputs = (one for i in given for one in _each(i if isinstance(i, list) else [i]))
     return any(str(i.get("type") or i.get("dtype")).startswith("int") for i in inputs)
+
+
+def _said(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json says of quantisation; nothing for plain weights.
+
+    Raises:
+        AlignlabError: it is no object.
+    """
+    parts = (config, config.get("text_config") or {})
+    said = [p.get(key) for p in parts for key in ("quantization_config", "compression_config")]
+    given: Any = next(filter(None, said), {})
+    if not isinstance(given, Mapping):
+        raise AlignlabError("config.json: quantization_config: expected an object")
+    return given
+
+
+def _each(parts: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list, or of a map's values."""
+    found = parts.values() if isinstance(parts, Mapping) else parts or ()
+    return [part for part in found if isinstance(part, Mapping)]
 
 
 def saturates() -> bool:

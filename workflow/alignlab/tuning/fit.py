@@ -104,8 +104,9 @@ def save_adapter(tuned: PeftModel, base: str, folder: Path) -> None:
     """Write the adapter; nothing in it says on which machine it was made."""
     config = tuned.peft_config["default"]
     config.base_model_name_or_path = base
-    for targets in ("target_modules", "target_parameters"):  # sets, whose order changes by process
-        if named := getattr(config, targets):
+    # Sets, whose order changes by process.
+    for targets in ("target_modules", "target_parameters", "exclude_modules"):
+        if (named := getattr(config, targets)) and not isinstance(named, str):
             setattr(config, targets, sorted(named))
     tuned.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink()
