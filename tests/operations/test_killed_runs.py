@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from alignlab.core.errors import AlignlabError
-from alignlab.operations import store_locks
 from alignlab.operations.slurm import killed_runs, retries
 from alignlab.operations.slurm.killed_runs import BETWEEN, check_none, comment_of, settle
 
@@ -79,11 +78,6 @@ def test_a_job_of_another_checkout_on_the_same_store_ends_the_run(slurm, choice)
 
 def test_a_run_on_this_machine_is_refused_while_such_a_job_goes_on(slurm):
     slurm(("7", ANSWER, "my checkout"))
-    check_none(DUE)  # no run has ended, so Slurm is not asked
-    store_locks.RUNNING.mkdir()
-    ended = {"experiment": "smoke", "host": "host", "process": 7, "directory": "."}
-    ended = store_locks.Run(**ended, needs=[str(Path.cwd())])
-    (store_locks.RUNNING / "smoke.host.7.json").write_text(ended.model_dump_json())
     with pytest.raises(AlignlabError, match="Slurm job 7"):
         check_none(DUE)
     slurm(("7", "rule_generate_responses_wildcards_other-ba9876543210_0_1", "my checkout"))

@@ -125,13 +125,10 @@ def _others_go_on() -> bool:
 def check_none(due: Collection[tuple[str, list[str]]]) -> None:
     """Check, for a run on this machine, that no job of a killed run makes what it will make.
 
-    Slurm is asked only where a run that used the store has ended, well or not: first runs are not
-    slower.
-
     Raises:
         AlignlabError: one does.
     """
-    if due and store_locks.begun() and shutil.which("squeue"):
+    if due and shutil.which("squeue"):
         wanted = {comment_of(rule, wildcards) for rule, wildcards in due}
         refuse(job for job in live(BRIEFLY) or () if job.comment in wanted)
 
